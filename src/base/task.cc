@@ -1,0 +1,117 @@
+#include "base/task.h"
+
+#include <pthread.h>
+
+#include "base/error.h"
+
+namespace salvor {
+
+ThreadPool::ThreadPool(const char* name, unsigned threads) {
+  threads_.reserve(threads);
+  for (unsigned i = 0; i < threads; ++i) {
+    threads_.emplace_back([this] { work(); });
+    pthread_setname_np(threads_.back().native_handle(), name);
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    const std::scoped_lock lock(mutex_);
+    closing_ = true;
+  }
+  ready_.notify_all();
+}
+
+void ThreadPool::post(Task task) {
+  {
+    const std::scoped_lock lock(mutex_);
+    queue_.push_back(std::move(task));
+  }
+  ready_.notify_one();
+}
+
+void ThreadPool::work() {
+  for (;;) {
+    Task task;
+    {
+      std::unique_lock lock(mutex_);
+      ready_.wait(lock, [this] { return closing_ || !queue_.empty(); });
+      if (queue_.empty()) {
+        return;
+      }
+      task = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    task();
+  }
+}
+
+TaskGroup::TaskGroup(ThreadPool& pool, std::stop_token outer, size_t limit)
+    : pool_(pool), forward_(std::move(outer), [this] { stop_.request_stop(); }), limit_(limit) {}
+
+TaskGroup::~TaskGroup() {
+  stop_.request_stop();
+  drain();
+}
+
+void TaskGroup::run(Task task) {
+  {
+    std::unique_lock lock(mutex_);
+    if (limit_ > 0) {
+      changed_.wait(lock, [this] { return active_ < limit_; });
+    }
+    if (stop_.stop_requested()) {
+      if (failure_) {
+        std::rethrow_exception(failure_);
+      }
+      throw cancelled();
+    }
+    ++active_;
+  }
+  pool_.post([this, task = std::move(task)]() mutable {
+    if (!stop_.stop_requested()) {
+      try {
+        task();
+      } catch (...) {
+        fail(std::current_exception());
+      }
+    }
+    task = Task();  // what it owns is released before the group may be seen as finished
+    finish_one();
+  });
+}
+
+void TaskGroup::fail(std::exception_ptr error) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!failure_) {
+      failure_ = std::move(error);
+    }
+  }
+  stop_.request_stop();
+}
+
+void TaskGroup::finish_one() {
+  // Notified under the lock: once active_ is 0 the waiter may destroy the group.
+  const std::scoped_lock lock(mutex_);
+  --active_;
+  changed_.notify_all();
+}
+
+void TaskGroup::drain() noexcept {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return active_ == 0; });
+}
+
+void TaskGroup::wait() {
+  drain();
+  const std::scoped_lock lock(mutex_);
+  if (failure_) {
+    std::rethrow_exception(failure_);
+  }
+  if (stop_.stop_requested()) {
+    throw cancelled();
+  }
+}
+
+}  // namespace salvor

@@ -1,0 +1,61 @@
+// Authenticated encryption as restic does it: AES-256-CTR, then Poly1305-AES over the ciphertext
+// (restic format, section 2).
+//
+//   sealed := IV (16) || ciphertext (n) || tag (16)
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+
+#include "base/bytes.h"
+#include "base/random.h"
+
+namespace salvor {
+
+inline constexpr size_t kSealOverhead = 32;
+
+// The three secrets that seal everything. Wiped on destruction, never printed.
+struct MasterKey {
+  std::array<std::byte, 32> encrypt{};
+  std::array<std::byte, 16> mac_k{};
+  std::array<std::byte, 16> mac_r{};  // may be stored unclamped (restic >= 0.17); clamped on use
+
+  MasterKey() = default;
+  MasterKey(const MasterKey&) = default;
+  MasterKey& operator=(const MasterKey&) = default;
+  ~MasterKey();
+
+  [[nodiscard]] static MasterKey random(Random& random);
+  // No part is all zeros (restic refuses such keys).
+  [[nodiscard]] bool valid() const;
+};
+
+// Seals and unseals under one key. Holds OpenSSL contexts: cheap per call, a few microseconds to make.
+// Not thread-safe: one a thread.
+class Sealer {
+ public:
+  Sealer(const MasterKey& key, Random& random);
+  ~Sealer();
+  Sealer(Sealer&&) noexcept;
+  Sealer& operator=(Sealer&&) noexcept;
+
+  // Writes plaintext.size() + kSealOverhead bytes to `out` (which must have exactly that size and must not
+  // overlap `plaintext`) under a fresh random IV.
+  void seal(ByteView plaintext, MutableBytes out);
+  [[nodiscard]] Buffer seal(ByteView plaintext);
+
+  // Checks the tag, then decrypts into `out`, which must hold sealed.size() - kSealOverhead bytes. False when
+  // the input is too short, has an all-zero IV, or does not authenticate; `out` is then untouched.
+  // `out` may be the ciphertext's own place (sealed.subspan(16, n)).
+  [[nodiscard]] bool unseal(ByteView sealed, MutableBytes out);
+  [[nodiscard]] std::optional<Buffer> unseal(ByteView sealed);
+
+ private:
+  friend class SealerTestPeer;
+  void seal_with_iv(ByteView iv, ByteView plaintext, MutableBytes out);
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace salvor

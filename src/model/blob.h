@@ -1,0 +1,44 @@
+// Blobs and where they are (restic format, sections 4 and 5).
+#pragma once
+
+#include <cstdint>
+
+#include "base/id.h"
+
+namespace salvor {
+
+enum class BlobType : uint8_t { kData = 0, kTree = 1 };
+
+// Type is part of a blob's identity: the same id may exist as data and as tree.
+struct BlobHandle {
+  BlobType type = BlobType::kData;
+  BlobId id;
+  friend bool operator==(const BlobHandle&, const BlobHandle&) = default;
+  friend auto operator<=>(const BlobHandle&, const BlobHandle&) = default;
+};
+
+struct BlobHandleHash {
+  size_t operator()(const BlobHandle& handle) const {
+    return handle.id.hash() ^ static_cast<size_t>(handle.type);
+  }
+};
+
+// One blob inside a pack.
+struct PackedBlob {
+  BlobHandle handle;
+  uint32_t offset = 0;        // of the sealed bytes within the pack
+  uint32_t length = 0;        // sealed bytes, 32 more than what they hold
+  uint32_t plain_length = 0;  // uncompressed; 0 means "stored raw" (the only mark of compression)
+
+  [[nodiscard]] bool compressed() const { return plain_length != 0; }
+  // Bytes after unsealing and decompressing.
+  [[nodiscard]] uint32_t content_length() const { return compressed() ? plain_length : length - 32; }
+  friend bool operator==(const PackedBlob&, const PackedBlob&) = default;
+};
+
+struct BlobLocation {
+  PackId pack;
+  PackedBlob blob;
+};
+
+}  // namespace salvor
