@@ -7,8 +7,7 @@
 #include <string>
 
 #include "base/bytes.h"
-#include "crypto/scrypt.h"
-#include "crypto/seal.h"
+#include "model/key_material.h"
 #include "model/snapshot.h"
 
 namespace salvor {

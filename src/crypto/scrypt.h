@@ -8,15 +8,9 @@
 #include <cstdint>
 
 #include "base/bytes.h"
+#include "model/key_material.h"
 
 namespace salvor {
-
-struct ScryptParameters {
-  uint32_t n = 32768;  // cost; a power of two > 1
-  uint32_t r = 8;
-  uint32_t p = 5;
-  friend bool operator==(const ScryptParameters&, const ScryptParameters&) = default;
-};
 
 // restic's limits (facts 2.1), and a memory bound: N * r * 128 <= 1 GiB, r * p < 2^30, so that a hostile key file cannot
 // exhaust the machine.

@@ -4,32 +4,16 @@
 //   sealed := IV (16) || ciphertext (n) || tag (16)
 #pragma once
 
-#include <array>
 #include <memory>
 #include <optional>
 
 #include "base/bytes.h"
 #include "base/random.h"
+#include "model/key_material.h"
 
 namespace salvor {
 
 inline constexpr size_t kSealOverhead = 32;
-
-// The three secrets that seal everything. Wiped on destruction, never printed.
-struct MasterKey {
-  std::array<std::byte, 32> encrypt{};
-  std::array<std::byte, 16> mac_k{};
-  std::array<std::byte, 16> mac_r{};  // may be stored unclamped (restic >= 0.17); clamped on use
-
-  MasterKey() = default;
-  MasterKey(const MasterKey&) = default;
-  MasterKey& operator=(const MasterKey&) = default;
-  ~MasterKey();
-
-  [[nodiscard]] static MasterKey random(Random& random);
-  // No part is all zeros (restic refuses such keys).
-  [[nodiscard]] bool valid() const;
-};
 
 // Seals and unseals under one key. Holds OpenSSL contexts: cheap per call, a few microseconds to make.
 // Not thread-safe: one a thread.
