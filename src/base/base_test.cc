@@ -1,7 +1,7 @@
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <stdexcept>
+
+#include <gtest/gtest.h>
 
 #include "base/bytes.h"
 #include "base/error.h"

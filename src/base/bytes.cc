@@ -6,7 +6,9 @@
 
 namespace salvor {
 
-void Buffer::Free::operator()(std::byte* pointer) const noexcept { std::free(pointer); }
+void Buffer::Free::operator()(std::byte* pointer) const noexcept {
+  std::free(pointer);
+}
 
 void Buffer::reserve(size_t capacity) {
   if (capacity <= capacity_) {

@@ -21,7 +21,9 @@ class Clock {
 class SystemClock final : public Clock {
  public:
   [[nodiscard]] WallTime now() const override { return std::chrono::system_clock::now(); }
-  [[nodiscard]] MonotonicTime monotonic() const override { return std::chrono::steady_clock::now(); }
+  [[nodiscard]] MonotonicTime monotonic() const override {
+    return std::chrono::steady_clock::now();
+  }
 };
 
 }  // namespace salvor

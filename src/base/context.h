@@ -1,4 +1,5 @@
-// What every blocking operation gets first: how it is told to stop, whom it tells, and what time it is.
+// What every blocking operation gets first: how it is told to stop, whom it tells, and what time it
+// is.
 #pragma once
 
 #include <stop_token>
@@ -10,7 +11,8 @@
 
 namespace salvor {
 
-// A bundle of references; cheap to copy. Everything it refers to must outlive the call it is passed to.
+// A bundle of references; cheap to copy. Everything it refers to must outlive the call it is passed
+// to.
 struct Context {
   std::stop_token stop;
   EventSink& events;

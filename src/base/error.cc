@@ -7,36 +7,60 @@ namespace salvor {
 
 int exit_status(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kFailed: return 1;
-    case ErrorCode::kIncomplete: return 3;
-    case ErrorCode::kNoRepository: return 10;
-    case ErrorCode::kLocked: return 11;
-    case ErrorCode::kWrongPassword: return 12;
-    case ErrorCode::kDamaged: return 20;
-    case ErrorCode::kStorageFull: return 21;
-    case ErrorCode::kPermission: return 22;
-    case ErrorCode::kUnreachable: return 23;
-    case ErrorCode::kNotFound: return 24;
-    case ErrorCode::kUsage: return 64;
-    case ErrorCode::kCancelled: return 130;
+    case ErrorCode::kFailed:
+      return 1;
+    case ErrorCode::kIncomplete:
+      return 3;
+    case ErrorCode::kNoRepository:
+      return 10;
+    case ErrorCode::kLocked:
+      return 11;
+    case ErrorCode::kWrongPassword:
+      return 12;
+    case ErrorCode::kDamaged:
+      return 20;
+    case ErrorCode::kStorageFull:
+      return 21;
+    case ErrorCode::kPermission:
+      return 22;
+    case ErrorCode::kUnreachable:
+      return 23;
+    case ErrorCode::kNotFound:
+      return 24;
+    case ErrorCode::kUsage:
+      return 64;
+    case ErrorCode::kCancelled:
+      return 130;
   }
   return 1;
 }
 
 std::string_view error_code_name(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kFailed: return "failed";
-    case ErrorCode::kIncomplete: return "incomplete";
-    case ErrorCode::kNoRepository: return "no-repository";
-    case ErrorCode::kLocked: return "locked";
-    case ErrorCode::kWrongPassword: return "wrong-password";
-    case ErrorCode::kDamaged: return "damaged";
-    case ErrorCode::kStorageFull: return "storage-full";
-    case ErrorCode::kPermission: return "permission";
-    case ErrorCode::kUnreachable: return "unreachable";
-    case ErrorCode::kNotFound: return "not-found";
-    case ErrorCode::kUsage: return "usage";
-    case ErrorCode::kCancelled: return "cancelled";
+    case ErrorCode::kFailed:
+      return "failed";
+    case ErrorCode::kIncomplete:
+      return "incomplete";
+    case ErrorCode::kNoRepository:
+      return "no-repository";
+    case ErrorCode::kLocked:
+      return "locked";
+    case ErrorCode::kWrongPassword:
+      return "wrong-password";
+    case ErrorCode::kDamaged:
+      return "damaged";
+    case ErrorCode::kStorageFull:
+      return "storage-full";
+    case ErrorCode::kPermission:
+      return "permission";
+    case ErrorCode::kUnreachable:
+      return "unreachable";
+    case ErrorCode::kNotFound:
+      return "not-found";
+    case ErrorCode::kUsage:
+      return "usage";
+    case ErrorCode::kCancelled:
+      return "cancelled";
   }
   return "failed";
 }
@@ -51,8 +75,9 @@ Error Error::from_errno(int error_number, std::string_view what) {
     case ENOSPC:
     case EDQUOT:
       code = ErrorCode::kStorageFull;
-      hint = "The file system or quota is full. Free some space (for a repository: forget and prune "
-             "old snapshots) and run the command again; nothing already stored is lost.";
+      hint =
+          "The file system or quota is full. Free some space (for a repository: forget and prune "
+          "old snapshots) and run the command again; nothing already stored is lost.";
       break;
     case EACCES:
     case EPERM:
@@ -87,6 +112,8 @@ Error& Error::within(std::string_view outer) {
   return *this;
 }
 
-Error cancelled() { return {ErrorCode::kCancelled, "interrupted"}; }
+Error cancelled() {
+  return {ErrorCode::kCancelled, "interrupted"};
+}
 
 }  // namespace salvor

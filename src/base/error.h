@@ -1,7 +1,7 @@
 // The one exception type. Its code decides the exit status and what a caller may do about it.
 //
-// Message style: lower case, no full stop, what failed and where ("cannot read /a/b: permission denied").
-// The hint is one or more sentences that name the likely cause and the next step.
+// Message style: lower case, no full stop, what failed and where ("cannot read /a/b: permission
+// denied"). The hint is one or more sentences that name the likely cause and the next step.
 #pragma once
 
 #include <exception>
@@ -10,21 +10,21 @@
 
 namespace salvor {
 
-// Exit statuses 0-12 and 130 are restic's, so that scripts written for restic keep working; those from
-// 20 on are ours. The table is printed by `salvor help exit-codes` and in docs/exit-codes.md.
+// Exit statuses 0-12 and 130 are restic's, so that scripts written for restic keep working; those
+// from 20 on are ours. The table is printed by `salvor help exit-codes` and in docs/exit-codes.md.
 enum class ErrorCode {
-  kFailed,              // exit 1: anything without a more precise code
-  kIncomplete,          // exit 3: the work was done but some source data could not be read
-  kNoRepository,        // exit 10
-  kLocked,              // exit 11
-  kWrongPassword,       // exit 12
-  kDamaged,             // exit 20: stored data does not verify
-  kStorageFull,         // exit 21
-  kPermission,          // exit 22
-  kUnreachable,         // exit 23: storage or network failed, trying again may help
-  kNotFound,            // exit 24: a named object (snapshot, file, key) does not exist
-  kUsage,               // exit 64: the command line is wrong
-  kCancelled,           // exit 130: interrupted
+  kFailed,         // exit 1: anything without a more precise code
+  kIncomplete,     // exit 3: the work was done but some source data could not be read
+  kNoRepository,   // exit 10
+  kLocked,         // exit 11
+  kWrongPassword,  // exit 12
+  kDamaged,        // exit 20: stored data does not verify
+  kStorageFull,    // exit 21
+  kPermission,     // exit 22
+  kUnreachable,    // exit 23: storage or network failed, trying again may help
+  kNotFound,       // exit 24: a named object (snapshot, file, key) does not exist
+  kUsage,          // exit 64: the command line is wrong
+  kCancelled,      // exit 130: interrupted
 };
 
 [[nodiscard]] int exit_status(ErrorCode code);

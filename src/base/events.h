@@ -1,5 +1,5 @@
-// What the engine tells the outside world while it works. Engine code never logs or prints: it emits
-// these, and the terminal, JSON lines, the catalog and the log are sinks.
+// What the engine tells the outside world while it works. Engine code never logs or prints: it
+// emits these, and the terminal, JSON lines, the catalog and the log are sinks.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace salvor {
 
-// One item (a file, a pack, a snapshot) could not be handled; the work goes on without it and the run
-// ends as incomplete (exit 3) or failed.
+// One item (a file, a pack, a snapshot) could not be handled; the work goes on without it and the
+// run ends as incomplete (exit 3) or failed.
 struct ItemFailed {
   std::string operation;  // "read", "restore", "check" ...
   std::string item;       // path or object name, raw bytes
@@ -25,7 +25,8 @@ struct Warning {
 
 // An item was handled; emitted only when the caller asked for verbose events.
 struct ItemHandled {
-  std::string action;  // "new", "changed", "unchanged", "restored", "updated", "deleted", "skipped" ...
+  std::string
+      action;  // "new", "changed", "unchanged", "restored", "updated", "deleted", "skipped" ...
   std::string item;
   std::string type;         // node type, or empty
   uint64_t size_bytes = 0;  // plaintext

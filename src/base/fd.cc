@@ -1,10 +1,10 @@
 #include "base/fd.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <string>
+
+#include <fcntl.h>
 
 #include "base/error.h"
 

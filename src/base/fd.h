@@ -1,11 +1,11 @@
 // RAII around file descriptors, and the few system calls that must be retried.
 #pragma once
 
-#include <unistd.h>
-
 #include <cstdint>
 #include <string_view>
 #include <utility>
+
+#include <unistd.h>
 
 #include "base/bytes.h"
 

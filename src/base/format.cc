@@ -1,11 +1,11 @@
 #include "base/format.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <cctype>
 #include <cmath>
 #include <cstdlib>
+
+#include <fmt/format.h>
 
 namespace salvor {
 
@@ -62,7 +62,12 @@ namespace {
 size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(0);
-  const size_t length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+  const size_t length = lead < 0x80   ? 1
+                        : lead < 0xc2 ? 0
+                        : lead < 0xe0 ? 2
+                        : lead < 0xf0 ? 3
+                        : lead < 0xf5 ? 4
+                                      : 0;
   if (length == 0 || length > text.size()) {
     return 0;
   }

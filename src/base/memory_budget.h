@@ -1,8 +1,8 @@
 // One limit, in bytes, on what a run holds in memory at a time.
 //
-// Only the readers at the head of a pipeline take from it and whatever they hand on carries the lease
-// along, so a stage further down never waits for memory that only its own progress could free: the
-// pipeline cannot deadlock.
+// Only the readers at the head of a pipeline take from it and whatever they hand on carries the
+// lease along, so a stage further down never waits for memory that only its own progress could
+// free: the pipeline cannot deadlock.
 #pragma once
 
 #include <condition_variable>
@@ -45,9 +45,9 @@ class MemoryBudget {
 
   explicit MemoryBudget(size_t limit_bytes) : limit_(limit_bytes) {}
 
-  // Blocks until `bytes` are free. A request above the whole limit is granted when nothing else is held,
-  // so that one oversized item slows a run down instead of stopping it. Throws Error{kCancelled} when
-  // the token fires.
+  // Blocks until `bytes` are free. A request above the whole limit is granted when nothing else is
+  // held, so that one oversized item slows a run down instead of stopping it. Throws
+  // Error{kCancelled} when the token fires.
   [[nodiscard]] Lease acquire(size_t bytes, const std::stop_token& stop);
   [[nodiscard]] size_t limit_bytes() const { return limit_; }
   [[nodiscard]] size_t used_bytes() const;

@@ -1,12 +1,12 @@
 #include "base/random.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <mutex>
 #include <random>
+
+#include <sys/random.h>
 
 #include "base/error.h"
 

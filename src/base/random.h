@@ -20,9 +20,9 @@ class Random {
   }
 };
 
-// The kernel's CSPRNG (getrandom(2)), read ahead in small per-thread portions because one system call
-// for each 16-byte IV would cost more than the encryption of a small blob. Portions are erased as they
-// are used. Not usable across fork without exec. Throws Error if the kernel cannot deliver.
+// The kernel's CSPRNG (getrandom(2)), read ahead in small per-thread portions because one system
+// call for each 16-byte IV would cost more than the encryption of a small blob. Portions are erased
+// as they are used. Not usable across fork without exec. Throws Error if the kernel cannot deliver.
 class SystemRandom final : public Random {
  public:
   void fill(MutableBytes out) override;

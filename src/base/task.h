@@ -38,9 +38,9 @@ class Task {
   std::unique_ptr<Body> body_;
 };
 
-// A fixed number of threads that run posted tasks, oldest first. Tasks must not throw (TaskGroup sees to
-// that). The queue is unbounded by itself: whoever posts holds a MemoryBudget lease or a TaskGroup limit.
-// The destructor runs what is queued, then joins.
+// A fixed number of threads that run posted tasks, oldest first. Tasks must not throw (TaskGroup
+// sees to that). The queue is unbounded by itself: whoever posts holds a MemoryBudget lease or a
+// TaskGroup limit. The destructor runs what is queued, then joins.
 class ThreadPool {
  public:
   // `name` appears in debuggers and `top -H` (15 characters at most).
@@ -62,22 +62,23 @@ class ThreadPool {
   std::vector<std::jthread> threads_;
 };
 
-// Tasks on a pool that succeed or fail as one. The first exception stops the group: tasks not yet begun
-// are dropped, running ones see stop_token(). Thread-safe; tasks may add tasks.
+// Tasks on a pool that succeed or fail as one. The first exception stops the group: tasks not yet
+// begun are dropped, running ones see stop_token(). Thread-safe; tasks may add tasks.
 class TaskGroup {
  public:
-  // `outer` firing stops the group too. At most `limit` tasks are queued or running: `run` blocks beyond
-  // that (0: no limit; needed when tasks add tasks).
+  // `outer` firing stops the group too. At most `limit` tasks are queued or running: `run` blocks
+  // beyond that (0: no limit; needed when tasks add tasks).
   TaskGroup(ThreadPool& pool, std::stop_token outer, size_t limit = 0);
   // Stops and waits; never throws.
   ~TaskGroup();
   TaskGroup(const TaskGroup&) = delete;
   TaskGroup& operator=(const TaskGroup&) = delete;
 
-  // Throws the group's failure (or Error{kCancelled}) instead of queueing when the group was stopped.
+  // Throws the group's failure (or Error{kCancelled}) instead of queueing when the group was
+  // stopped.
   void run(Task task);
-  // Blocks until every task has ended. Throws the first exception; throws Error{kCancelled} whenever the
-  // token fired: a cancelled run must never look successful.
+  // Blocks until every task has ended. Throws the first exception; throws Error{kCancelled}
+  // whenever the token fired: a cancelled run must never look successful.
   void wait();
   // Records `error` as the group's failure and stops it.
   void fail(std::exception_ptr error);

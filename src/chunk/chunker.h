@@ -1,11 +1,11 @@
-// Content-defined chunking with cuts identical to restic's, so that data deduplicates across the two tools
-// (restic format, section 10).
+// Content-defined chunking with cuts identical to restic's, so that data deduplicates across the
+// two tools (restic format, section 10).
 //
-// A cut may follow a byte when the fingerprint of the 64 bytes that end there has 20 low zero bits. restic never cuts in
-// the first 512 KiB of a chunk and forgets everything at a cut, so whether a position is a *candidate*
-// depends on the 64 bytes before it only. That lets a kernel look at many places of a buffer at once
-// (interleaved table look-ups, or bit-sliced lanes with GFNI); the minimum and maximum are applied
-// afterwards, in order.
+// A cut may follow a byte when the fingerprint of the 64 bytes that end there has 20 low zero bits.
+// restic never cuts in the first 512 KiB of a chunk and forgets everything at a cut, so whether a
+// position is a *candidate* depends on the 64 bytes before it only. That lets a kernel look at many
+// places of a buffer at once (interleaved table look-ups, or bit-sliced lanes with GFNI); the
+// minimum and maximum are applied afterwards, in order.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +36,8 @@ class ChunkerTables {
   std::unique_ptr<const State> state_;
 };
 
-// Finds the cuts of one file, fed from its first byte in pieces of any size (pieces of 1 MiB or more are
-// fastest). Reusable with `reset`. Not thread-safe.
+// Finds the cuts of one file, fed from its first byte in pieces of any size (pieces of 1 MiB or
+// more are fastest). Reusable with `reset`. Not thread-safe.
 class Chunker {
  public:
   // `tables` must outlive the chunker.
@@ -48,9 +48,9 @@ class Chunker {
 
   // Starts a new file.
   void reset();
-  // The next bytes of the file. Appends to `cuts` the absolute file offset just after each cut found in
-  // them. The rest of the file after the last cut is its last chunk (none if the file ends on a cut); a
-  // file of fewer than kChunkMin bytes needs no chunker at all.
+  // The next bytes of the file. Appends to `cuts` the absolute file offset just after each cut
+  // found in them. The rest of the file after the last cut is its last chunk (none if the file ends
+  // on a cut); a file of fewer than kChunkMin bytes needs no chunker at all.
   void feed(ByteView bytes, std::vector<uint64_t>& cuts);
 
  private:

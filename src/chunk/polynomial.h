@@ -1,4 +1,5 @@
-// Polynomials over GF(2) as restic uses them for content-defined chunking (restic format, section 10).
+// Polynomials over GF(2) as restic uses them for content-defined chunking (restic format, section
+// 10).
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,8 @@ class Polynomial {
  public:
   constexpr explicit Polynomial(uint64_t bits) : bits_(bits) {}
 
-  // Hexadecimal as in `config`: no prefix; upper case accepted. Nothing when not hexadecimal or too long.
+  // Hexadecimal as in `config`: no prefix; upper case accepted. Nothing when not hexadecimal or too
+  // long.
   [[nodiscard]] static std::optional<Polynomial> parse(std::string_view hex);
   // An irreducible polynomial of degree 53, drawn the way restic draws it.
   [[nodiscard]] static Polynomial random(Random& random);

@@ -1,6 +1,6 @@
-// The small JSON documents of a repository: config, key files, locks, snapshots (restic format, sections
-// 2.1, 3, 7, 8). Encoders write restic's exact field order; decoders ignore unknown fields and throw
-// Error{kDamaged} that says what is wrong.
+// The small JSON documents of a repository: config, key files, locks, snapshots (restic format,
+// sections 2.1, 3, 7, 8). Encoders write restic's exact field order; decoders ignore unknown fields
+// and throw Error{kDamaged} that says what is wrong.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace salvor {
 
 struct RepositoryConfig {
   unsigned version = 2;
-  std::string id;                  // 64 hexadecimal digits
+  std::string id;  // 64 hexadecimal digits
   uint64_t chunker_polynomial = 0;
   friend bool operator==(const RepositoryConfig&, const RepositoryConfig&) = default;
 };

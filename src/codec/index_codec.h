@@ -24,9 +24,10 @@ class IndexEncoder {
   bool empty_ = true;
 };
 
-// Calls `on_pack` for each pack in the file; the span is valid during the call only. Tolerates unknown fields and
-// "supersedes"; throws Error{kDamaged} for anything malformed (bad ids, types, numbers beyond 32 bits, overflow of
-// offset + length). Built for speed (about 1 GB/s): indexes are decoded on every command.
+// Calls `on_pack` for each pack in the file; the span is valid during the call only. Tolerates
+// unknown fields and "supersedes"; throws Error{kDamaged} for anything malformed (bad ids, types,
+// numbers beyond 32 bits, overflow of offset + length). Built for speed (about 1 GB/s): indexes are
+// decoded on every command.
 void decode_index(ByteView json,
                   const std::function<void(const PackId&, std::span<const PackedBlob>)>& on_pack);
 

@@ -21,8 +21,8 @@ inline constexpr size_t kPackHeaderLimit = 16 * 1024 * 1024;  // sealed header
 // Plaintext of the header; blobs in pack order.
 void append_pack_header(Buffer& out, std::span<const PackedBlob> blobs);
 
-// Offsets are recomputed by summing lengths. Throws Error{kDamaged} for unknown types, truncated entries, lengths
-// below the seal overhead, sums beyond 32 bits.
+// Offsets are recomputed by summing lengths. Throws Error{kDamaged} for unknown types, truncated
+// entries, lengths below the seal overhead, sums beyond 32 bits.
 [[nodiscard]] std::vector<PackedBlob> decode_pack_header(ByteView header);
 
 }  // namespace salvor

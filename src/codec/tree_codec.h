@@ -9,8 +9,8 @@
 
 namespace salvor {
 
-// Builds the exact bytes of a tree blob, node by node. Nodes must come sorted by raw name; `add` throws Error when one is
-// out of order or has an empty name. Not thread-safe.
+// Builds the exact bytes of a tree blob, node by node. Nodes must come sorted by raw name; `add`
+// throws Error when one is out of order or has an empty name. Not thread-safe.
 class TreeEncoder {
  public:
   TreeEncoder();
@@ -34,9 +34,9 @@ class TreeDecoder {
   TreeDecoder(TreeDecoder&&) noexcept;
   TreeDecoder& operator=(TreeDecoder&&) noexcept;
 
-  // Tolerates unknown fields and unsorted names (old repositories), as restic does on reading; throws Error{kDamaged}
-  // for what is not a tree. Names are not judged here (a hostile "../x" is a valid value): whoever writes to a file system does
-  // that. Input limit 1 GiB.
+  // Tolerates unknown fields and unsorted names (old repositories), as restic does on reading;
+  // throws Error{kDamaged} for what is not a tree. Names are not judged here (a hostile "../x" is a
+  // valid value): whoever writes to a file system does that. Input limit 1 GiB.
   [[nodiscard]] Tree decode(ByteView blob);
 
  private:

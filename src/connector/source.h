@@ -1,7 +1,7 @@
 // How a connector hands a store's content to the engine.
 //
-// A source pushes a tree, directories before what is in them, into a TreeSink; the engine decides what is
-// unchanged, reads, chunks and stores. Connectors know nothing of repositories.
+// A source pushes a tree, directories before what is in them, into a TreeSink; the engine decides
+// what is unchanged, reads, chunks and stores. Connectors know nothing of repositories.
 #pragma once
 
 #include <memory>
@@ -24,20 +24,21 @@ class ByteReader {
   virtual void refresh(Node& node) = 0;
 };
 
-// Opens regular files of one directory; called from any reader thread, later than add_file, or never (unchanged files are not
-// opened). Thread-safe.
+// Opens regular files of one directory; called from any reader thread, later than add_file, or
+// never (unchanged files are not opened). Thread-safe.
 class FileOpener {
  public:
   virtual ~FileOpener() = default;
-  // Throws Error{kNotFound} when the file has vanished, Error{kFailed} when it is no longer a regular file.
+  // Throws Error{kNotFound} when the file has vanished, Error{kFailed} when it is no longer a
+  // regular file.
   [[nodiscard]] virtual std::unique_ptr<ByteReader> open(const Node& node) = 0;
   // For messages: the full path of a node of this directory.
   [[nodiscard]] virtual std::string path_of(const Node& node) const = 0;
 };
 
-// The engine's side. Thread-safe across different directories; one directory's calls come from one thread
-// at a time, in ascending order of raw names. Calls block when the engine is behind (back pressure) and throw
-// Error{kCancelled} when the run was stopped.
+// The engine's side. Thread-safe across different directories; one directory's calls come from one
+// thread at a time, in ascending order of raw names. Calls block when the engine is behind (back
+// pressure) and throw Error{kCancelled} when the run was stopped.
 class TreeSink {
  public:
   // An open directory; valid until closed.
@@ -46,7 +47,8 @@ class TreeSink {
   virtual ~TreeSink() = default;
   // The snapshot's root, which has no metadata of its own.
   [[nodiscard]] virtual Directory* root() = 0;
-  // `node` is the directory's metadata; its name takes its place in the order of `parent`'s entries.
+  // `node` is the directory's metadata; its name takes its place in the order of `parent`'s
+  // entries.
   [[nodiscard]] virtual Directory* open_directory(Directory* parent, Node node) = 0;
   // No more entries. Directories still open below it may be closed later. `root` is closed last.
   virtual void close_directory(Directory* directory) = 0;
@@ -54,7 +56,8 @@ class TreeSink {
   virtual void add_file(Directory* directory, Node node, std::shared_ptr<FileOpener> opener) = 0;
   // A symlink, device, fifo or anything else that is metadata only.
   virtual void add_other(Directory* directory, Node node) = 0;
-  // Something could not be read and is left out (or, when `vanished`, is simply gone). Counted; makes the run incomplete.
+  // Something could not be read and is left out (or, when `vanished`, is simply gone). Counted;
+  // makes the run incomplete.
   virtual void report_unreadable(const std::string& path, const Error& error) = 0;
 };
 
@@ -64,8 +67,8 @@ class Source {
   virtual ~Source() = default;
   // What the snapshot's `paths` say.
   [[nodiscard]] virtual std::vector<std::string> paths() const = 0;
-  // Pushes everything and returns when the last directory is closed. Throws when the source as a whole failed: no
-  // snapshot must be made then.
+  // Pushes everything and returns when the last directory is closed. Throws when the source as a
+  // whole failed: no snapshot must be made then.
   virtual void stream_into(const Context& context, TreeSink& sink) = 0;
 };
 

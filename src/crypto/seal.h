@@ -15,8 +15,8 @@ namespace salvor {
 
 inline constexpr size_t kSealOverhead = 32;
 
-// Seals and unseals under one key. Holds OpenSSL contexts: cheap per call, a few microseconds to make.
-// Not thread-safe: one a thread.
+// Seals and unseals under one key. Holds OpenSSL contexts: cheap per call, a few microseconds to
+// make. Not thread-safe: one a thread.
 class Sealer {
  public:
   Sealer(const MasterKey& key, Random& random);
@@ -24,14 +24,14 @@ class Sealer {
   Sealer(Sealer&&) noexcept;
   Sealer& operator=(Sealer&&) noexcept;
 
-  // Writes plaintext.size() + kSealOverhead bytes to `out` (which must have exactly that size and must not
-  // overlap `plaintext`) under a fresh random IV.
+  // Writes plaintext.size() + kSealOverhead bytes to `out` (which must have exactly that size and
+  // must not overlap `plaintext`) under a fresh random IV.
   void seal(ByteView plaintext, MutableBytes out);
   [[nodiscard]] Buffer seal(ByteView plaintext);
 
-  // Checks the tag, then decrypts into `out`, which must hold sealed.size() - kSealOverhead bytes. False when
-  // the input is too short, has an all-zero IV, or does not authenticate; `out` is then untouched.
-  // `out` may be the ciphertext's own place (sealed.subspan(16, n)).
+  // Checks the tag, then decrypts into `out`, which must hold sealed.size() - kSealOverhead bytes.
+  // False when the input is too short, has an all-zero IV, or does not authenticate; `out` is then
+  // untouched. `out` may be the ciphertext's own place (sealed.subspan(16, n)).
   [[nodiscard]] bool unseal(ByteView sealed, MutableBytes out);
   [[nodiscard]] std::optional<Buffer> unseal(ByteView sealed);
 

@@ -1,8 +1,8 @@
 // SHA-256 (FIPS 180-4), one message or several at a time.
 //
-// One SHA-NI stream leaves more than half of the unit idle because each round waits for the one before.
-// Independent messages interleaved in one loop fill it: two give 2x, three about 2.5x (measured in
-// docs/performance.md). Blobs are independent, so the engine hashes them in batches.
+// One SHA-NI stream leaves more than half of the unit idle because each round waits for the one
+// before. Independent messages interleaved in one loop fill it: two give 2x, three about 2.5x
+// (measured in docs/performance.md). Blobs are independent, so the engine hashes them in batches.
 #pragma once
 
 #include <array>
@@ -39,8 +39,8 @@ struct Sha256Update {
 // Same result as calling `hash->update(bytes)` for each; `hash` pointers must differ.
 void sha256_update_many(std::span<Sha256Update> updates);
 
-// Digests of independent messages, `out[i]` for `messages[i]`; any count, any lengths. Lanes are refilled as messages end, so
-// that lengths need not be alike.
+// Digests of independent messages, `out[i]` for `messages[i]`; any count, any lengths. Lanes are
+// refilled as messages end, so that lengths need not be alike.
 void sha256_many(std::span<const ByteView> messages, std::span<Digest> out);
 
 // The kernels behind the functions above, for tests and benchmarks ("portable", "sha-ni", ...).

@@ -32,7 +32,9 @@ struct PackedBlob {
 
   [[nodiscard]] bool compressed() const { return plain_length != 0; }
   // Bytes after unsealing and decompressing.
-  [[nodiscard]] uint32_t content_length() const { return compressed() ? plain_length : length - 32; }
+  [[nodiscard]] uint32_t content_length() const {
+    return compressed() ? plain_length : length - 32;
+  }
   friend bool operator==(const PackedBlob&, const PackedBlob&) = default;
 };
 

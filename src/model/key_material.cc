@@ -9,7 +9,8 @@ namespace {
 
 template <size_t N>
 bool all_zero(const std::array<std::byte, N>& bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte byte) { return byte == std::byte{0}; });
+  return std::all_of(bytes.begin(), bytes.end(),
+                     [](std::byte byte) { return byte == std::byte{0}; });
 }
 
 }  // namespace

@@ -1,14 +1,14 @@
 #include "model/node.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
+
+#include <sys/stat.h>
 
 namespace salvor {
 namespace {
 
-constexpr std::array<std::string_view, 7> kTypeNames{"file", "dir",  "symlink", "dev",
+constexpr std::array<std::string_view, 7> kTypeNames{"file",    "dir",  "symlink", "dev",
                                                      "chardev", "fifo", "socket"};
 
 }  // namespace
@@ -26,13 +26,26 @@ NodeType node_type_from_name(std::string_view name) {
 uint32_t go_mode_from_unix(uint32_t st_mode) {
   uint32_t mode = st_mode & go_mode::kPermissions;
   switch (st_mode & S_IFMT) {
-    case S_IFDIR: mode |= go_mode::kDir; break;
-    case S_IFLNK: mode |= go_mode::kSymlink; break;
-    case S_IFBLK: mode |= go_mode::kDevice; break;
-    case S_IFCHR: mode |= go_mode::kDevice | go_mode::kCharDevice; break;
-    case S_IFIFO: mode |= go_mode::kFifo; break;
-    case S_IFSOCK: mode |= go_mode::kSocket; break;
-    default: break;
+    case S_IFDIR:
+      mode |= go_mode::kDir;
+      break;
+    case S_IFLNK:
+      mode |= go_mode::kSymlink;
+      break;
+    case S_IFBLK:
+      mode |= go_mode::kDevice;
+      break;
+    case S_IFCHR:
+      mode |= go_mode::kDevice | go_mode::kCharDevice;
+      break;
+    case S_IFIFO:
+      mode |= go_mode::kFifo;
+      break;
+    case S_IFSOCK:
+      mode |= go_mode::kSocket;
+      break;
+    default:
+      break;
   }
   mode |= (st_mode & S_ISUID) != 0 ? go_mode::kSetuid : 0;
   mode |= (st_mode & S_ISGID) != 0 ? go_mode::kSetgid : 0;
@@ -49,9 +62,10 @@ uint32_t unix_permissions_from_go(uint32_t mode) {
 }
 
 const Node* Tree::find(std::string_view name) const {
-  const auto found = std::lower_bound(
-      nodes.begin(), nodes.end(), name,
-      [](const Node& node, std::string_view wanted) { return std::string_view(node.name) < wanted; });
+  const auto found = std::lower_bound(nodes.begin(), nodes.end(), name,
+                                      [](const Node& node, std::string_view wanted) {
+                                        return std::string_view(node.name) < wanted;
+                                      });
   return found != nodes.end() && found->name == name ? &*found : nullptr;
 }
 

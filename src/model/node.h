@@ -11,7 +11,16 @@
 
 namespace salvor {
 
-enum class NodeType : uint8_t { kFile, kDir, kSymlink, kDevice, kCharDevice, kFifo, kSocket, kOther };
+enum class NodeType : uint8_t {
+  kFile,
+  kDir,
+  kSymlink,
+  kDevice,
+  kCharDevice,
+  kFifo,
+  kSocket,
+  kOther
+};
 
 // "file", "dir", "symlink", "dev", "chardev", "fifo", "socket"; "" for kOther.
 [[nodiscard]] std::string_view node_type_name(NodeType type);
@@ -57,9 +66,9 @@ struct Node {
   std::string group;  // empty: unknown
   uint64_t inode = 0;
   uint64_t device_id = 0;
-  uint64_t size = 0;         // bytes; regular files only
-  uint64_t links = 0;        // not for directories, fifos, sockets
-  std::string link_target;   // symlinks only
+  uint64_t size = 0;        // bytes; regular files only
+  uint64_t links = 0;       // not for directories, fifos, sockets
+  std::string link_target;  // symlinks only
   std::vector<ExtendedAttribute> extended_attributes;
   std::string generic_attributes;  // raw JSON object (Windows), kept verbatim; empty: none
   uint64_t device = 0;             // st_rdev; devices only

@@ -8,8 +8,9 @@
 
 namespace salvor {
 
-// Temporary file, fsync, link or rename without replacing, fsync of the directory, read-only mode 0400 (0440 and 0770
-// directories when `config` is group-readable). Left-over temporary files are ignored.
+// Temporary file, fsync, link or rename without replacing, fsync of the directory, read-only mode
+// 0400 (0440 and 0770 directories when `config` is group-readable). Left-over temporary files are
+// ignored.
 [[nodiscard]] std::unique_ptr<Storage> open_local_storage(const std::string& directory);
 
 }  // namespace salvor

@@ -1,4 +1,5 @@
-// Repository locations as restic writes them: "/srv/repo", "local:/srv/repo", later "s3:...", "sftp:...".
+// Repository locations as restic writes them: "/srv/repo", "local:/srv/repo", later "s3:...",
+// "sftp:...".
 #pragma once
 
 #include <memory>

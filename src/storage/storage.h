@@ -1,5 +1,5 @@
-// Where objects are kept. One contract suite (storage/storage_contract.h in tests) runs against every
-// implementation.
+// Where objects are kept. One contract suite (storage/storage_contract.h in tests) runs against
+// every implementation.
 #pragma once
 
 #include <functional>
@@ -15,9 +15,11 @@ namespace salvor {
 // restic's object kinds, and our own area (which restic ignores).
 enum class ObjectKind : uint8_t { kConfig, kKey, kLock, kSnapshot, kIndex, kPack, kSalvor };
 
-[[nodiscard]] std::string_view object_kind_name(ObjectKind kind);  // "config", "key", ..., "pack", "salvor"
+[[nodiscard]] std::string_view object_kind_name(
+    ObjectKind kind);  // "config", "key", ..., "pack", "salvor"
 
-// `name` is 64 lower-case hexadecimal digits; empty for kConfig; a relative path of plain components for kSalvor.
+// `name` is 64 lower-case hexadecimal digits; empty for kConfig; a relative path of plain
+// components for kSalvor.
 struct ObjectName {
   ObjectKind kind = ObjectKind::kConfig;
   std::string name;
@@ -33,12 +35,13 @@ struct ObjectInfo {
 };
 
 struct StorageTraits {
-  unsigned connections = 2;      // useful parallel operations
-  bool remote = false;           // a round trip costs milliseconds
-  std::string description;       // "local directory /srv/backup"
+  unsigned connections = 2;  // useful parallel operations
+  bool remote = false;       // a round trip costs milliseconds
+  std::string description;   // "local directory /srv/backup"
 };
 
-// All calls block and are thread-safe. Errors are Error with the object and the place named; kUnreachable when trying again may help.
+// All calls block and are thread-safe. Errors are Error with the object and the place named;
+// kUnreachable when trying again may help.
 class Storage {
  public:
   virtual ~Storage() = default;
@@ -46,9 +49,10 @@ class Storage {
   // Makes the containers (directories) of a new repository. Idempotent.
   virtual void create(const Context& context) = 0;
 
-  // Stores the concatenation of `parts`. Atomic: readers see nothing or everything, also after a crash. Durable on
-  // return. Create-if-absent: an existing object of the same name stays, and the call succeeds when it has the same
-  // length (names are content hashes) and throws Error{kFailed} when not. kConfig too (use `replace_config`).
+  // Stores the concatenation of `parts`. Atomic: readers see nothing or everything, also after a
+  // crash. Durable on return. Create-if-absent: an existing object of the same name stays, and the
+  // call succeeds when it has the same length (names are content hashes) and throws Error{kFailed}
+  // when not. kConfig too (use `replace_config`).
   virtual void put(const Context& context, const ObjectName& object,
                    std::span<const ByteView> parts) = 0;
   void put(const Context& context, const ObjectName& object, ByteView bytes) {
@@ -60,15 +64,15 @@ class Storage {
   // The whole object. Throws Error{kNotFound} when absent; Error{kDamaged} above `limit_bytes`.
   [[nodiscard]] virtual Buffer get(const Context& context, const ObjectName& object,
                                    uint64_t limit_bytes = uint64_t{4} << 30) = 0;
-  // Exactly out.size() bytes from `offset`. Throws Error{kNotFound} when absent, Error{kDamaged} when the
-  // object ends before (truncated).
+  // Exactly out.size() bytes from `offset`. Throws Error{kNotFound} when absent, Error{kDamaged}
+  // when the object ends before (truncated).
   virtual void get_range(const Context& context, const ObjectName& object, uint64_t offset,
                          MutableBytes out) = 0;
 
   [[nodiscard]] virtual std::optional<ObjectInfo> stat(const Context& context,
                                                        const ObjectName& object) = 0;
-  // Every object of a kind, in any order. Foreign files (names that are not 64 hexadecimal digits, restic's temporary
-  // files) are not reported. Missing containers are empty ones.
+  // Every object of a kind, in any order. Foreign files (names that are not 64 hexadecimal digits,
+  // restic's temporary files) are not reported. Missing containers are empty ones.
   virtual void list(const Context& context, ObjectKind kind,
                     const std::function<void(const ObjectInfo&)>& on_object) = 0;
   // Removing what is absent succeeds. Durable on return.

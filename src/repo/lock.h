@@ -1,0 +1,68 @@
+// Locks as restic keeps them (restic format, section 8).
+//
+// Exclusive excludes everybody, shared excludes exclusive. Locks that look stale still block, as in
+// restic: only `unlock` removes them. Install a SIGHUP handler before locking: `restic unlock`
+// sends SIGHUP to the owner.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "codec/documents.h"
+
+namespace salvor {
+
+class Repository;
+
+enum class LockMode : uint8_t { kNone, kShared, kExclusive };
+
+inline constexpr std::chrono::minutes kLockStale{30};
+inline constexpr std::chrono::minutes kLockRefresh{5};
+// 30 - 1.5 * 5: without a successful refresh for this long the work is stopped, before others may
+// call the lock stale.
+inline constexpr std::chrono::seconds kLockGiveUp{1350};
+inline constexpr std::chrono::milliseconds kLockRecheck{200};
+
+// Held from construction to destruction; refreshed by a thread of its own. Thread-safe.
+class RepositoryLock {
+ public:
+  // Blocks for the re-check delay; with `retry_for`, tries again (5 s doubling to 60 s) as long.
+  // Throws Error{kLocked} that names who holds the other lock, since when, and whether it looks
+  // stale.
+  RepositoryLock(const Context& context, Repository& repository, LockMode mode,
+                 std::chrono::nanoseconds retry_for = {});
+  // Removes the lock; failures are swallowed (the lock then goes stale).
+  ~RepositoryLock();
+  RepositoryLock(const RepositoryLock&) = delete;
+  RepositoryLock& operator=(const RepositoryLock&) = delete;
+
+  // Fires when the lock was lost (removed by somebody, or not refreshed in time) or `context.stop`
+  // fired: nothing may be written or deleted from then on. Run the work under this token.
+  [[nodiscard]] std::stop_token stop_token() const;
+  // Throws Error{kLocked} when the lock is lost, Error{kCancelled} when the run was stopped; call
+  // before deleting anything. Looks at the storage.
+  void confirm(const Context& context) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+struct StoredLock {
+  LockId id;
+  LockDocument document;
+};
+
+[[nodiscard]] std::vector<StoredLock> list_locks(const Context& context, Repository& repository,
+                                                 size_t* unreadable = nullptr);
+// Older than kLockStale, or made on this host by a process that is gone.
+[[nodiscard]] bool is_stale(const StoredLock& lock, WallTime now, const std::string& hostname);
+// Removes stale locks, or all; returns how many.
+size_t remove_locks(const Context& context, Repository& repository, bool all);
+
+}  // namespace salvor

@@ -1,0 +1,97 @@
+// Writing blobs: claim, compress, seal, verify, pack, upload, index, and at the end the snapshot.
+//
+// Order of durability: packs -> index -> snapshot. An index entry is never written before its
+// pack's upload has returned; the snapshot never before the last index.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "base/context.h"
+#include "base/task.h"
+#include "model/blob.h"
+#include "model/snapshot.h"
+
+namespace salvor {
+
+class Repository;
+
+enum class Compression : uint8_t { kAuto, kOff, kFastest, kBetter, kMax };
+
+struct WriteOptions {
+  Compression compression = Compression::kAuto;
+  uint64_t pack_size_bytes = uint64_t{16}
+                             << 20;  // 4 to 128 MiB; a pack is closed once it holds this much
+  unsigned uploads = 2;              // parallel uploads
+  bool dry_run = false;              // everything but the storing
+};
+
+// Totals of a session; read at any time from any thread.
+struct WriteCounters {
+  std::atomic<uint64_t> data_blobs = 0;
+  std::atomic<uint64_t> tree_blobs = 0;
+  std::atomic<uint64_t> plain_bytes = 0;   // of new blobs
+  std::atomic<uint64_t> stored_bytes = 0;  // sealed, plus header entries
+  std::atomic<uint64_t> packs = 0;
+  std::atomic<uint64_t> raw_blobs = 0;  // stored without compression because it did not pay
+};
+
+// What became of a blob handed to BlobWriter::add.
+struct AddResult {
+  bool added = false;  // false: already stored or being stored by somebody else
+};
+
+class BlobWriter;
+
+// Thread-safe. The repository's index must be loaded and a lock held. Destroyed without `finish` it
+// abandons what is not yet uploaded; packs already uploaded are indexed if that still works, so
+// that nothing uploaded is lost.
+class WriteSession {
+ public:
+  WriteSession(const Context& context, Repository& repository, const WriteOptions& options);
+  ~WriteSession();
+  WriteSession(const WriteSession&) = delete;
+  WriteSession& operator=(const WriteSession&) = delete;
+
+  // A writer for one thread; must be flushed and gone before `finish`.
+  [[nodiscard]] std::unique_ptr<BlobWriter> make_writer();
+  // Closes the open packs, waits for the uploads, writes the index. Nothing may be added
+  // afterwards.
+  void finish(const Context& context);
+  // finish + the snapshot; returns its name once it is durable (nothing on a dry run).
+  std::optional<SnapshotId> commit(const Context& context, const Snapshot& snapshot);
+
+  [[nodiscard]] const WriteCounters& counters() const;
+
+ private:
+  friend class BlobWriter;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Prepares blobs in batches on one thread: the verification hashes of several blobs run
+// interleaved. Not thread-safe.
+class BlobWriter {
+ public:
+  explicit BlobWriter(WriteSession::State& session);
+  // Discards what was not flushed; the session then fails to finish.
+  ~BlobWriter();
+
+  // `id` must be the SHA-256 of `plaintext`, which is not needed after the call. Data may stay in
+  // this writer until `flush`.
+  AddResult add(BlobType type, const BlobId& id, ByteView plaintext);
+  // Stores another copy of a blob whose sealed bytes under this repository's key are at hand,
+  // without asking the index (prune moves blobs so). Verified like everything else: what does not
+  // verify throws Error{kDamaged}.
+  void add_sealed(const PackedBlob& blob, ByteView sealed);
+  // Hands everything on to the packs. Call at the end of each task.
+  void flush();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace salvor
