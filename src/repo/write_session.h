@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -26,6 +27,8 @@ struct WriteOptions {
                              << 20;  // 4 to 128 MiB; a pack is closed once it holds this much
   unsigned uploads = 2;              // parallel uploads
   bool dry_run = false;              // everything but the storing
+  // Called once, before the first object is stored: RepositoryLock::confirm belongs here.
+  std::function<void()> before_first_write;
 };
 
 // Totals of a session; read at any time from any thread.

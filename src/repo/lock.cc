@@ -1,0 +1,346 @@
+#include "repo/lock.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include <fmt/format.h>
+#include <pwd.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/format.h"
+#include "repo/repository.h"
+
+namespace salvor {
+namespace {
+
+std::string local_hostname() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
+
+std::string user_name(uid_t uid) {
+  std::array<char, 4096> scratch{};
+  passwd entry{};
+  passwd* found = nullptr;
+  return getpwuid_r(uid, &entry, scratch.data(), scratch.size(), &found) == 0 && found != nullptr
+             ? entry.pw_name
+             : "";
+}
+
+ObjectName lock_object(const LockId& id) {
+  return {ObjectKind::kLock, id.hex()};
+}
+
+Error locked_by(const StoredLock& other, WallTime now, const std::string& hostname) {
+  const LockDocument& lock = other.document;
+  const auto age = std::max(now - lock.time.wall(), std::chrono::nanoseconds(0));
+  std::string hint = "Wait until it has finished, or use --retry-lock.";
+  if (is_stale(other, now, hostname)) {
+    hint =
+        "The lock looks stale (its owner is gone or has not refreshed it for 30 minutes): if no "
+        "backup program is at work on this repository any more, run `salvor unlock`.";
+  }
+  return {
+      ErrorCode::kLocked,
+      fmt::format("the repository is already locked {}by PID {} on {} by {} (UID {}, GID {}), lock "
+                  "{} made {} ago",
+                  lock.exclusive ? "exclusively " : "", lock.pid, printable(lock.hostname),
+                  printable(lock.username), lock.uid, lock.gid, other.id.short_hex(),
+                  format_duration(age)),
+      hint};
+}
+
+}  // namespace
+
+struct RepositoryLock::State {
+  State(const Context& outer, Repository& repo, bool is_exclusive)
+      : context(outer),
+        repository(repo),
+        exclusive(is_exclusive),
+        forward(outer.stop, [this] { stop.request_stop(); }) {}
+
+  void acquire();
+  void look_again();
+  void wait_until_checked();
+  void acquire_within(std::chrono::nanoseconds retry_for);
+  void throw_on_conflict(const LockId* own) const;
+  LockId write() const;
+  void refresh();
+  void keep_fresh(const std::stop_token& done);
+  void remove_own() noexcept;
+
+  const Context context;
+  Repository& repository;
+  const bool exclusive;
+  std::stop_source stop;
+  std::stop_callback<std::function<void()>> forward;
+  std::atomic<bool> lost = false;
+  bool checked = false;         // guarded by mutex
+  std::exception_ptr conflict;  // what the second look found; guarded by mutex
+  mutable std::mutex mutex;     // guards current
+  LockId current;
+  std::condition_variable_any wake;
+  std::jthread refresher;
+};
+
+// Locks that cannot be read count as conflicts only for exclusive use: a lock may vanish while it
+// is being read, and a damaged one must not be taken for free way to delete things.
+void RepositoryLock::State::throw_on_conflict(const LockId* own) const {
+  size_t unreadable = 0;
+  const WallTime now = context.clock.now();
+  for (const StoredLock& lock : list_locks(context, repository, &unreadable)) {
+    if (own != nullptr && lock.id == *own) {
+      continue;
+    }
+    if (exclusive || lock.document.exclusive) {
+      throw locked_by(lock, now, local_hostname());
+    }
+  }
+  if (unreadable > 0 && exclusive) {
+    throw Error(ErrorCode::kLocked,
+                fmt::format("{} lock file(s) in the repository cannot be read", unreadable),
+                "They may belong to a running program. If none is running, remove them with "
+                "`salvor unlock --remove-all`.");
+  }
+}
+
+LockId RepositoryLock::State::write() const {
+  LockDocument lock;
+  LocalZone zone;
+  lock.time = zone.stamp(context.clock.now());
+  lock.exclusive = exclusive;
+  lock.hostname = local_hostname();
+  lock.pid = getpid();
+  lock.uid = getuid();
+  lock.gid = getgid();
+  lock.username = user_name(lock.uid);
+  const std::string json = encode_lock(lock);
+  return *LockId::parse(repository.save_document(context, ObjectKind::kLock, as_bytes(json)));
+}
+
+void RepositoryLock::State::acquire() {
+  throw_on_conflict(nullptr);
+  current = write();
+  if (!exclusive) {
+    return;  // keep_fresh looks again
+  }
+  try {
+    std::this_thread::sleep_for(kLockRecheck);
+    throw_on_conflict(&current);
+    checked = true;
+  } catch (...) {
+    remove_own();
+    throw;
+  }
+}
+
+void RepositoryLock::State::look_again() {
+  std::exception_ptr found;
+  try {
+    throw_on_conflict(&current);
+  } catch (...) {
+    found = std::current_exception();
+  }
+  {
+    const std::scoped_lock guard(mutex);
+    conflict = found;
+    checked = true;
+  }
+  wake.notify_all();
+  if (found) {
+    stop.request_stop();
+  }
+}
+
+void RepositoryLock::State::wait_until_checked() {
+  std::unique_lock guard(mutex);
+  wake.wait(guard, [this] { return checked; });
+  if (conflict) {
+    std::rethrow_exception(conflict);
+  }
+}
+
+void RepositoryLock::State::acquire_within(std::chrono::nanoseconds retry_for) {
+  const MonotonicTime give_up = context.clock.monotonic() + retry_for;
+  std::chrono::nanoseconds pause = std::chrono::seconds(5);
+  for (;;) {
+    try {
+      acquire();
+      return;
+    } catch (const Error& error) {
+      const auto left = give_up - context.clock.monotonic();
+      if (error.code() != ErrorCode::kLocked || left <= left.zero()) {
+        throw;
+      }
+      std::unique_lock lock(mutex);
+      wake.wait_for(lock, context.stop, std::min<std::chrono::nanoseconds>(pause, left),
+                    [] { return false; });
+    }
+    context.check_stopped();
+    pause = std::min<std::chrono::nanoseconds>(pause * 2, std::chrono::minutes(1));
+  }
+}
+
+// A refreshed lock is a new file; the old one goes afterwards, so there is no moment without one.
+void RepositoryLock::State::refresh() {
+  const LockId old = current;
+  if (!repository.storage().stat(context, lock_object(old))) {
+    lost = true;
+    return;
+  }
+  const LockId fresh = write();
+  {
+    const std::scoped_lock guard(mutex);
+    current = fresh;
+  }
+  repository.storage().remove(context, lock_object(old));
+}
+
+void RepositoryLock::State::keep_fresh(const std::stop_token& done) {
+  MonotonicTime refreshed = context.clock.monotonic();
+  if (!checked) {
+    {
+      std::unique_lock guard(mutex);
+      wake.wait_for(guard, done, kLockRecheck, [] { return false; });
+    }
+    if (done.stop_requested()) {
+      return;  // a short read-only command: nothing was written under this lock
+    }
+    look_again();
+  }
+  while (!done.stop_requested()) {
+    {
+      std::unique_lock guard(mutex);
+      wake.wait_for(guard, done, kLockRefresh, [] { return false; });
+    }
+    if (done.stop_requested()) {
+      return;
+    }
+    try {
+      refresh();
+      refreshed = context.clock.monotonic();
+    } catch (const std::exception& error) {
+      context.events.on(Warning{std::string("cannot refresh the lock: ") + error.what(), {}});
+    }
+    if (lost || context.clock.monotonic() - refreshed > kLockGiveUp) {
+      lost = true;
+      stop.request_stop();
+      return;
+    }
+  }
+}
+
+void RepositoryLock::State::remove_own() noexcept {
+  try {
+    NullEventSink quiet;
+    const Context always{{}, quiet, context.clock, context.random};  // also after an interrupt
+    repository.storage().remove(always, lock_object(current));
+  } catch (...) {
+    // The lock goes stale by itself; `unlock` removes it.
+  }
+}
+
+RepositoryLock::RepositoryLock(const Context& context, Repository& repository, LockMode mode,
+                               std::chrono::nanoseconds retry_for)
+    : state_(std::make_unique<State>(context, repository, mode == LockMode::kExclusive)) {
+  if (mode == LockMode::kNone) {
+    return;
+  }
+  state_->acquire_within(retry_for);
+  state_->refresher = std::jthread(
+      [state = state_.get()](const std::stop_token& done) { state->keep_fresh(done); });
+}
+
+RepositoryLock::~RepositoryLock() {
+  if (state_->refresher.joinable()) {
+    state_->refresher.request_stop();
+    state_->refresher.join();
+    state_->remove_own();
+  }
+}
+
+std::stop_token RepositoryLock::stop_token() const {
+  return state_->stop.get_token();
+}
+
+void RepositoryLock::confirm(const Context& context) const {
+  const Error lost(
+      ErrorCode::kLocked, "the lock on the repository was lost",
+      "Somebody removed it (unlock), or it could not be refreshed in time. Nothing was "
+      "deleted; run the command again.");
+  if (!state_->refresher.joinable()) {
+    context.check_stopped();
+    return;  // --no-lock
+  }
+  state_->wait_until_checked();
+  if (state_->lost) {
+    throw lost;
+  }
+  context.check_stopped();
+  const std::scoped_lock guard(state_->mutex);
+  if (!state_->repository.storage().stat(context, lock_object(state_->current))) {
+    state_->lost = true;
+    throw lost;
+  }
+}
+
+std::vector<StoredLock> list_locks(const Context& context, Repository& repository,
+                                   size_t* unreadable) {
+  std::vector<StoredLock> locks;
+  for (const ObjectInfo& info : repository.storage().list_all(context, ObjectKind::kLock)) {
+    if (info.size_bytes == 0) {
+      continue;  // left by a crash of an old writer; restic ignores these too
+    }
+    try {
+      const Buffer json = repository.load_document(context, ObjectKind::kLock, info.name);
+      locks.push_back({*LockId::parse(info.name), decode_lock(json.view())});
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kNotFound) {
+        continue;  // removed or refreshed meanwhile
+      }
+      if (error.code() != ErrorCode::kDamaged) {
+        throw;
+      }
+      if (unreadable != nullptr) {
+        ++*unreadable;
+      }
+    }
+  }
+  return locks;
+}
+
+bool is_stale(const StoredLock& lock, WallTime now, const std::string& hostname) {
+  if (now - lock.document.time.wall() > kLockStale) {
+    return true;
+  }
+  if (lock.document.hostname != hostname || lock.document.pid <= 0) {
+    return false;
+  }
+  // Signal 0 only asks whether the process exists; EPERM means that it does.
+  return kill(static_cast<pid_t>(lock.document.pid), 0) != 0 && errno == ESRCH;
+}
+
+size_t remove_locks(const Context& context, Repository& repository, bool all) {
+  size_t removed = 0;
+  if (all) {
+    for (const ObjectInfo& info : repository.storage().list_all(context, ObjectKind::kLock)) {
+      repository.storage().remove(context, {ObjectKind::kLock, info.name});
+      ++removed;
+    }
+    return removed;
+  }
+  for (const StoredLock& lock : list_locks(context, repository)) {
+    if (is_stale(lock, context.clock.now(), local_hostname())) {
+      repository.storage().remove(context, lock_object(lock.id));
+      ++removed;
+    }
+  }
+  return removed;
+}
+
+}  // namespace salvor

@@ -1,0 +1,389 @@
+#include "repo/write_session.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "codec/index_codec.h"
+#include "codec/pack_header.h"
+#include "codec/zstd.h"
+#include "crypto/sha256.h"
+#include "repo/pack_assembler.h"
+#include "repo/repository.h"
+
+namespace salvor {
+namespace {
+
+constexpr size_t kIndexFullBlobs = 50000;
+constexpr std::chrono::minutes kIndexFullAge{10};
+constexpr size_t kBatchBytes = size_t{2} << 20;     // plaintext in a writer before it flushes
+constexpr size_t kHashStretch = size_t{256} << 10;  // of an open pack that is worth a hash stretch
+
+int compression_level(Compression compression, BlobType type) {
+  switch (compression) {
+    case Compression::kFastest:
+      return 1;
+    case Compression::kBetter:
+      return 7;
+    case Compression::kMax:
+      return 15;
+    case Compression::kOff:
+    case Compression::kAuto:
+      break;
+  }
+  return type == BlobType::kTree ? 3 : 2;
+}
+
+}  // namespace
+
+struct WriteSession::State {
+  State(const Context& outer, Repository& repo, const WriteOptions& write_options)
+      : context(outer),
+        repository(repo),
+        options(write_options),
+        assemblers{PackAssembler(options.pack_size_bytes, context.random),
+                   PackAssembler(options.pack_size_bytes, context.random)},
+        index_started(context.clock.monotonic()),
+        pool("salvor-upload", options.uploads),
+        uploads(pool, context.stop, options.uploads) {}
+
+  PackAssembler& assembler(BlobType type) { return assemblers[static_cast<size_t>(type)]; }
+  void upload(OpenPack open, Sealer& sealer, BlobType type);
+  void store_pack(const FinishedPack& pack);
+  void list_pack(FinishedPack& pack);
+  void write_index();
+  void allow_writing() {
+    std::call_once(first_write, [this] {
+      if (options.before_first_write) {
+        options.before_first_write();
+      }
+    });
+  }
+
+  struct ListedPack {
+    PackId id;
+    std::vector<PackedBlob> blobs;
+  };
+
+  const Context context;
+  Repository& repository;
+  const WriteOptions options;
+  WriteCounters counters;
+  std::once_flag first_write;
+  std::array<PackAssembler, 2> assemblers;
+  std::mutex index_mutex;
+  std::vector<ListedPack> unindexed;  // durable, not yet in a stored index file
+  size_t unindexed_blobs = 0;
+  MonotonicTime index_started;
+  std::atomic<bool> discarded = false;  // a writer died with blobs in it
+  bool finished = false;
+  ThreadPool pool;
+  TaskGroup uploads;
+};
+
+void WriteSession::State::upload(OpenPack open, Sealer& sealer, BlobType type) {
+  FinishedPack pack = finish_pack(std::move(open), sealer);
+  uploads.run([this, type, pack = std::move(pack)]() mutable {
+    store_pack(pack);
+    list_pack(pack);
+    assembler(type).recycle(std::move(pack.bytes));
+  });
+}
+
+void WriteSession::State::store_pack(const FinishedPack& pack) {
+  if (!options.dry_run) {
+    allow_writing();
+    repository.storage().put(context, pack_object(pack.id), pack.bytes.view());
+  }
+  ++counters.packs;
+}
+
+void WriteSession::State::list_pack(FinishedPack& pack) {
+  repository.index().add_pack(pack.id, pack.blobs);
+  bool full = false;
+  {
+    const std::scoped_lock lock(index_mutex);
+    unindexed_blobs += pack.blobs.size();
+    unindexed.push_back({pack.id, std::move(pack.blobs)});
+    full = unindexed_blobs >= kIndexFullBlobs ||
+           context.clock.monotonic() - index_started > kIndexFullAge;
+  }
+  if (full) {
+    write_index();
+  }
+}
+
+void WriteSession::State::write_index() {
+  std::vector<ListedPack> packs;
+  {
+    const std::scoped_lock lock(index_mutex);
+    packs.swap(unindexed);
+    unindexed_blobs = 0;
+    index_started = context.clock.monotonic();
+  }
+  if (packs.empty() || options.dry_run) {
+    return;
+  }
+  IndexEncoder encoder;
+  for (const ListedPack& pack : packs) {
+    encoder.add_pack(pack.id, pack.blobs);
+  }
+  const std::string json = encoder.finish();
+  repository.save_document(context, ObjectKind::kIndex, as_bytes(json));
+}
+
+WriteSession::WriteSession(const Context& context, Repository& repository,
+                           const WriteOptions& options)
+    : state_(std::make_unique<State>(context, repository, options)) {}
+
+WriteSession::~WriteSession() {
+  if (state_->finished) {
+    return;
+  }
+  try {
+    state_->uploads.wait();
+  } catch (...) {
+    // The error that ended the run has been reported already.
+  }
+  try {
+    // Also after an interrupt: what is uploaded is worth keeping for the next run.
+    NullEventSink quiet;
+    const Context& context = state_->context;
+    State rescue({{}, quiet, context.clock, context.random}, state_->repository, state_->options);
+    rescue.unindexed.swap(state_->unindexed);
+    rescue.write_index();
+  } catch (...) {
+    // Packs without an index entry are harmless; the next prune removes them.
+  }
+}
+
+std::unique_ptr<BlobWriter> WriteSession::make_writer() {
+  return std::make_unique<BlobWriter>(*state_);
+}
+
+void WriteSession::finish(const Context& context) {
+  context.check_stopped();
+  if (state_->discarded) {
+    throw Error(ErrorCode::kFailed, "a writer ended before its blobs were stored");
+  }
+  Sealer sealer = state_->repository.make_sealer();
+  for (const BlobType type : {BlobType::kData, BlobType::kTree}) {
+    for (OpenPack& pack : state_->assembler(type).take_rest()) {
+      state_->upload(std::move(pack), sealer, type);
+    }
+  }
+  state_->uploads.wait();
+  state_->write_index();
+  state_->finished = true;
+}
+
+std::optional<SnapshotId> WriteSession::commit(const Context& context, const Snapshot& snapshot) {
+  finish(context);
+  if (state_->options.dry_run) {
+    return std::nullopt;
+  }
+  state_->allow_writing();
+  return state_->repository.save_snapshot(context, snapshot);
+}
+
+const WriteCounters& WriteSession::counters() const {
+  return state_->counters;
+}
+
+struct BlobWriter::State {
+  struct Prepared {
+    PackedBlob blob;
+    size_t begin = 0;  // of the sealed bytes in `sealed`
+    uint32_t plain_size = 0;
+  };
+
+  explicit State(WriteSession::State& owner)
+      : session(owner), sealer(owner.repository.make_sealer()) {}
+
+  void prepare(BlobType type, const BlobId& id, ByteView plaintext);
+  [[nodiscard]] bool compress(BlobType type, ByteView plaintext);
+  void decode_batch();
+  void verify_batch();
+  void append_batch();
+  void count(const Prepared& prepared);
+
+  WriteSession::State& session;
+  Sealer sealer;
+  Compressor compressor;
+  Decompressor decompressor;
+  std::vector<Prepared> batch;
+  size_t batch_plain = 0;
+  Buffer frame;     // compressed bytes of one blob
+  Buffer sealed;    // the batch, sealed, end to end
+  Buffer unsealed;  // verification: compressed bytes of one blob
+  Buffer decoded;   // verification: the batch's plaintext, end to end
+  std::vector<Sha256> hashes;
+  std::vector<Sha256Update> updates;
+  std::vector<SealedBlob> outgoing;
+};
+
+BlobWriter::BlobWriter(WriteSession::State& session) : state_(std::make_unique<State>(session)) {}
+
+BlobWriter::~BlobWriter() {
+  if (!state_->batch.empty()) {
+    state_->session.discarded = true;
+  }
+}
+
+// Leaves the frame in `frame`; false when the blob is better stored raw.
+bool BlobWriter::State::compress(BlobType type, ByteView plaintext) {
+  if (session.repository.config().version == 1 || plaintext.empty()) {
+    return false;
+  }
+  const Compression mode = session.options.compression;
+  if (type == BlobType::kData) {
+    if (mode == Compression::kOff) {
+      return false;
+    }
+    if (mode != Compression::kMax && compressor.looks_incompressible(plaintext)) {
+      return false;
+    }
+  }
+  compressor.compress(plaintext, compression_level(mode, type), frame);
+  // restic's prune rewrites raw trees in version 2, so trees stay compressed whatever it costs.
+  return type == BlobType::kTree || frame.size() < plaintext.size() - plaintext.size() / 64;
+}
+
+void BlobWriter::State::prepare(BlobType type, const BlobId& id, ByteView plaintext) {
+  const bool compressed = compress(type, plaintext);
+  const ByteView content = compressed ? frame.view() : plaintext;
+  Prepared prepared;
+  prepared.begin = sealed.size();
+  prepared.plain_size = static_cast<uint32_t>(plaintext.size());
+  prepared.blob.handle = {type, id};
+  prepared.blob.length = static_cast<uint32_t>(content.size() + kSealOverhead);
+  prepared.blob.plain_length = compressed ? prepared.plain_size : 0;
+  sealer.seal(content, sealed.extend(content.size() + kSealOverhead));
+  batch.push_back(prepared);
+  batch_plain += plaintext.size();
+}
+
+AddResult BlobWriter::add(BlobType type, const BlobId& id, ByteView plaintext) {
+  if (plaintext.size() > UINT32_MAX - 2 * kSealOverhead) {
+    throw Error(ErrorCode::kFailed, "a blob of more than 4 GiB cannot be stored",
+                "A directory with this many entries exceeds the repository format's limits.");
+  }
+  if (state_->session.repository.index().claim({type, id}) != Index::Claim::kMine) {
+    return {};
+  }
+  state_->prepare(type, id, plaintext);
+  if (state_->batch_plain >= kBatchBytes) {
+    flush();
+  }
+  return {true};
+}
+
+void BlobWriter::add_sealed(const PackedBlob& blob, ByteView sealed) {
+  State::Prepared prepared;
+  prepared.begin = state_->sealed.size();
+  prepared.plain_size = blob.content_length();
+  prepared.blob = blob;
+  state_->sealed.append(sealed);
+  state_->batch.push_back(prepared);
+  state_->batch_plain += prepared.plain_size;
+  if (state_->batch_plain >= kBatchBytes) {
+    flush();
+  }
+}
+
+// Undoes the sealing and the compression of every blob of the batch, into `decoded`.
+void BlobWriter::State::decode_batch() {
+  decoded.resize(batch_plain);
+  size_t begin = 0;
+  for (const Prepared& prepared : batch) {
+    const ByteView bytes = sealed.view(prepared.begin, prepared.blob.length);
+    const MutableBytes plain = decoded.bytes().subspan(begin, prepared.plain_size);
+    begin += prepared.plain_size;
+    bool good = false;
+    if (prepared.blob.compressed()) {
+      unsealed.resize(prepared.blob.length - kSealOverhead);
+      good =
+          sealer.unseal(bytes, unsealed.bytes()) && decompressor.decompress(unsealed.view(), plain);
+    } else {
+      good = sealer.unseal(bytes, plain);
+    }
+    if (!good) {
+      throw Error(ErrorCode::kDamaged,
+                  "blob " + prepared.blob.handle.id.short_hex() + " does not decode after sealing",
+                  "This points to faulty memory. The blob was not stored.");
+    }
+  }
+}
+
+// Hashes the decoded batch and compares with the ids, and moves the hashes of open packs on in the
+// same pass.
+void BlobWriter::State::verify_batch() {
+  std::array<std::vector<PackAssembler::HashStretch>, 2> stretches;
+  for (size_t type = 0; type < stretches.size(); ++type) {
+    stretches[type] = session.assemblers[type].begin_hashing(kHashStretch);
+  }
+  hashes.assign(batch.size(), Sha256());
+  updates.clear();
+  size_t begin = 0;
+  for (size_t i = 0; i < batch.size(); ++i) {
+    updates.push_back({&hashes[i], decoded.view(begin, batch[i].plain_size)});
+    begin += batch[i].plain_size;
+  }
+  for (const auto& of_type : stretches) {
+    for (const auto& stretch : of_type) {
+      updates.push_back({&stretch.pack->hash, stretch.bytes});
+    }
+  }
+  sha256_update_many(updates);
+  for (size_t type = 0; type < stretches.size(); ++type) {
+    for (const auto& stretch : stretches[type]) {
+      session.assemblers[type].hashed(stretch);
+    }
+  }
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (hashes[i].finish() != batch[i].blob.handle.id.digest()) {
+      throw Error(ErrorCode::kDamaged,
+                  "blob " + batch[i].blob.handle.id.short_hex() +
+                      " does not have its hash after sealing and unsealing",
+                  "This points to faulty memory. The blob was not stored.");
+    }
+  }
+}
+
+void BlobWriter::State::count(const Prepared& prepared) {
+  WriteCounters& counters = session.counters;
+  ++(prepared.blob.handle.type == BlobType::kTree ? counters.tree_blobs : counters.data_blobs);
+  counters.plain_bytes += prepared.plain_size;
+  counters.stored_bytes += prepared.blob.length + pack_entry_size(prepared.blob);
+  counters.raw_blobs += prepared.blob.compressed() ? 0 : 1;
+}
+
+void BlobWriter::State::append_batch() {
+  for (const BlobType type : {BlobType::kData, BlobType::kTree}) {
+    outgoing.clear();
+    for (const Prepared& prepared : batch) {
+      if (prepared.blob.handle.type == type) {
+        outgoing.push_back({prepared.blob, sealed.view(prepared.begin, prepared.blob.length)});
+        count(prepared);
+      }
+    }
+    for (OpenPack& pack : session.assembler(type).append(outgoing)) {
+      session.upload(std::move(pack), sealer, type);
+    }
+  }
+}
+
+void BlobWriter::flush() {
+  if (state_->batch.empty()) {
+    return;
+  }
+  state_->session.context.check_stopped();
+  state_->decode_batch();
+  state_->verify_batch();
+  state_->append_batch();
+  state_->batch.clear();
+  state_->batch_plain = 0;
+  state_->sealed.clear();
+}
+
+}  // namespace salvor
