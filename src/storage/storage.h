@@ -1,13 +1,16 @@
-// Where objects are kept. One contract suite (storage/storage_contract.h in tests) runs against
-// every implementation.
+// Where objects are kept. One contract suite (tests/support/storage_contract.h) runs against every
+// implementation and decorator.
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/context.h"
 
 namespace salvor {
@@ -15,11 +18,11 @@ namespace salvor {
 // restic's object kinds, and our own area (which restic ignores).
 enum class ObjectKind : uint8_t { kConfig, kKey, kLock, kSnapshot, kIndex, kPack, kSalvor };
 
-[[nodiscard]] std::string_view object_kind_name(
-    ObjectKind kind);  // "config", "key", ..., "pack", "salvor"
+// "config", "key", "lock", "snapshot", "index", "pack", "salvor"
+[[nodiscard]] std::string_view object_kind_name(ObjectKind kind);
 
 // `name` is 64 lower-case hexadecimal digits; empty for kConfig; a relative path of plain
-// components for kSalvor.
+// components for kSalvor (see is_object_name).
 struct ObjectName {
   ObjectKind kind = ObjectKind::kConfig;
   std::string name;
@@ -41,7 +44,9 @@ struct StorageTraits {
 };
 
 // All calls block and are thread-safe. Errors are Error with the object and the place named;
-// kUnreachable when trying again may help.
+// kUnreachable when trying again may help. Every call throws Error{kCancelled} without any effect
+// when the context is already stopped (clean-up after an interruption needs a context of its own),
+// and Error{kFailed} for a name that is not one.
 class Storage {
  public:
   virtual ~Storage() = default;
@@ -50,15 +55,17 @@ class Storage {
   virtual void create(const Context& context) = 0;
 
   // Stores the concatenation of `parts`. Atomic: readers see nothing or everything, also after a
-  // crash. Durable on return. Create-if-absent: an existing object of the same name stays, and the
-  // call succeeds when it has the same length (names are content hashes) and throws Error{kFailed}
-  // when not. kConfig too (use `replace_config`).
+  // crash. Durable on return. Create-if-absent: an existing object of the same name stays. The call
+  // then succeeds when it is the same object: of the same length where names are content hashes, of
+  // the same bytes for kConfig and kSalvor, so that of two racing `init`s one fails (to change the
+  // config use `replace_config`). When it is another one the call throws Error{kFailed}. After any
+  // other error the object may be absent or complete; putting it again is safe.
   virtual void put(const Context& context, const ObjectName& object,
                    std::span<const ByteView> parts) = 0;
   void put(const Context& context, const ObjectName& object, ByteView bytes) {
     put(context, object, std::span<const ByteView>(&bytes, 1));
   }
-  // Atomically replaces the config (migration only).
+  // Atomically replaces the config (migration only). Durable on return.
   virtual void replace_config(const Context& context, ByteView bytes) = 0;
 
   // The whole object. Throws Error{kNotFound} when absent; Error{kDamaged} above `limit_bytes`.
@@ -72,16 +79,42 @@ class Storage {
   [[nodiscard]] virtual std::optional<ObjectInfo> stat(const Context& context,
                                                        const ObjectName& object) = 0;
   // Every object of a kind, in any order. Foreign files (names that are not 64 hexadecimal digits,
-  // restic's temporary files) are not reported. Missing containers are empty ones.
+  // restic's temporary files) are not reported. Missing containers are empty ones. Objects put or
+  // removed meanwhile may or may not be reported. `on_object` may use the storage, and ends the
+  // listing by throwing.
   virtual void list(const Context& context, ObjectKind kind,
                     const std::function<void(const ObjectInfo&)>& on_object) = 0;
   // Removing what is absent succeeds. Durable on return.
   virtual void remove(const Context& context, const ObjectName& object) = 0;
+  // As `remove` for each, in any order; durable when all is done. Cheaper where the cost is in
+  // making removals durable one by one. An error leaves some removed and some not.
+  virtual void remove_many(const Context& context, std::span<const ObjectName> objects);
 
   [[nodiscard]] virtual StorageTraits traits() const = 0;
 
   // Convenience over `list`.
   [[nodiscard]] std::vector<ObjectInfo> list_all(const Context& context, ObjectKind kind);
 };
+
+// The same storage behind an owning pointer that owns nothing; `storage` must outlive it. For
+// callers that want to keep a decorator in hand after giving it away (tests, statistics).
+[[nodiscard]] std::unique_ptr<Storage> borrow_storage(Storage& storage);
+
+// ---- for implementers ----
+
+// Whether `name` can name an object of `kind`. For kSalvor: components of letters, digits and
+// "._-+=@,~%", not beginning with a dot (neither ".." nor a hidden foreign file), at most 200 bytes
+// each and 900 together (S3 keys have 1,024), not looking like a temporary file
+// ("...-tmp-<digits>").
+[[nodiscard]] bool is_object_name(ObjectKind kind, std::string_view name);
+// Stopped or nonsense calls end here: throws Error{kCancelled} or Error{kFailed}.
+void check_call(const Context& context, const ObjectName& object);
+[[nodiscard]] uint64_t total_size(std::span<const ByteView> parts);
+// True when the concatenation of `parts` is `bytes`.
+[[nodiscard]] bool same_bytes(std::span<const ByteView> parts, ByteView bytes);
+// The part of `put` that finds an object of the name: throws Error{kFailed} unless it is the same
+// object.
+void check_existing(Storage& storage, const Context& context, const ObjectName& object,
+                    uint64_t existing_bytes, std::span<const ByteView> parts);
 
 }  // namespace salvor

@@ -1,0 +1,71 @@
+#include "storage/location.h"
+
+#include <optional>
+
+#include "base/format.h"
+#include "storage/local_storage.h"
+
+namespace salvor {
+namespace {
+
+struct Location {
+  std::string_view scheme;  // empty: a plain path
+  std::string_view rest;
+};
+
+// A scheme is what stands before the first colon, unless that is part of a path ("./a:b",
+// "dir/a:b").
+Location split(std::string_view location) {
+  const size_t colon = location.find(':');
+  if (colon == std::string_view::npos || colon == 0 || location[0] == '.' ||
+      location.substr(0, colon).find('/') != std::string_view::npos) {
+    return {{}, location};
+  }
+  return {location.substr(0, colon), location.substr(colon + 1)};
+}
+
+}  // namespace
+
+std::unique_ptr<Storage> open_storage(std::string_view location) {
+  const auto [scheme, rest] = split(location);
+  if (!scheme.empty() && scheme != "local") {
+    throw Error(ErrorCode::kUsage,
+                "repository location " + display_location(location) +
+                    " has the unsupported scheme " + printable(scheme),
+                "Supported is a local directory: a path or local:PATH. Write a path that holds a "
+                "colon as ./PATH.");
+  }
+  if (rest.empty()) {
+    throw Error(ErrorCode::kUsage, "the repository location is empty",
+                "Give a directory with -r or SALVOR_REPOSITORY.");
+  }
+  return open_local_storage(std::string(rest));
+}
+
+std::string display_location(std::string_view location) {
+  const auto [scheme, rest] = split(location);
+  if (scheme.empty() || scheme == "local") {
+    return printable(location);
+  }
+  // The secrets of a URL: the password in "user:password@", a user alone over HTTP (often a token),
+  // and the query (Azure's signatures).
+  std::string text(location.substr(0, location.find('?')));
+  const bool query = text.size() < location.size();
+  const size_t marker = text.find("://");
+  const size_t authority = marker == std::string::npos ? scheme.size() + 1 : marker + 3;
+  const bool http = text.substr(0, authority).find("http") != std::string::npos;
+  const size_t end = text.find('/', authority);
+  // A password that was not %-encoded may hold a slash: rather hide too much.
+  const size_t at = text.rfind('@', http || end == std::string::npos ? std::string::npos : end - 1);
+  if (at != std::string::npos && at >= authority) {
+    const size_t colon = text.find(':', authority);
+    if (colon < at) {
+      text.replace(colon + 1, at - colon - 1, "***");
+    } else if (http) {
+      text.replace(authority, at - authority, "***");
+    }
+  }
+  return printable(text) + (query ? "?***" : "");
+}
+
+}  // namespace salvor

@@ -1,0 +1,191 @@
+#include "storage/storage.h"
+
+#include <algorithm>
+
+#include "base/format.h"
+
+namespace salvor {
+
+std::string_view object_kind_name(ObjectKind kind) {
+  switch (kind) {
+    case ObjectKind::kConfig:
+      return "config";
+    case ObjectKind::kKey:
+      return "key";
+    case ObjectKind::kLock:
+      return "lock";
+    case ObjectKind::kSnapshot:
+      return "snapshot";
+    case ObjectKind::kIndex:
+      return "index";
+    case ObjectKind::kPack:
+      return "pack";
+    case ObjectKind::kSalvor:
+      return "salvor";
+  }
+  return "object";
+}
+
+std::string ObjectName::display() const {
+  std::string text(object_kind_name(kind));
+  if (kind == ObjectKind::kSalvor) {
+    return text + "/" + printable(name);
+  }
+  return name.empty() ? text : text + " " + printable(std::string_view(name).substr(0, 8));
+}
+
+void Storage::remove_many(const Context& context, std::span<const ObjectName> objects) {
+  for (const ObjectName& object : objects) {
+    remove(context, object);
+  }
+}
+
+std::vector<ObjectInfo> Storage::list_all(const Context& context, ObjectKind kind) {
+  std::vector<ObjectInfo> objects;
+  list(context, kind, [&](const ObjectInfo& object) { objects.push_back(object); });
+  return objects;
+}
+
+namespace {
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+bool is_plain(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+         std::string_view("._-+=@,~%").find(c) != std::string_view::npos;
+}
+
+bool is_temporary(std::string_view component) {
+  static constexpr std::string_view kMark = "-tmp-";
+  const size_t mark = component.rfind(kMark);
+  return mark != std::string_view::npos && mark + kMark.size() < component.size() &&
+         std::ranges::all_of(component.substr(mark + kMark.size()), is_digit);
+}
+
+bool is_plain_component(std::string_view component) {
+  return !component.empty() && component.size() <= 200 && component[0] != '.' &&
+         std::ranges::all_of(component, is_plain) && !is_temporary(component);
+}
+
+bool is_plain_path(std::string_view path) {
+  if (path.size() > 900) {
+    return false;
+  }
+  for (;;) {
+    const size_t slash = path.find('/');
+    if (!is_plain_component(path.substr(0, slash))) {
+      return false;
+    }
+    if (slash == std::string_view::npos) {
+      return true;
+    }
+    path.remove_prefix(slash + 1);
+  }
+}
+
+// Forwards everything; owns nothing.
+class BorrowedStorage final : public Storage {
+ public:
+  explicit BorrowedStorage(Storage& base) : base_(base) {}
+  void create(const Context& context) override { base_.create(context); }
+  void put(const Context& context, const ObjectName& object,
+           std::span<const ByteView> parts) override {
+    base_.put(context, object, parts);
+  }
+  void replace_config(const Context& context, ByteView bytes) override {
+    base_.replace_config(context, bytes);
+  }
+  Buffer get(const Context& context, const ObjectName& object, uint64_t limit_bytes) override {
+    return base_.get(context, object, limit_bytes);
+  }
+  void get_range(const Context& context, const ObjectName& object, uint64_t offset,
+                 MutableBytes out) override {
+    base_.get_range(context, object, offset, out);
+  }
+  std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override {
+    return base_.stat(context, object);
+  }
+  void list(const Context& context, ObjectKind kind,
+            const std::function<void(const ObjectInfo&)>& on_object) override {
+    base_.list(context, kind, on_object);
+  }
+  void remove(const Context& context, const ObjectName& object) override {
+    base_.remove(context, object);
+  }
+  void remove_many(const Context& context, std::span<const ObjectName> objects) override {
+    base_.remove_many(context, objects);
+  }
+  StorageTraits traits() const override { return base_.traits(); }
+
+ private:
+  Storage& base_;
+};
+
+}  // namespace
+
+std::unique_ptr<Storage> borrow_storage(Storage& storage) {
+  return std::make_unique<BorrowedStorage>(storage);
+}
+
+bool is_object_name(ObjectKind kind, std::string_view name) {
+  if (kind == ObjectKind::kConfig) {
+    return name.empty();
+  }
+  if (kind == ObjectKind::kSalvor) {
+    return is_plain_path(name);
+  }
+  return name.size() == 64 &&
+         std::ranges::all_of(name, [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); });
+}
+
+void check_call(const Context& context, const ObjectName& object) {
+  context.check_stopped();
+  if (!is_object_name(object.kind, object.name)) {
+    throw Error(ErrorCode::kFailed, "invalid name of an object of kind " +
+                                        std::string(object_kind_name(object.kind)) + ": \"" +
+                                        printable(object.name) + "\"");
+  }
+}
+
+uint64_t total_size(std::span<const ByteView> parts) {
+  uint64_t total = 0;
+  for (const ByteView part : parts) {
+    total += part.size();
+  }
+  return total;
+}
+
+bool same_bytes(std::span<const ByteView> parts, ByteView bytes) {
+  for (const ByteView part : parts) {
+    if (part.size() > bytes.size() || !std::ranges::equal(part, bytes.first(part.size()))) {
+      return false;
+    }
+    bytes = bytes.subspan(part.size());
+  }
+  return bytes.empty();
+}
+
+void check_existing(Storage& storage, const Context& context, const ObjectName& object,
+                    uint64_t existing_bytes, std::span<const ByteView> parts) {
+  const uint64_t size_bytes = total_size(parts);
+  const bool named_by_hash =
+      object.kind != ObjectKind::kConfig && object.kind != ObjectKind::kSalvor;
+  if (existing_bytes == size_bytes &&
+      (named_by_hash || same_bytes(parts, storage.get(context, object, size_bytes).view()))) {
+    return;
+  }
+  const std::string what =
+      "cannot write " + object.display() + " to " + storage.traits().description;
+  if (named_by_hash) {
+    throw Error(ErrorCode::kFailed,
+                what + ": it exists with " + std::to_string(existing_bytes) + " instead of " +
+                    std::to_string(size_bytes) + " bytes",
+                "The stored object is damaged. Run check to see what it affects.");
+  }
+  throw Error(ErrorCode::kFailed, what + ": it exists with other content",
+              "Another process may have created it at the same time.");
+}
+
+}  // namespace salvor
