@@ -1,9 +1,9 @@
-# salvor_layer(name [DEPS lower layers...] [LIBS targets...])
+# salvor_layer(name [DEPS lower layers...] [LIBS targets...] [TEST_LIBS targets...])
 #
 # Makes the static library salvor_<name> from src/<name>/**.cc, and, from the *_test.cc files that stand
 # beside the code, the program <name>_test, registered with ctest one test case a time.
 function(salvor_layer name)
-  cmake_parse_arguments(LAYER "" "" "DEPS;LIBS" ${ARGN})
+  cmake_parse_arguments(LAYER "" "" "DEPS;LIBS;TEST_LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/src/${name}/*.cc")
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
@@ -34,7 +34,8 @@ function(salvor_layer name)
     add_executable(${name}_test ${tests})
     target_include_directories(${name}_test PRIVATE "${CMAKE_SOURCE_DIR}/tests" "${CMAKE_SOURCE_DIR}/src")
     target_compile_definitions(${name}_test PRIVATE SALVOR_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data")
-    target_link_libraries(${name}_test PRIVATE salvor_${name} GTest::gtest GTest::gmock GTest::gtest_main)
+    target_link_libraries(${name}_test PRIVATE salvor_${name} ${LAYER_TEST_LIBS}
+                          GTest::gtest GTest::gmock GTest::gtest_main)
     gtest_discover_tests(${name}_test TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60)
   endif()
 endfunction()

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -20,6 +21,8 @@ namespace salvor {
 inline constexpr uint64_t kChunkMin = 512 * 1024;
 inline constexpr uint64_t kChunkMax = 8 * 1024 * 1024;
 inline constexpr size_t kChunkWindow = 64;
+
+struct ChunkerKernel;
 
 // Tables for one polynomial. Immutable; share one among all chunkers of a repository. Thread-safe.
 class ChunkerTables {
@@ -42,6 +45,9 @@ class Chunker {
  public:
   // `tables` must outlive the chunker.
   explicit Chunker(const ChunkerTables& tables);
+  // With a kernel of one's choice (kernel.h), for tests and measurements. `kernel` must outlive it,
+  // too.
+  Chunker(const ChunkerTables& tables, const ChunkerKernel& kernel);
   ~Chunker();
   Chunker(Chunker&&) noexcept;
   Chunker& operator=(Chunker&&) noexcept;
@@ -58,7 +64,7 @@ class Chunker {
   std::unique_ptr<State> state_;
 };
 
-// The kernel in use: "portable", "interleaved", "gfni" ...
+// The kernel in use on this machine: "interleaved", "avx2" or "gfni".
 [[nodiscard]] std::string_view chunker_kernel_name();
 
 }  // namespace salvor
