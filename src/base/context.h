@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/events.h"
+#include "base/profile.h"
 #include "base/random.h"
 
 namespace salvor {
@@ -18,6 +19,7 @@ struct Context {
   EventSink& events;
   const Clock& clock;
   Random& random;
+  Profile* profile = nullptr;  // where stages book their time; may be absent
 
   // Throws Error{kCancelled} once the stop token has fired.
   void check_stopped() const {
@@ -27,7 +29,7 @@ struct Context {
   }
   // The same surroundings under another (inner) token.
   [[nodiscard]] Context with_stop(std::stop_token token) const {
-    return {std::move(token), events, clock, random};
+    return {std::move(token), events, clock, random, profile};
   }
 };
 
