@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# The one list of Debian 12 packages. Everything that installs (bootstrap, test, quickstart, bench)
+# reads it, and cmake/SalvorDependencies.cmake finds what it names. Sourced, never run.
+
+# To build the program.
+SALVOR_PACKAGES_BUILD=(
+  g++ cmake ninja-build pkg-config ccache mold git python3 ca-certificates
+  libfmt-dev          # fmt::fmt
+  libssl-dev          # OpenSSL::Crypto
+  libsimdjson-dev     # simdjson::simdjson
+  libzstd-dev         # libzstd
+  libarchive-dev      # libarchive (dump --archive)
+  libfuse3-dev        # libfuse3 (mount)
+  libcli11-dev        # CLI11
+  nlohmann-json3-dev  # JSON where speed is not the point
+)
+
+# To run the tests: unit tests, then the suites that drive real programs.
+SALVOR_PACKAGES_TEST=(
+  libgtest-dev libgmock-dev librapidcheck-dev
+  restic              # the old peer, 0.14
+  fuse3               # fusermount3, for mount
+  tzdata              # trees carry local times: the suites run in Europe/Berlin
+  faketime            # a clock set back
+  util-linux          # setpriv, unshare, mount
+)
+
+# For the sanitizer-free extras: fuzzing, coverage, formatting, static checks.
+SALVOR_PACKAGES_FUZZ=(clang-19 libclang-rt-19-dev)
+SALVOR_PACKAGES_COVERAGE=(gcovr)
+SALVOR_PACKAGES_LINT=(clang-format-19 clang-tidy-19)
+
+# To measure beside others. The newest restic, kopia and rustic are built by tests/peers/get.
+SALVOR_PACKAGES_BENCH=(libbenchmark-dev restic borgbackup)
