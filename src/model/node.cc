@@ -61,6 +61,20 @@ uint32_t unix_permissions_from_go(uint32_t mode) {
   return bits;
 }
 
+bool same_metadata(const Node& left, const Node& right) {
+  // Cheap and likely differences first: this runs for every file of an unchanged backup.
+  return left.mtime == right.mtime && left.ctime == right.ctime && left.size == right.size &&
+         left.inode == right.inode && left.mode == right.mode && left.uid == right.uid &&
+         left.gid == right.gid && left.links == right.links && left.atime == right.atime &&
+         left.device_id == right.device_id && left.device == right.device &&
+         left.type == right.type && left.name == right.name && left.user == right.user &&
+         left.group == right.group && left.link_target == right.link_target &&
+         left.extended_attributes == right.extended_attributes &&
+         left.generic_attributes == right.generic_attributes &&
+         left.other_type == right.other_type && left.error == right.error &&
+         left.content_is_null == right.content_is_null;
+}
+
 const Node* Tree::find(std::string_view name) const {
   const auto found = std::lower_bound(nodes.begin(), nodes.end(), name,
                                       [](const Node& node, std::string_view wanted) {

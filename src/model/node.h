@@ -80,6 +80,9 @@ struct Node {
   friend bool operator==(const Node&, const Node&) = default;
 };
 
+// Everything but content and subtree is equal.
+[[nodiscard]] bool same_metadata(const Node& left, const Node& right);
+
 // Nodes sorted by raw name bytes, names unique.
 struct Tree {
   std::vector<Node> nodes;

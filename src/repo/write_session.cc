@@ -178,7 +178,9 @@ void WriteSession::finish(const Context& context) {
 }
 
 std::optional<SnapshotId> WriteSession::commit(const Context& context, const Snapshot& snapshot) {
-  finish(context);
+  if (!state_->finished) {
+    finish(context);
+  }
   if (state_->options.dry_run) {
     return std::nullopt;
   }
