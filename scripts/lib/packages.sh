@@ -11,7 +11,6 @@ SALVOR_PACKAGES_BUILD=(
   libzstd-dev         # libzstd
   libarchive-dev      # libarchive (dump --archive)
   libfuse3-dev        # libfuse3 (mount)
-  libcli11-dev        # CLI11
   nlohmann-json3-dev  # JSON where speed is not the point
 )
 

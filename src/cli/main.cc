@@ -1,3 +1,33 @@
-int main() {
-  return 0;
+#include <string>
+#include <vector>
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "cli/app.h"
+#include "cli/signals.h"
+
+namespace {
+
+// Keys and passwords must not end up in a core file. SALVOR_DEBUG_CORE=1 allows them, for
+// developers.
+void forbid_core_dumps(const salvor::cli::Environment& environment) {
+  if (environment.get("SALVOR_DEBUG_CORE") == "1") {
+    return;
+  }
+  ::prctl(PR_SET_DUMPABLE, 0);
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace salvor::cli;
+  const Environment environment = Environment::take_from_process();
+  forbid_core_dumps(environment);
+  Terminal terminal(terminal_settings(environment));
+  Interrupts interrupts([&] { terminal.message("stopping; press Ctrl-C again to quit at once"); });
+  const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+  return run_salvor(arguments, environment, terminal, interrupts.stop_token());
 }

@@ -1,0 +1,83 @@
+#include "cli/app.h"
+
+#include <algorithm>
+#include <new>
+
+#include "cli/commands.h"
+#include "cli/help.h"
+#include "cli/parser.h"
+#include "cli/session.h"
+
+namespace salvor::cli {
+
+namespace {
+
+// As a shell reports a process that SIGPIPE ended.
+constexpr int kOutputClosedStatus = 141;
+
+// Errors on the command line come before --json is known from parsing; scripts want JSON all the
+// same.
+bool asks_for_json(std::span<const std::string> arguments) {
+  const auto end = std::find(arguments.begin(), arguments.end(), "--");
+  return std::find(arguments.begin(), end, "--json") != end;
+}
+
+int dispatch(std::span<const std::string> arguments, const Environment& environment,
+             Terminal& terminal, const std::stop_token& stop) {
+  GlobalOptions global;
+  const CommandSpec root = command_table(global);
+  const ParsedCommand parsed = parse_command_line(root, arguments, environment);
+  if (parsed.help) {
+    terminal.print(render_help(parsed.path, terminal.columns()));
+    terminal.flush();
+    return 0;
+  }
+  check_global_options(global);
+  terminal.set_output_mode(global.json, global.verbosity());
+  if (global.no_extra_verify) {
+    terminal.warn("--no-extra-verify has no effect",
+                  "Salvor verifies all that it writes; it costs little and has caught bad memory.");
+  }
+  EventPrinter events(terminal);
+  const SystemClock clock;
+  SystemRandom random;
+  const Context context{stop, events, clock, random};
+  Session session{global, environment, terminal, events, context, root};
+  const CommandSpec& command = parsed.version ? *find_command(root, "version") : parsed.command();
+  const int status = command.run(session);
+  terminal.clear_status();
+  terminal.flush();
+  return status;
+}
+
+}  // namespace
+
+int run_salvor(std::span<const std::string> arguments, const Environment& environment,
+               Terminal& terminal, std::stop_token stop) {
+  terminal.set_output_mode(asks_for_json(arguments), 1);
+  try {
+    return dispatch(arguments, environment, terminal, stop);
+  } catch (const Error& error) {
+    terminal.clear_status();
+    if (terminal.output_closed()) {
+      return kOutputClosedStatus;
+    }
+    const int status = exit_status(error.code());
+    terminal.report(error, status);
+    return status;
+  } catch (const std::bad_alloc&) {
+    terminal.clear_status();
+    terminal.report(Error(ErrorCode::kFailed, "out of memory",
+                          "Free some memory, or lower --pack-size and --read-concurrency."),
+                    1);
+    return 1;
+  } catch (const std::exception& error) {
+    terminal.clear_status();
+    terminal.report(Error(ErrorCode::kFailed, std::string("internal error: ") + error.what(),
+                          "This is a bug in Salvor; please report it with the command line."),
+                    1);
+    return 1;
+  }
+}
+
+}  // namespace salvor::cli

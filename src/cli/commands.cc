@@ -1,0 +1,32 @@
+#include "cli/commands.h"
+
+namespace salvor::cli {
+
+CommandSpec command_table(GlobalOptions& global) {
+  CommandSpec root{
+      .name = "salvor",
+      .summary = "Backups that are proven to restore",
+      .description =
+          "Salvor saves revisions of files and directories in an encrypted, deduplicated "
+          "repository and "
+          "proves that they can be restored. Repositories are in restic's format: restic and "
+          "rustic read "
+          "what Salvor writes, and Salvor reads theirs. Commands and options are restic's where "
+          "restic has "
+          "them, and RESTIC_* environment variables work beside the SALVOR_* ones.\n\n"
+          "A first backup:\n\n"
+          "  salvor init -r /srv/backup\n"
+          "  salvor backup -r /srv/backup ~/work\n"
+          "  salvor snapshots -r /srv/backup\n"
+          "  salvor restore -r /srv/backup latest --target /tmp/restored\n",
+      .options = global_option_table(global),
+  };
+  root.commands = {
+      help_command(),
+      init_command(),
+      version_command(),
+  };
+  return root;
+}
+
+}  // namespace salvor::cli

@@ -1,0 +1,18 @@
+// Every command there is. Each factory is defined in its own file, src/cli/<name>_command.cc.
+#pragma once
+
+#include "cli/command.h"
+#include "cli/global_options.h"
+
+namespace salvor::cli {
+
+CommandSpec completion_command();
+CommandSpec generate_command();
+CommandSpec help_command();
+CommandSpec init_command();
+CommandSpec version_command();
+
+// The root of the table: the program itself, its options bound to `global`.
+[[nodiscard]] CommandSpec command_table(GlobalOptions& global);
+
+}  // namespace salvor::cli

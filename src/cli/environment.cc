@@ -1,0 +1,81 @@
+#include "cli/environment.h"
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+
+#include <unistd.h>
+
+namespace salvor::cli {
+
+namespace {
+
+constexpr std::array<std::string_view, 4> kSecretNames{
+    "SALVOR_PASSWORD", "RESTIC_PASSWORD", "SALVOR_FROM_PASSWORD", "RESTIC_FROM_PASSWORD"};
+
+bool is_secret(std::string_view name) {
+  for (const std::string_view secret : kSecretNames) {
+    if (name == secret) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+Environment::Environment(std::map<std::string, std::string, std::less<>> variables)
+    : variables_(std::move(variables)) {
+  for (const std::string_view name : kSecretNames) {
+    if (const auto found = variables_.find(name); found != variables_.end()) {
+      secrets_.emplace(name, Secret(std::move(found->second)));
+      variables_.erase(found);
+    }
+  }
+}
+
+Environment Environment::take_from_process() {
+  Environment result;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    char* equals = std::strchr(*entry, '=');
+    if (equals == nullptr) {
+      continue;
+    }
+    const std::string name(*entry, equals);
+    if (is_secret(name)) {
+      result.secrets_.emplace(name, Secret(equals + 1));
+      wipe(equals + 1, std::strlen(equals + 1));
+    } else {
+      result.variables_.emplace(name, equals + 1);
+    }
+  }
+  for (const auto& [name, secret] : result.secrets_) {
+    ::unsetenv(name.c_str());
+  }
+  return result;
+}
+
+std::optional<std::string> Environment::get(const std::string& name) const {
+  const auto found = variables_.find(name);
+  if (found == variables_.end() || found->second.empty()) {
+    return std::nullopt;
+  }
+  return found->second;
+}
+
+std::optional<std::string> Environment::get_either(const std::string& suffix) const {
+  auto value = get("SALVOR_" + suffix);
+  return value ? value : get("RESTIC_" + suffix);
+}
+
+std::optional<Secret> Environment::password(const std::string& suffix) const {
+  for (const char* prefix : {"SALVOR_", "RESTIC_"}) {
+    const auto found = secrets_.find(prefix + suffix);
+    if (found != secrets_.end() && !found->second.empty()) {
+      return found->second;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace salvor::cli

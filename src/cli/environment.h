@@ -1,0 +1,37 @@
+// The process's environment as a value, so that tests decide what is in it, and without the
+// passwords: those are taken out before any child process or thread exists.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/secret.h"
+
+namespace salvor::cli {
+
+// A value; const access is thread-safe.
+class Environment {
+ public:
+  Environment() = default;
+  explicit Environment(std::map<std::string, std::string, std::less<>> variables);
+
+  // Copies this process's environment, then removes the password variables from it (also from the
+  // memory that /proc/<pid>/environ shows), so that no child process inherits them. Call once,
+  // first thing in main.
+  [[nodiscard]] static Environment take_from_process();
+
+  // Nothing when unset or empty: restic treats both alike.
+  [[nodiscard]] std::optional<std::string> get(const std::string& name) const;
+  // SALVOR_<suffix>, else RESTIC_<suffix>.
+  [[nodiscard]] std::optional<std::string> get_either(const std::string& suffix) const;
+  // The same for the passwords (suffix "PASSWORD" or "FROM_PASSWORD"), which `get` does not show.
+  [[nodiscard]] std::optional<Secret> password(const std::string& suffix) const;
+
+ private:
+  std::map<std::string, std::string, std::less<>> variables_;
+  std::map<std::string, Secret, std::less<>> secrets_;
+};
+
+}  // namespace salvor::cli

@@ -1,0 +1,141 @@
+#include "cli/repository_access.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "base/fd.h"
+#include "storage/location.h"
+
+namespace salvor::cli {
+
+namespace {
+
+constexpr int kTypedTries = 3;
+constexpr uint64_t kLocationLimit = 64 << 10;
+
+std::string location_from(const std::optional<std::string>& repository,
+                          const std::optional<std::string>& file, const std::string& option) {
+  if (repository && !repository->empty()) {
+    return *repository;
+  }
+  if (!file) {
+    throw Error(ErrorCode::kUsage, "no repository is named",
+                "Give its location with " + option + ", or set the environment variable SALVOR_" +
+                    (option == "-r" ? "" : "FROM_") + "REPOSITORY (RESTIC_* works too).");
+  }
+  const Buffer content = read_file(*file, kLocationLimit);
+  std::string text(as_text(content.view()));
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string::npos) {
+    throw Error(ErrorCode::kUsage, "the repository file " + *file + " is empty");
+  }
+  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+struct Access {
+  std::string location;
+  PasswordSources password;
+  std::string key_hint;
+};
+
+std::unique_ptr<Repository> open_with_password(Session& session, const Access& access) {
+  const OpenOptions options{.key_hint = access.key_hint,
+                            .threads = std::max(1U, std::thread::hardware_concurrency())};
+  for (int attempt = 1;; ++attempt) {
+    // Opened before the password is asked for: a wrong location is told at once.
+    auto storage = open_storage(access.location);
+    if (attempt == 1 && !storage->stat(session.context, {ObjectKind::kConfig, ""})) {
+      throw Error(ErrorCode::kNoRepository,
+                  "there is no repository at " + display_location(access.location),
+                  "Check the location, or make a new repository there with \"salvor init\".");
+    }
+    const FoundPassword found =
+        find_password(access.password, session.environment, session.terminal, session.context.stop);
+    try {
+      return Repository::open(session.context, std::move(storage), found.password, options);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kWrongPassword || !found.typed || attempt == kTypedTries) {
+        throw;
+      }
+      session.terminal.raw_error_line("wrong password, please try again");
+    }
+  }
+}
+
+// Whether to lock at all; warns where --no-lock does not count.
+bool wants_lock(Session& session, const OpenRequest& request) {
+  if (request.lock == LockMode::kNone) {
+    return false;
+  }
+  if (session.global.no_lock && request.no_lock == NoLock::kIgnored) {
+    session.terminal.warn("--no-lock has no effect on this command: it changes the repository");
+  }
+  return !session.global.no_lock || request.no_lock == NoLock::kIgnored;
+}
+
+OpenedRepository open_locked(Session& session, const Access& access, const OpenRequest& request) {
+  auto repository = open_with_password(session, access);
+  session.terminal.message_at(2, "repository " + repository->config().id.substr(0, 8) +
+                                     " opened (version " +
+                                     std::to_string(repository->config().version) +
+                                     ", compression level " + session.global.compression + ")");
+  std::unique_ptr<RepositoryLock> lock;
+  if (wants_lock(session, request)) {
+    lock = std::make_unique<RepositoryLock>(session.context, *repository, request.lock,
+                                            session.global.retry_lock);
+  }
+  const Context context = lock ? session.context.with_stop(lock->stop_token()) : session.context;
+  return {.location = display_location(access.location),
+          .repository = std::move(repository),
+          .lock = std::move(lock),
+          .context = context};
+}
+
+}  // namespace
+
+std::string repository_location(const Session& session) {
+  return location_from(session.global.repository, session.global.repository_file, "-r");
+}
+
+PasswordSources password_sources(const GlobalOptions& options) {
+  return {.file = options.password_file,
+          .command = options.password_command,
+          .variable = "PASSWORD",
+          .none = options.insecure_no_password};
+}
+
+OpenedRepository open_repository(Session& session, const OpenRequest& request) {
+  Access access{.location = repository_location(session),
+                .password = password_sources(session.global),
+                .key_hint = session.global.key_hint};
+  access.password.stdin_is_data = request.stdin_is_data;
+  return open_locked(session, access, request);
+}
+
+OpenedRepository open_from_repository(Session& session, const FromOptions& from) {
+  const Access access{
+      .location = location_from(from.repository, from.repository_file, "--from-repo"),
+      .password = {.file = from.password_file,
+                   .command = from.password_command,
+                   .variable = "FROM_PASSWORD",
+                   .none = from.insecure_no_password,
+                   .prompt = "enter password for source repository: "},
+      .key_hint = from.key_hint};
+  return open_locked(session, access, {.lock = LockMode::kShared});
+}
+
+WriteOptions write_options(const GlobalOptions& options) {
+  WriteOptions result;
+  const std::string& mode = options.compression;
+  result.compression = mode == "off"       ? Compression::kOff
+                       : mode == "fastest" ? Compression::kFastest
+                       : mode == "better"  ? Compression::kBetter
+                       : mode == "max"     ? Compression::kMax
+                                           : Compression::kAuto;
+  if (options.pack_size_mib != 0) {
+    result.pack_size_bytes = options.pack_size_mib << 20U;
+  }
+  return result;
+}
+
+}  // namespace salvor::cli

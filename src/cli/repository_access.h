@@ -1,0 +1,50 @@
+// Opening the repository that the options and the environment name.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "cli/password.h"
+#include "cli/session.h"
+#include "repo/lock.h"
+#include "repo/repository.h"
+#include "repo/write_session.h"
+
+namespace salvor::cli {
+
+// What --no-lock means to a command.
+enum class NoLock : uint8_t {
+  kHonoured,  // reading commands
+  kIgnored,   // what writes needs its lock; --no-lock is then reported as without effect
+};
+
+struct OpenRequest {
+  LockMode lock = LockMode::kShared;
+  NoLock no_lock = NoLock::kHonoured;
+  bool stdin_is_data = false;  // the password may not be read from there
+};
+
+// Not copyable; the lock goes before the repository. Its index is not loaded: call
+// `repository->load_index(context)` when blobs are needed.
+struct OpenedRepository {
+  std::string location;  // for messages: without credentials
+  std::unique_ptr<Repository> repository;
+  std::unique_ptr<RepositoryLock> lock;  // null without a lock
+  // The session's context under the lock's token: it fires on Ctrl-C and when the lock is lost.
+  Context context;
+};
+
+// Asks for the password if need be (three times when it is typed wrong). Throws Error{kUsage} when
+// no repository is named, and all that Repository::open and RepositoryLock throw.
+[[nodiscard]] OpenedRepository open_repository(Session& session, const OpenRequest& request = {});
+// The source of `copy` (shared lock, --no-lock honoured).
+[[nodiscard]] OpenedRepository open_from_repository(Session& session, const FromOptions& from);
+
+// The parts, for commands that make repositories or keys.
+[[nodiscard]] std::string repository_location(const Session& session);
+[[nodiscard]] PasswordSources password_sources(const GlobalOptions& options);
+
+// --compression and --pack-size as the engine takes them.
+[[nodiscard]] WriteOptions write_options(const GlobalOptions& options);
+
+}  // namespace salvor::cli

@@ -1,0 +1,28 @@
+// What a command gets to work with.
+#pragma once
+
+#include "base/context.h"
+#include "cli/command.h"
+#include "cli/environment.h"
+#include "cli/event_printer.h"
+#include "cli/global_options.h"
+#include "cli/terminal.h"
+
+namespace salvor::cli {
+
+// References that outlive the command's run.
+struct Session {
+  const GlobalOptions& global;
+  const Environment& environment;
+  Terminal& terminal;
+  EventPrinter& events;     // the sink inside `context`; counts errors
+  const Context& context;   // stops on Ctrl-C
+  const CommandSpec& root;  // the whole table, for help and completion
+};
+
+// User and host name for snapshots, keys and locks; "" for a user that has no name. The host
+// honours nothing: options such as --host are the command's business.
+[[nodiscard]] std::string current_user_name();
+[[nodiscard]] std::string current_host_name();
+
+}  // namespace salvor::cli
