@@ -19,7 +19,7 @@ class TreeEncoder {
   [[nodiscard]] std::string finish();
 
  private:
-  std::string out_;
+  Buffer out_;
   std::string last_name_;
   bool empty_ = true;
 };

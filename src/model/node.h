@@ -47,7 +47,8 @@ inline constexpr uint32_t kPermissions = 0777;
 
 struct ExtendedAttribute {
   std::string name;
-  std::string value;  // raw bytes
+  std::string value;           // raw bytes
+  bool value_is_null = false;  // empty, and stored as null (other writers do): kept for exact bytes
   friend bool operator==(const ExtendedAttribute&, const ExtendedAttribute&) = default;
 };
 
