@@ -1,0 +1,41 @@
+// The options and messages that all commands which choose snapshots share.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "cli/session.h"
+#include "engine/snapshot_filter.h"
+
+namespace salvor::cli {
+
+// --host, --tag and --path.
+struct FilterOptions {
+  std::vector<std::string> hosts;
+  std::vector<std::string> tags;
+  std::vector<std::string> paths;
+
+  [[nodiscard]] SnapshotFilter filter() const;
+};
+
+// The table of those. `short_host`: with -H (not where restic uses -H otherwise, as in forget).
+// `when`: added to the help, for example ", when snapshot ID \"latest\" is given".
+[[nodiscard]] std::vector<OptionSpec> filter_option_table(FilterOptions& options,
+                                                          bool short_host = true,
+                                                          const std::string& when = {});
+// Appends the options of a table to a command's.
+void add_options(CommandSpec& command, std::vector<OptionSpec> options);
+
+// Says on stderr which arguments named nothing, and that a filter did not count.
+void report_ignored(Session& session, const SnapshotSelection& selection);
+// Says which snapshots could not be read; they count as errors of the run.
+void report_unreadable(Session& session, const std::vector<UnreadableObject>& unreadable);
+
+// The snapshot as a JSON object with restic's fields, plus "id" and "short_id" at the end.
+void append_snapshot_json(JsonWriter& json, const StoredSnapshot& snapshot);
+
+// "2026-01-02 15:04:05" in the process's local zone, as restic shows times.
+[[nodiscard]] std::string local_time_text(const Timestamp& time);
+
+}  // namespace salvor::cli
