@@ -1,0 +1,243 @@
+#include "repo/write_session.h"
+
+#include <gtest/gtest.h>
+
+#include "codec/tree_codec.h"
+#include "crypto/sha256.h"
+#include "repo/lock.h"
+#include "repo/repository.h"
+#include "storage/memory_storage.h"
+#include "support/test_context.h"
+
+namespace salvor {
+namespace {
+
+constexpr ScryptParameters kCheapKey{16, 1, 1};  // tests must not spend half a second on each key
+
+struct Made {
+  explicit Made(unsigned version = 2) {
+    CreateOptions options;
+    options.version = version;
+    options.kdf = kCheapKey;
+    repository = Repository::create(*test, make_memory_storage(), Secret("secret"), options);
+  }
+  // The index as another process would find it.
+  size_t stored_blobs() {
+    repository->load_index(*test);
+    return repository->index().blob_count();
+  }
+  size_t objects(ObjectKind kind) { return repository->storage().list_all(*test, kind).size(); }
+
+  test::TestContext test;
+  std::unique_ptr<Repository> repository;
+};
+
+Buffer random_blob(Made& made, size_t size) {
+  Buffer blob(size);
+  made.repository->random().fill(blob.bytes());
+  return blob;
+}
+
+BlobId id_of(ByteView bytes) { return BlobId(sha256(bytes)); }
+
+TEST(WriteSession, WhatIsCommittedCanBeReadByAnotherProcess) {
+  for (const unsigned version : {1U, 2U}) {
+    Made made(version);
+    const Buffer noise = random_blob(made, 700000);
+    const std::string text(300000, 'x');
+    const std::string tree = encode_tree({});
+    std::optional<SnapshotId> id;
+    {
+      WriteSession session(*made.test, *made.repository, {});
+      {
+        const auto writer = session.make_writer();
+        EXPECT_TRUE(writer->add(BlobType::kData, id_of(noise.view()), noise.view()).added);
+        EXPECT_TRUE(writer->add(BlobType::kData, id_of(as_bytes(text)), as_bytes(text)).added);
+        EXPECT_FALSE(writer->add(BlobType::kData, id_of(as_bytes(text)), as_bytes(text)).added);
+        EXPECT_TRUE(writer->add(BlobType::kTree, id_of(as_bytes(tree)), as_bytes(tree)).added);
+        writer->flush();
+      }
+      Snapshot snapshot;
+      snapshot.tree = id_of(as_bytes(tree));
+      snapshot.paths = {"/"};
+      id = session.commit(*made.test, snapshot);
+      EXPECT_EQ(session.counters().data_blobs, 2U);
+      EXPECT_EQ(session.counters().raw_blobs, version == 1 ? 3U : 1U) << "noise must be stored raw";
+    }
+    ASSERT_TRUE(id.has_value());
+    made.repository->load_index(*made.test);
+    BlobReader reader(*made.repository);
+    EXPECT_EQ(as_text(reader.load(*made.test, {BlobType::kData, id_of(noise.view())}).view()),
+              as_text(noise.view()));
+    EXPECT_EQ(as_text(reader.load(*made.test, {BlobType::kData, id_of(as_bytes(text))}).view()), text);
+    EXPECT_EQ(made.repository->load_snapshot(*made.test, *id).paths, std::vector<std::string>{"/"});
+    EXPECT_EQ(made.objects(ObjectKind::kPack), 2U) << "data and trees never share a pack";
+  }
+}
+
+TEST(WriteSession, PacksAreClosedAtTheirTargetAndNameTheirContent) {
+  Made made;
+  WriteOptions options;
+  options.pack_size_bytes = uint64_t{1} << 20;
+  WriteSession session(*made.test, *made.repository, options);
+  {
+    const auto writer = session.make_writer();
+    for (int i = 0; i < 40; ++i) {
+      const Buffer blob = random_blob(made, 200000);
+      writer->add(BlobType::kData, id_of(blob.view()), blob.view());
+    }
+    writer->flush();
+  }
+  session.finish(*made.test);
+  for (const ObjectInfo& pack : made.repository->storage().list_all(*made.test, ObjectKind::kPack)) {
+    const Buffer bytes = made.repository->storage().get(*made.test, {ObjectKind::kPack, pack.name});
+    EXPECT_EQ(to_hex(sha256(bytes.view())), pack.name);
+    EXPECT_LT(bytes.size(), options.pack_size_bytes + 300000);
+  }
+  EXPECT_EQ(made.stored_blobs(), 40U);
+}
+
+TEST(WriteSession, InterruptedRunKeepsWhatWasUploaded) {
+  Made made;
+  {
+    WriteOptions options;
+    options.pack_size_bytes = uint64_t{1} << 20;
+    WriteSession session(*made.test, *made.repository, options);
+    const auto writer = session.make_writer();
+    for (int i = 0; i < 40; ++i) {
+      const Buffer blob = random_blob(made, 200000);
+      writer->add(BlobType::kData, id_of(blob.view()), blob.view());
+    }
+    made.test.stop.request_stop();
+    EXPECT_THROW(session.finish(*made.test), Error);
+  }
+  test::TestContext fresh;
+  EXPECT_TRUE(made.repository->storage().list_all(*fresh, ObjectKind::kSnapshot).empty());
+  made.repository->load_index(*fresh);
+  EXPECT_GT(made.repository->index().blob_count(), 5U) << "finished packs must be indexed";
+}
+
+TEST(WriteSession, DryRunStoresNothing) {
+  Made made;
+  WriteOptions options;
+  options.dry_run = true;
+  options.before_first_write = [] { FAIL() << "a dry run does not write"; };
+  WriteSession session(*made.test, *made.repository, options);
+  const Buffer blob = random_blob(made, 1000);
+  {
+    const auto writer = session.make_writer();
+    writer->add(BlobType::kData, id_of(blob.view()), blob.view());
+    writer->flush();
+  }
+  EXPECT_EQ(session.commit(*made.test, Snapshot{}), std::nullopt);
+  EXPECT_EQ(made.objects(ObjectKind::kPack) + made.objects(ObjectKind::kIndex), 0U);
+  EXPECT_EQ(session.counters().data_blobs, 1U);
+}
+
+TEST(WriteSession, SmallRestsAreMergedIntoOnePackAtTheEnd) {
+  Made made;
+  WriteSession session(*made.test, *made.repository, {});
+  {
+    const auto writer = session.make_writer();
+    for (int i = 0; i < 64; ++i) {
+      const Buffer blob = random_blob(made, 1000);
+      writer->add(BlobType::kData, id_of(blob.view()), blob.view());
+    }
+    writer->flush();
+  }
+  session.finish(*made.test);
+  EXPECT_EQ(made.objects(ObjectKind::kPack), 1U);
+  EXPECT_EQ(made.stored_blobs(), 64U);
+}
+
+TEST(WriteSession, DamagedSealedBytesAreRefused) {
+  Made made;
+  WriteSession session(*made.test, *made.repository, {});
+  const auto writer = session.make_writer();
+  Sealer sealer = made.repository->make_sealer();
+  const std::string text = "some content";
+  Buffer sealed = sealer.seal(as_bytes(text));
+  sealed.bytes()[20] ^= std::byte{1};
+  const PackedBlob blob{{BlobType::kData, id_of(as_bytes(text))}, 0, static_cast<uint32_t>(sealed.size()), 0};
+  writer->add_sealed(blob, sealed.view());
+  EXPECT_THROW(writer->flush(), Error);
+}
+
+TEST(WriteSession, AWriterThatDiesWithBlobsFailsTheSession) {
+  Made made;
+  WriteSession session(*made.test, *made.repository, {});
+  {
+    const auto writer = session.make_writer();
+    const Buffer blob = random_blob(made, 1000);
+    writer->add(BlobType::kData, id_of(blob.view()), blob.view());
+  }
+  EXPECT_THROW(session.finish(*made.test), Error);
+}
+
+TEST(Repository, WrongPasswordAndMissingRepositoryAreToldApart) {
+  test::TestContext test;
+  try {
+    (void)Repository::open(*test, make_memory_storage(), Secret("x"));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kNoRepository);
+  }
+}
+
+TEST(RepositoryLock, ExclusiveExcludesSharedAndTheOtherWayRound) {
+  Made made;
+  {
+    const RepositoryLock shared(*made.test, *made.repository, LockMode::kShared);
+    shared.confirm(*made.test);
+    const RepositoryLock second(*made.test, *made.repository, LockMode::kShared);
+    EXPECT_THROW(RepositoryLock(*made.test, *made.repository, LockMode::kExclusive), Error);
+  }
+  EXPECT_EQ(made.objects(ObjectKind::kLock), 0U);
+  const RepositoryLock exclusive(*made.test, *made.repository, LockMode::kExclusive);
+  try {
+    const RepositoryLock shared(*made.test, *made.repository, LockMode::kShared);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kLocked);
+    EXPECT_NE(error.message().find("exclusively"), std::string::npos);
+  }
+}
+
+TEST(RepositoryLock, AStolenLockIsNoticedBeforeAnythingIsDeleted) {
+  Made made;
+  const RepositoryLock lock(*made.test, *made.repository, LockMode::kExclusive);
+  EXPECT_EQ(remove_locks(*made.test, *made.repository, true), 1U);
+  EXPECT_THROW(lock.confirm(*made.test), Error);
+}
+
+TEST(RepositoryLock, TwoThatMissedEachOtherAreFoundByTheSecondLook) {
+  Made made;
+  const RepositoryLock shared(*made.test, *made.repository, LockMode::kShared);
+  LockDocument other;
+  other.exclusive = true;
+  other.time = LocalZone().stamp(std::chrono::system_clock::now());
+  other.hostname = "elsewhere";
+  made.repository->save_document(*made.test, ObjectKind::kLock, as_bytes(encode_lock(other)));
+  EXPECT_THROW(shared.confirm(*made.test), Error);
+  EXPECT_TRUE(shared.stop_token().stop_requested());
+}
+
+TEST(RepositoryLock, StaleLocksStillBlockButAreExplained) {
+  Made made;
+  LockDocument old;
+  old.exclusive = true;
+  old.time = LocalZone().stamp(std::chrono::system_clock::now() - std::chrono::minutes(31));
+  old.hostname = "elsewhere";
+  made.repository->save_document(*made.test, ObjectKind::kLock, as_bytes(encode_lock(old)));
+  try {
+    const RepositoryLock lock(*made.test, *made.repository, LockMode::kShared);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(error.hint().find("salvor unlock"), std::string::npos);
+  }
+  EXPECT_EQ(remove_locks(*made.test, *made.repository, false), 1U);
+  const RepositoryLock lock(*made.test, *made.repository, LockMode::kShared);
+}
+
+}  // namespace
+}  // namespace salvor
