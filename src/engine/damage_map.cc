@@ -1,0 +1,215 @@
+#include "engine/damage_map.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include "engine/used_blobs.h"
+#include "repo/repository.h"
+
+namespace salvor {
+
+class DamageMap::Trace {
+ public:
+  Trace(const Context& context, const Repository& repository, const DamageMap& map,
+        std::vector<Finding>& findings)
+      : context_(context),
+        repository_(repository),
+        damage_(map.damage_),
+        findings_(findings),
+        reader_(repository) {}
+
+  void run(std::span<const StoredSnapshot> snapshots, unsigned threads) {
+    survey(snapshots, threads);
+    climb();
+    for (const StoredSnapshot& stored : snapshots) {
+      const BlobId& root = stored.snapshot.tree;
+      if (const auto found = damage_.find({BlobType::kTree, root}); found != damage_.end()) {
+        findings_[found->second].snapshots.push_back(stored.id);
+        ++findings_[found->second].file_count;
+        list(stored.id, found->second, "/");
+        continue;
+      }
+      if (!hits_.contains(root)) {
+        continue;
+      }
+      for (const Hit& hit : total(root)) {
+        findings_[hit.finding].snapshots.push_back(stored.id);
+        findings_[hit.finding].file_count += hit.files;
+      }
+      spell_out(stored.id, root, "");
+    }
+  }
+
+ private:
+  struct Edge {
+    BlobId child;
+    BlobId parent;
+  };
+  struct Hit {
+    size_t finding;
+    uint64_t files;
+  };
+  // Damage that a tree holds directly; with everything below it once `totalled`.
+  struct Hits {
+    std::vector<Hit> list;
+    bool totalled = false;
+  };
+
+  void survey(std::span<const StoredSnapshot> snapshots, unsigned threads);
+  void climb();
+  const std::vector<Hit>& total(const BlobId& tree);
+  void spell_out(const SnapshotId& snapshot, const BlobId& tree, const std::string& path);
+  void list(const SnapshotId& snapshot, size_t finding, const std::string& path);
+
+  static void add(std::vector<Hit>& hits, size_t finding, uint64_t files) {
+    for (Hit& hit : hits) {
+      if (hit.finding == finding) {
+        hit.files += files;
+        return;
+      }
+    }
+    hits.push_back({finding, files});
+  }
+
+  // The findings that a node is hit by, each once: a file may need many blobs of one damaged pack.
+  [[nodiscard]] std::vector<size_t> damage_of(const Node& node) const {
+    std::vector<size_t> found;
+    const auto look = [&](const BlobHandle& handle) {
+      if (const auto it = damage_.find(handle); it != damage_.end()) {
+        found.push_back(it->second);
+      }
+    };
+    if (node.type == NodeType::kFile) {
+      for (const BlobId& content : node.content) {
+        look({BlobType::kData, content});
+      }
+    } else if (node.type == NodeType::kDir && node.subtree) {
+      look({BlobType::kTree, *node.subtree});
+    }
+    std::sort(found.begin(), found.end());
+    found.erase(std::unique(found.begin(), found.end()), found.end());
+    return found;
+  }
+
+  const Context& context_;
+  const Repository& repository_;
+  const std::unordered_map<BlobHandle, size_t, BlobHandleHash>& damage_;
+  std::vector<Finding>& findings_;
+  BlobReader reader_;
+  std::vector<Edge> edges_;
+  std::unordered_map<BlobId, Hits, IdHash> hits_;  // trees with damage in or below them
+};
+
+void DamageMap::Trace::survey(std::span<const StoredSnapshot> snapshots, unsigned threads) {
+  std::mutex mutex;
+  TreeWalkHandlers handlers;
+  handlers.on_tree = [&](const BlobId& id, const Tree& tree) {
+    std::vector<Hit> direct;
+    std::vector<Edge> edges;
+    for (const Node& node : tree.nodes) {
+      const std::vector<size_t> damage = damage_of(node);
+      for (const size_t finding : damage) {
+        add(direct, finding, 1);
+      }
+      if (damage.empty() && node.type == NodeType::kDir && node.subtree) {
+        edges.push_back({*node.subtree, id});
+      }
+    }
+    const std::scoped_lock lock(mutex);
+    if (!direct.empty()) {
+      hits_[id].list = std::move(direct);
+    }
+    edges_.insert(edges_.end(), edges.begin(), edges.end());
+  };
+  handlers.on_unreadable = [](const BlobId&, const Error&) {};
+  handlers.on_missing = [](const BlobId&, const Node&, const BlobHandle&) {};
+  std::vector<BlobId> roots;
+  for (const StoredSnapshot& stored : snapshots) {
+    roots.push_back(stored.snapshot.tree);
+  }
+  EntrySet seen(repository_.index().entry_count());
+  mark_used_blobs(context_, repository_, roots, threads, handlers, seen);
+}
+
+// Enters every tree on the way to damage into `hits_`; of the edges only those between such trees
+// remain, sorted by parent.
+void DamageMap::Trace::climb() {
+  std::sort(edges_.begin(), edges_.end(),
+            [](const Edge& left, const Edge& right) { return left.child < right.child; });
+  std::vector<BlobId> pending;
+  for (const auto& [tree, hits] : hits_) {
+    pending.push_back(tree);
+  }
+  while (!pending.empty()) {
+    const BlobId child = pending.back();
+    pending.pop_back();
+    auto edge = std::lower_bound(edges_.begin(), edges_.end(), child,
+                                 [](const Edge& e, const BlobId& id) { return e.child < id; });
+    for (; edge != edges_.end() && edge->child == child; ++edge) {
+      if (hits_.try_emplace(edge->parent).second) {
+        pending.push_back(edge->parent);
+      }
+    }
+  }
+  std::erase_if(edges_, [&](const Edge& edge) { return !hits_.contains(edge.child); });
+  std::sort(edges_.begin(), edges_.end(),
+            [](const Edge& left, const Edge& right) { return left.parent < right.parent; });
+}
+
+// Trees cannot form a circle (a tree's id is the hash of its content, ids of subtrees included),
+// and directories nest at most as deep as a path is long: the recursion ends and stays shallow.
+const std::vector<DamageMap::Trace::Hit>& DamageMap::Trace::total(const BlobId& tree) {
+  Hits& hits = hits_.at(tree);
+  if (!hits.totalled) {
+    hits.totalled = true;
+    auto edge = std::lower_bound(edges_.begin(), edges_.end(), tree,
+                                 [](const Edge& e, const BlobId& id) { return e.parent < id; });
+    for (; edge != edges_.end() && edge->parent == tree; ++edge) {
+      for (const Hit& hit : total(edge->child)) {
+        add(hits.list, hit.finding, hit.files);
+      }
+    }
+  }
+  return hits.list;
+}
+
+// Lists paths as long as any finding below has room for more.
+void DamageMap::Trace::spell_out(const SnapshotId& snapshot, const BlobId& tree,
+                                 const std::string& path) {
+  const auto found = hits_.find(tree);
+  if (found == hits_.end() ||
+      std::all_of(found->second.list.begin(), found->second.list.end(), [&](const Hit& hit) {
+        return findings_[hit.finding].files.size() >= kFilesPerFinding;
+      })) {
+    return;
+  }
+  context_.check_stopped();
+  const Tree nodes = reader_.load_tree(context_, tree);  // it could be read a moment ago
+  for (const Node& node : nodes.nodes) {
+    const std::string node_path = path + "/" + node.name;
+    const std::vector<size_t> damage = damage_of(node);
+    for (const size_t finding : damage) {
+      list(snapshot, finding, node_path);
+    }
+    if (damage.empty() && node.type == NodeType::kDir && node.subtree) {
+      spell_out(snapshot, *node.subtree, node_path);
+    }
+  }
+}
+
+void DamageMap::Trace::list(const SnapshotId& snapshot, size_t finding, const std::string& path) {
+  std::vector<AffectedFile>& files = findings_[finding].files;
+  if (files.size() < kFilesPerFinding) {
+    files.push_back({snapshot, path});
+  }
+}
+
+void DamageMap::trace(const Context& context, const Repository& repository,
+                      std::span<const StoredSnapshot> snapshots, unsigned threads,
+                      std::vector<Finding>& findings) const {
+  if (!empty()) {
+    Trace(context, repository, *this, findings).run(snapshots, threads);
+  }
+}
+
+}  // namespace salvor
