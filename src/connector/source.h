@@ -35,6 +35,9 @@ class FileOpener {
   // Throws Error{kNotFound} when the file has vanished, Error{kFailed} when it is no longer a
   // regular file.
   [[nodiscard]] virtual std::unique_ptr<ByteReader> open(const Node& node) = 0;
+  // Reads what was left out of `node` when it was listed (FilesOptions::defer_extended_attributes),
+  // for a file that is not opened. ByteReader::refresh does the same for one that is.
+  virtual void complete(Node& node) { (void)node; }
   // For messages: the full path of a node of this directory.
   [[nodiscard]] virtual std::string path_of(const Node& node) const = 0;
 };
