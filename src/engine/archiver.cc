@@ -46,6 +46,9 @@ BackupResult Archiver::run(const Context& context, Source& source, const BackupO
   snapshot.summary = summarize(context, session.counters(), start);
   result.summary = *snapshot.summary;
   result.snapshot = session.commit(context, snapshot);
+  if (result.snapshot) {
+    session.confirm_stored(context, *result.snapshot);
+  }
   return result;
 }
 

@@ -46,8 +46,7 @@ TreeBuilder::TreeBuilder(const Context& context, const Repository& repository, W
       cpu_(cpu),
       progress_(progress),
       parent_tree_(parent_tree),
-      detection_(detection),
-      reader_(repository) {}
+      detection_(detection) {}
 
 TreeBuilder::~TreeBuilder() = default;
 
@@ -61,12 +60,24 @@ TreeSink::Directory* TreeBuilder::root() {
   return root_.get();
 }
 
+std::unique_ptr<BlobReader> TreeBuilder::take_reader() {
+  const std::scoped_lock lock(readers_mutex_);
+  if (readers_.empty()) {
+    return std::make_unique<BlobReader>(repository_);
+  }
+  std::unique_ptr<BlobReader> reader = std::move(readers_.back());
+  readers_.pop_back();
+  return reader;
+}
+
 void TreeBuilder::load_old_tree(Directory& directory, const BlobId& id) {
   const StageTimer timer(context_.profile, Stage::kParent);
-  const std::scoped_lock lock(reader_mutex_);
+  std::unique_ptr<BlobReader> reader = take_reader();
   try {
-    directory.old_tree = reader_.load_tree(context_, id);
+    directory.old_tree = reader->load_tree(context_, id);
     directory.old_id = id;
+    const std::scoped_lock lock(readers_mutex_);
+    readers_.push_back(std::move(reader));
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kDamaged && error.code() != ErrorCode::kNotFound) {
       throw;
@@ -106,6 +117,15 @@ bool TreeBuilder::content_unchanged(const Node& old, const Node& node) const {
     }
   }
   return true;
+}
+
+void TreeBuilder::complete_attributes(const Node& old, Node& node, FileOpener& opener) const {
+  if (old.ctime.same_instant(node.ctime) && old.inode == node.inode &&
+      old.device_id == node.device_id) {
+    node.extended_attributes = old.extended_attributes;
+  } else {
+    opener.complete(node);
+  }
 }
 
 void TreeBuilder::count_file(const Node* old, const Node& node, const Directory& directory) {
@@ -158,6 +178,9 @@ void TreeBuilder::add_file(Directory* directory, Node node, std::shared_ptr<File
     slot.old_index = static_cast<uint32_t>(old - directory->old_tree.nodes.data());
   }
   if (old != nullptr && content_unchanged(*old, node)) {
+    if (detection_.attributes_deferred) {
+      complete_attributes(*old, node, *opener);
+    }
     progress_.bytes_done += node.size;
     slot.same = same_metadata(*old, node);
     if (slot.same) {

@@ -23,6 +23,9 @@ namespace salvor {
 struct ChangeDetection {
   bool ignore_inode = false;  // implies ignore_ctime
   bool ignore_ctime = false;
+  // The source leaves out extended attributes (FilesOptions::defer_extended_attributes). Changing one changes the
+  // ctime, so a file whose ctime and inode are the parent's has the parent's attributes.
+  bool attributes_deferred = false;
 };
 
 // Thread-safe as TreeSink says.
@@ -53,7 +56,9 @@ class TreeBuilder final : public TreeSink, public FileReceiver {
 
  private:
   void load_old_tree(Directory& directory, const BlobId& id);
+  [[nodiscard]] std::unique_ptr<BlobReader> take_reader();
   [[nodiscard]] const Node* find_old(Directory& directory, const Node& node) const;
+  void complete_attributes(const Node& old, Node& node, FileOpener& opener) const;
   [[nodiscard]] bool content_unchanged(const Node& old, const Node& node) const;
   void settle(Directory& directory, size_t slot, std::unique_ptr<Node> node);
   [[nodiscard]] bool finish(Directory& directory);
@@ -70,8 +75,8 @@ class TreeBuilder final : public TreeSink, public FileReceiver {
   const std::optional<BlobId> parent_tree_;
   const ChangeDetection detection_;
   FileSaver* saver_ = nullptr;
-  BlobReader reader_;  // of the thread that pushes; guarded by reader_mutex_
-  std::mutex reader_mutex_;
+  std::mutex readers_mutex_;
+  std::vector<std::unique_ptr<BlobReader>> readers_;  // idle ones, for the threads that push
   std::unique_ptr<Directory> root_;
   std::optional<BlobId> root_tree_;
 };

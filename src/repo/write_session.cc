@@ -73,6 +73,7 @@ struct WriteSession::State {
   std::array<PackAssembler, 2> assemblers;
   std::mutex index_mutex;
   std::vector<ListedPack> unindexed;  // durable, not yet in a stored index file
+  std::vector<std::pair<PackId, uint64_t>> stored;  // every pack of this session and its length
   size_t unindexed_blobs = 0;
   MonotonicTime index_started;
   std::atomic<bool> discarded = false;  // a writer died with blobs in it
@@ -103,6 +104,7 @@ void WriteSession::State::list_pack(FinishedPack& pack) {
   bool full = false;
   {
     const std::scoped_lock lock(index_mutex);
+    stored.emplace_back(pack.id, pack.bytes.size());
     unindexed_blobs += pack.blobs.size();
     unindexed.push_back({pack.id, std::move(pack.blobs)});
     full = unindexed_blobs >= kIndexFullBlobs ||
@@ -186,6 +188,22 @@ std::optional<SnapshotId> WriteSession::commit(const Context& context, const Sna
   }
   state_->allow_writing();
   return state_->repository.save_snapshot(context, snapshot);
+}
+
+void WriteSession::confirm_stored(const Context& context, const SnapshotId& snapshot) const {
+  const Repository& repository = state_->repository;
+  for (const auto& [pack, size] : state_->stored) {
+    const std::optional<ObjectInfo> info = repository.storage().stat(context, pack_object(pack));
+    if (!info || info->size_bytes != size) {
+      throw Error(ErrorCode::kDamaged,
+                  pack_object(pack).display() + (info ? " was stored with the wrong length"
+                                                      : " is gone right after it was stored"),
+                  "The storage lost what it had confirmed. Check it (disk, mount, free space) and "
+                  "run `salvor check`.");
+    }
+  }
+  BlobReader reader(repository);
+  (void)reader.load_tree(context, repository.load_snapshot(context, snapshot).tree);
 }
 
 const WriteCounters& WriteSession::counters() const {
