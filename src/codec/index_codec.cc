@@ -3,6 +3,7 @@
 #include "codec/hex.h"
 #include "codec/json_reader.h"
 #include "codec/json_text.h"
+#include "codec/text_cursor.h"
 
 namespace salvor {
 namespace {
@@ -40,6 +41,11 @@ BlobType read_type(Value& value) {
   return BlobType::kTree;
 }
 
+// What no pack can hold.
+bool plausible(const PackedBlob& blob) {
+  return blob.length >= kSealOverhead && blob.length <= UINT32_MAX - blob.offset;
+}
+
 PackedBlob read_blob(json_reader::Object object) {
   PackedBlob blob;
   bool has_id = false;
@@ -64,11 +70,8 @@ PackedBlob read_blob(json_reader::Object object) {
   if (!has_id || !has_type) {
     fail("blob without id or type");
   }
-  if (blob.length < kSealOverhead) {
-    fail("blob shorter than its seal");
-  }
-  if (blob.length > UINT32_MAX - blob.offset) {
-    fail("blob beyond 4 GiB");
+  if (!plausible(blob)) {
+    fail("blob shorter than its seal or beyond 4 GiB");
   }
   return blob;
 }
@@ -106,50 +109,145 @@ std::string IndexEncoder::finish() {
   return std::move(out_);
 }
 
-void decode_index(ByteView json,
-                  const std::function<void(const PackId&, std::span<const PackedBlob>)>& on_pack) {
-  json_reader::guard("index", [&] {
-    json_reader::Reader reader;
-    auto document = reader.open(json, kMaxIndexBytes);
-    std::vector<PackedBlob> blobs;
-    bool found = false;
-    for (auto top : document.get_object()) {
-      if (json_reader::quoted_text(top.key().value().raw()) != "packs") {
-        continue;
-      }
-      found = true;
-      Value packs = top.value();
-      if (packs.is_null()) {
-        continue;
-      }
-      for (auto element : packs.get_array()) {
+namespace {
+
+using OnPack = std::function<void(const PackId&, std::span<const PackedBlob>)>;
+
+// Packs in restic's exact form.
+class FastReader {
+ public:
+  explicit FastReader(std::string_view text) : cursor_(text) {}
+
+  // False when something is in another form; `packs()` of them have then been handed over.
+  bool read(const OnPack& on_pack) {
+    if (!cursor_.take("{\"packs\":[")) {
+      return false;
+    }
+    if (!cursor_.sees("]")) {
+      do {
         PackId id;
-        bool has_id = false;
-        blobs.clear();
-        for (auto field : element.get_object()) {
-          const std::string_view key = json_reader::quoted_text(field.key().value().raw());
-          Value value = field.value();
-          if (key == "id") {
-            id = json_reader::read_id<PackId>(value);
-            has_id = true;
-          } else if (key == "blobs" && !value.is_null()) {
-            blobs.clear();
-            for (auto item : value.get_array()) {
-              blobs.push_back(read_blob(item.get_object()));
-            }
-          }
+        if (!read_pack(id)) {
+          return false;
         }
-        if (!has_id) {
-          fail("pack without id");
+        on_pack(id, blobs_);
+        ++packs_;
+      } while (cursor_.take(","));
+    }
+    return cursor_.take("]}\n") && cursor_.done();
+  }
+
+  [[nodiscard]] size_t packs() const { return packs_; }
+
+ private:
+  bool read_pack(PackId& id) {
+    Digest digest;
+    if (!cursor_.take("{\"id\":\"") || !cursor_.take_id(digest) ||
+        !cursor_.take("\",\"blobs\":[")) {
+      return false;
+    }
+    id = PackId(digest);
+    blobs_.clear();
+    if (!cursor_.sees("]")) {
+      do {
+        if (!read_blob(blobs_.emplace_back())) {
+          return false;
         }
+      } while (cursor_.take(","));
+    }
+    return cursor_.take("]}");
+  }
+
+  bool read_blob(PackedBlob& blob) {
+    Digest digest;
+    if (!cursor_.take("{\"id\":\"") || !cursor_.take_id(digest)) {
+      return false;
+    }
+    blob.handle.id = BlobId(digest);
+    if (cursor_.take("\",\"type\":\"data\",\"offset\":")) {
+      blob.handle.type = BlobType::kData;
+    } else if (cursor_.take("\",\"type\":\"tree\",\"offset\":")) {
+      blob.handle.type = BlobType::kTree;
+    } else {
+      return false;
+    }
+    return cursor_.take_number(blob.offset) && cursor_.take(",\"length\":") &&
+           cursor_.take_number(blob.length) &&
+           (!cursor_.take(",\"uncompressed_length\":") || cursor_.take_number(blob.plain_length)) &&
+           cursor_.take("}") && plausible(blob);
+  }
+
+  TextCursor cursor_;
+  std::vector<PackedBlob> blobs_;
+  size_t packs_ = 0;
+};
+
+PackId read_pack(json_reader::Object object, std::vector<PackedBlob>& blobs) {
+  PackId id;
+  bool has_id = false;
+  blobs.clear();
+  json_reader::for_each_field(object, [&](std::string_view key, Value& value) {
+    if (key == "id") {
+      id = json_reader::read_id<PackId>(value);
+      has_id = true;
+    } else if (key == "blobs") {
+      blobs.clear();
+      for (auto item : value.get_array()) {
+        blobs.push_back(read_blob(item.get_object()));
+      }
+    }
+  });
+  if (!has_id) {
+    fail("pack without id");
+  }
+  return id;
+}
+
+// Any JSON that means an index. The first `skip` packs are not handed over.
+void read_any_form(ByteView json, size_t skip, const OnPack& on_pack) {
+  json_reader::Reader reader;
+  auto document = reader.open(json, kMaxIndexBytes);
+  std::vector<PackedBlob> blobs;
+  bool found = false;
+  for (auto top : document.get_object()) {
+    if (json_reader::quoted_text(top.key().value().raw()) != "packs") {
+      continue;
+    }
+    found = true;
+    Value packs = top.value();
+    if (packs.is_null()) {
+      continue;
+    }
+    for (auto element : packs.get_array()) {
+      const PackId id = read_pack(element.get_object(), blobs);
+      if (skip > 0) {
+        --skip;
+      } else {
         on_pack(id, blobs);
       }
     }
-    if (!found) {
-      fail("no packs");
+  }
+  if (!found) {
+    fail("no packs");
+  }
+  reader.close(document);
+}
+
+}  // namespace
+
+void decode_index(ByteView json, const OnPack& on_pack) {
+  json_reader::guard("index", [&] {
+    if (json.size() > kMaxIndexBytes) {
+      fail("larger than the limit");
     }
-    reader.close(document);
+    FastReader fast(as_text(json));
+    if (!fast.read(on_pack)) {
+      read_any_form(json, fast.packs(), on_pack);
+    }
   });
+}
+
+void decode_index_any_form(ByteView json, const OnPack& on_pack) {
+  json_reader::guard("index", [&] { read_any_form(json, 0, on_pack); });
 }
 
 }  // namespace salvor

@@ -31,4 +31,8 @@ class IndexEncoder {
 void decode_index(ByteView json,
                   const std::function<void(const PackId&, std::span<const PackedBlob>)>& on_pack);
 
+// The same always by way of the general JSON parser: what the fast path is tested against.
+void decode_index_any_form(
+    ByteView json, const std::function<void(const PackId&, std::span<const PackedBlob>)>& on_pack);
+
 }  // namespace salvor

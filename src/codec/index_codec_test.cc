@@ -14,11 +14,23 @@ struct Listed {
   friend bool operator==(const Listed&, const Listed&) = default;
 };
 
+// Both ways of reading must agree, on what is refused too.
 std::vector<Listed> decode(std::string_view text) {
   std::vector<Listed> packs;
-  decode_index(as_bytes(text), [&](const PackId& pack, std::span<const PackedBlob> blobs) {
-    packs.push_back({pack, {blobs.begin(), blobs.end()}});
-  });
+  std::vector<Listed> plain;
+  const auto into = [](std::vector<Listed>& list) {
+    return [&list](const PackId& pack, std::span<const PackedBlob> blobs) {
+      list.push_back({pack, {blobs.begin(), blobs.end()}});
+    };
+  };
+  try {
+    decode_index_any_form(as_bytes(text), into(plain));
+  } catch (const Error&) {
+    EXPECT_THROW(decode_index(as_bytes(text), into(packs)), Error);
+    throw;
+  }
+  decode_index(as_bytes(text), into(packs));
+  EXPECT_EQ(packs, plain);
   return packs;
 }
 
@@ -66,6 +78,14 @@ TEST(IndexCodec, IsIndifferentToOrderAndUnknownFields) {
   ASSERT_EQ(packs[0].blobs.size(), 1U);
   EXPECT_EQ(packs[0].blobs[0].offset, 4294967263U);
   EXPECT_EQ(packs[0].pack.hex(), kId);
+}
+
+// The form changes in the middle: what the fast path has handed over must not come twice.
+TEST(IndexCodec, HandsOverEveryPackOnce) {
+  const std::string first = R"({"id":")" + kId + R"(","blobs":[]})";
+  const std::string odd = R"({"blobs":[],"id":")" + std::string(64, 'b') + R"("})";
+  EXPECT_EQ(decode("{\"packs\":[" + first + "," + first + "," + odd + "," + first + "]}\n").size(),
+            4U);
 }
 
 TEST(IndexCodec, EmptyIndexAndEmptyPack) {

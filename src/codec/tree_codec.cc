@@ -7,6 +7,7 @@
 #include "codec/hex.h"
 #include "codec/json_reader.h"
 #include "codec/json_text.h"
+#include "codec/tree_text_reader.h"
 #include "codec/utf8.h"
 
 namespace salvor {
@@ -318,11 +319,10 @@ class NodeReader {
   }
 
   static bool read_type(Value& value, Node& node) {
-    std::string_view text = json_reader::quoted_text(value);
+    std::string text;
+    json_reader::read_string(value, text);
     node.type = node_type_from_name(text);
-    if (node.type == NodeType::kOther) {
-      json_reader::read_string(value, node.other_type);
-    }
+    node.other_type = node.type == NodeType::kOther ? text : std::string();
     return true;
   }
 
@@ -387,21 +387,6 @@ class NodeReader {
   Timestamp previous_;
 };
 
-// How many nodes there may be: exact for small trees, by the density of the beginning for large
-// ones. Only memory that is used costs anything, but moving 100,000 nodes about while a vector
-// grows does.
-size_t estimate_nodes(std::string_view blob) {
-  static constexpr std::string_view kKey = "\"name\":\"";
-  constexpr size_t kSample = size_t{32} << 10;
-  const std::string_view sample = blob.substr(0, kSample);
-  size_t count = 0;
-  for (size_t at = sample.find(kKey); at != std::string_view::npos;
-       at = sample.find(kKey, at + 1)) {
-    ++count;
-  }
-  return sample.size() == blob.size() ? count : count * (blob.size() / kSample + 1);
-}
-
 }  // namespace
 
 TreeEncoder::TreeEncoder() {
@@ -430,10 +415,22 @@ void TreeEncoder::add(const Node& node) {
 std::string TreeEncoder::finish() {
   out_.append(kTail);
   std::string blob(as_text(out_.view()));
+  start();
+  return blob;
+}
+
+Buffer TreeEncoder::finish_buffer() {
+  out_.append(kTail);
+  Buffer blob = std::move(out_);
+  out_ = Buffer();
+  start();
+  return blob;
+}
+
+void TreeEncoder::start() {
   out_.clear();
   out_.append(kHead);
   empty_ = true;
-  return blob;
 }
 
 std::string encode_tree(const Tree& tree) {
@@ -446,17 +443,10 @@ std::string encode_tree(const Tree& tree) {
 
 struct TreeDecoder::State {
   json_reader::Reader reader;
-};
 
-TreeDecoder::TreeDecoder() : state_(std::make_unique<State>()) {}
-TreeDecoder::~TreeDecoder() = default;
-TreeDecoder::TreeDecoder(TreeDecoder&&) noexcept = default;
-TreeDecoder& TreeDecoder::operator=(TreeDecoder&&) noexcept = default;
-
-Tree TreeDecoder::decode(ByteView blob) {
-  return json_reader::guard("tree", [&] {
-    auto document = state_->reader.open(blob, kMaxTreeBytes);
-    NodeReader node_reader(state_->reader.end());
+  Tree decode(ByteView blob) {
+    auto document = reader.open(blob, kMaxTreeBytes);
+    NodeReader node_reader(reader.end());
     Tree tree;
     bool found = false;
     for (auto field : document.get_object()) {
@@ -478,9 +468,31 @@ Tree TreeDecoder::decode(ByteView blob) {
     if (!found) {
       fail("no nodes");
     }
-    state_->reader.close(document);
+    reader.close(document);
+    return tree;
+  }
+};
+
+TreeDecoder::TreeDecoder() : state_(std::make_unique<State>()) {}
+TreeDecoder::~TreeDecoder() = default;
+TreeDecoder::TreeDecoder(TreeDecoder&&) noexcept = default;
+TreeDecoder& TreeDecoder::operator=(TreeDecoder&&) noexcept = default;
+
+Tree TreeDecoder::decode(ByteView blob) {
+  return json_reader::guard("tree", [&] {
+    if (blob.size() > kMaxTreeBytes) {
+      fail("larger than the limit");
+    }
+    Tree tree;
+    if (!read_restic_tree(as_text(blob), tree)) {
+      tree = state_->decode(blob);
+    }
     return tree;
   });
+}
+
+Tree TreeDecoder::decode_any_form(ByteView blob) {
+  return json_reader::guard("tree", [&] { return state_->decode(blob); });
 }
 
 }  // namespace salvor

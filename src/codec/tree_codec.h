@@ -17,8 +17,12 @@ class TreeEncoder {
   void add(const Node& node);
   // The finished blob; the encoder is then ready for another tree (its memory is kept).
   [[nodiscard]] std::string finish();
+  // The same without a copy: the encoder gives its memory away. For trees of megabytes.
+  [[nodiscard]] Buffer finish_buffer();
 
  private:
+  void start();
+
   Buffer out_;
   std::string last_name_;
   bool empty_ = true;
@@ -37,7 +41,10 @@ class TreeDecoder {
   // Tolerates unknown fields and unsorted names (old repositories), as restic does on reading;
   // throws Error{kDamaged} for what is not a tree. Names are not judged here (a hostile "../x" is a
   // valid value): whoever writes to a file system does that. Input limit 1 GiB.
+  // Trees in restic's exact form, that is practically all, take a fast path.
   [[nodiscard]] Tree decode(ByteView blob);
+  // The same always by way of the general JSON parser: what the fast path is tested against.
+  [[nodiscard]] Tree decode_any_form(ByteView blob);
 
  private:
   struct State;

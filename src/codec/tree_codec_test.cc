@@ -1,5 +1,8 @@
 #include "codec/tree_codec.h"
 
+#include <algorithm>
+#include <optional>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <simdjson.h>
@@ -306,6 +309,7 @@ TEST(TreeCodec, RandomTreesSurvive) {
     }
     const std::string blob = encode_tree(tree);
     const Tree again = decoder.decode(as_bytes(blob));
+    ASSERT_EQ(decoder.decode_any_form(as_bytes(blob)).nodes, again.nodes);
     ASSERT_EQ(again.nodes.size(), tree.nodes.size());
     for (size_t i = 0; i < tree.nodes.size(); ++i) {
       ASSERT_EQ(again.nodes[i], tree.nodes[i]) << blob;
@@ -323,7 +327,7 @@ TEST(TreeCodec, MutatedTreesAreDecodedOrRefused) {
   const std::string blob = encode_tree(tree);
   TreeDecoder decoder;
   size_t refused = 0;
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < 10000; ++i) {
     std::string mutated = blob;
     for (uint64_t j = maker.below(3); j < 3; ++j) {
       const size_t at = maker.below(mutated.size());
@@ -340,13 +344,13 @@ TEST(TreeCodec, MutatedTreesAreDecodedOrRefused) {
       }
     }
     try {
-      (void)decoder.decode(as_bytes(mutated));
+      (void)decode(mutated);
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::kDamaged);
       ++refused;
     }
   }
-  EXPECT_GT(refused, 5000U);
+  EXPECT_GT(refused, 2500U);
   EXPECT_EQ(encode_tree(decoder.decode(as_bytes(blob))), blob);  // the decoder is still usable
 }
 
