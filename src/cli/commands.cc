@@ -22,6 +22,7 @@ CommandSpec command_table(GlobalOptions& global) {
       .options = global_option_table(global),
   };
   root.commands = {
+      backup_command(),
       help_command(),
       init_command(),
       version_command(),

@@ -6,6 +6,7 @@
 
 namespace salvor::cli {
 
+CommandSpec backup_command();
 CommandSpec completion_command();
 CommandSpec generate_command();
 CommandSpec help_command();
