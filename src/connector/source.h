@@ -76,6 +76,9 @@ class Source {
   // Pushes everything and returns when the last directory is closed. Throws when the source as a
   // whole failed: no snapshot must be made then.
   virtual void stream_into(const Context& context, TreeSink& sink) = 0;
+  // Called once everything that was pushed has been read, before the snapshot is made. Throws when
+  // the source turned out bad as a whole (a command that failed): no snapshot must be made then.
+  virtual void finish(const Context& context) { (void)context; }
 };
 
 }  // namespace salvor

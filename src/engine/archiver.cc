@@ -71,6 +71,7 @@ std::optional<BlobId> Archiver::store(const Context& context, Source& source, Wr
   try {
     source.stream_into(inner, builder);
     saver.finish_reading();
+    source.finish(inner);
   } catch (...) {
     // If a worker failed first, its error is the cause and this one ("interrupted") only a
     // consequence.

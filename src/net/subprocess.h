@@ -1,0 +1,66 @@
+// Running other programs: commands whose output is backed up, hooks, ssh.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <sys/types.h>
+
+#include "base/bytes.h"
+#include "base/fd.h"
+
+namespace salvor {
+
+// How a program ended.
+struct ExitState {
+  int status = 0;  // exit status, when signal is 0
+  int signal = 0;  // the signal that ended it
+  [[nodiscard]] bool success() const { return status == 0 && signal == 0; }
+  // "exit status 3", "killed by signal 9 (Killed)"
+  [[nodiscard]] std::string text() const;
+};
+
+struct SubprocessOptions {
+  std::vector<std::string> arguments;  // [0] is the program, looked up in PATH; no shell
+  bool pipe_stdin = false;             // else /dev/null
+  bool pipe_stdout = true;             // else this process's
+  // Added to, or replacing parts of, the environment ("NAME=value").
+  std::vector<std::string> environment;
+};
+
+// A running program. Its stderr is ours. It inherits no other descriptor, and of the environment
+// everything but the variables that hold repository passwords. Not thread-safe, except `terminate`.
+class Subprocess {
+ public:
+  // Throws Error{kFailed} when the program cannot be started.
+  explicit Subprocess(const SubprocessOptions& options);
+  // Ends the program if it still runs: closes the pipes, SIGTERM, after two seconds SIGKILL.
+  ~Subprocess();
+  Subprocess(const Subprocess&) = delete;
+  Subprocess& operator=(const Subprocess&) = delete;
+
+  // From its stdout; 0 at the end. Throws Error.
+  [[nodiscard]] size_t read(MutableBytes out);
+  // To its stdin. Throws Error (kFailed, EPIPE) when it does not listen any more.
+  void write(ByteView bytes);
+  void close_stdin() { stdin_.reset(); }
+  // Blocks until it ends.
+  ExitState wait();
+  // Asks it to end (SIGTERM). Thread-safe; does nothing once it has ended.
+  void terminate();
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+ private:
+  [[nodiscard]] bool poll_exit(int flags);
+
+  std::string name_;
+  pid_t pid_ = -1;
+  UniqueFd pidfd_;  // stays valid when the number is reused
+  UniqueFd stdin_;
+  UniqueFd stdout_;
+  std::optional<ExitState> exit_;
+};
+
+}  // namespace salvor
