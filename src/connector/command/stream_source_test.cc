@@ -15,8 +15,8 @@ namespace {
 class ReadingSink final : public TreeSink {
  public:
   Directory* root() override { return mark(); }
-  Directory* open_directory(Directory*, Node node) override {
-    directories.push_back(std::move(node));
+  Directory* open_directory(Directory*, Node added) override {
+    directories.push_back(std::move(added));
     return mark();
   }
   void close_directory(Directory*) override {}
