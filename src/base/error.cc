@@ -95,6 +95,17 @@ Error Error::from_errno(int error_number, std::string_view what) {
     case ENFILE:
       hint = "Too many files are open. Raise the limit (ulimit -n).";
       break;
+    case ESTALE:
+    case ETIMEDOUT:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENOTCONN:
+    case ECONNRESET:
+      code = ErrorCode::kUnreachable;
+      hint =
+          "The network file system or server does not answer. Check the connection and try again.";
+      break;
     case EIO:
       hint = "The disk reported a hardware error. Look at the kernel log (dmesg).";
       break;

@@ -15,10 +15,8 @@
 #include "storage/local_storage.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cerrno>
-#include <climits>
 #include <filesystem>
 #include <mutex>
 #include <set>
@@ -27,11 +25,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 
 #include "base/fd.h"
 #include "base/format.h"
 #include "storage/descriptor_cache.h"
+#include "storage/temporary_file.h"
 
 namespace salvor {
 namespace {
@@ -81,10 +79,6 @@ Path path_of(const ObjectName& object) {
   return {top + "/" + object.name.substr(0, slash), object.name.substr(slash + 1)};
 }
 
-std::string joined(const Path& path) {
-  return path.directory == "." ? path.file : path.directory + "/" + path.file;
-}
-
 // The two-digit names of the 256 pack directories.
 std::string pack_directory(unsigned number) {
   const std::byte byte{static_cast<unsigned char>(number)};
@@ -93,12 +87,6 @@ std::string pack_directory(unsigned number) {
 
 bool is_absent(int error_number) {
   return error_number == ENOENT || error_number == ENOTDIR;
-}
-
-// File systems without this feature say so in many ways.
-bool is_unsupported(int error_number) {
-  return error_number == EINVAL || error_number == ENOSYS || error_number == EOPNOTSUPP ||
-         error_number == EPERM || error_number == ENOTTY;
 }
 
 class LocalStorage final : public Storage {
@@ -128,7 +116,6 @@ class LocalStorage final : public Storage {
   }
 
  private:
-  class Temporary;
   struct Names {
     std::vector<std::string> files;
     std::vector<std::string> directories;
@@ -146,9 +133,8 @@ class LocalStorage final : public Storage {
   UniqueFd open_or_make_directory(const std::string& relative);
   void make_directories(const std::string& relative);
   void sync_directory(int fd, const std::string& relative);
-  void publish(const Context& context, const ObjectName& object, int directory,
-               Temporary& temporary, const std::string& file, std::span<const ByteView> parts);
-  bool publish_without_rename(int directory, Temporary& temporary, const std::string& file);
+  [[nodiscard]] TemporaryFile::Place place(const ObjectName& object, int directory,
+                                           const std::string& file) const;
   UniqueFd open_object(const ObjectName& object);
   [[nodiscard]] std::optional<uint64_t> size_at(int directory, const char* path) const;
 
@@ -168,98 +154,6 @@ class LocalStorage final : public Storage {
   // Exclusive while directories are made and fsynced; shared while one is opened to write into.
   std::shared_mutex directories_mutex_;
   DescriptorCache packs_{kOpenPacks};
-};
-
-// A temporary file: written, made durable, and then given its name, or removed again.
-class LocalStorage::Temporary {
- public:
-  Temporary(LocalStorage& storage, const Context& context, int directory, const ObjectName& object,
-            const std::string& file)
-      : storage_(storage), directory_(directory), object_(object) {
-    // More than one attempt is needed only when two processes draw the same number.
-    for (int attempt = 0; attempt < 100 && fd_ < 0; ++attempt) {
-      name_ = file + "-tmp-" + std::to_string(context.random.next_u64());
-      fd_ = storage.calls_.create_file(directory, name_.c_str(),
-                                       storage.group_readable_ ? 0660 : 0600);
-      if (fd_ < 0 && errno != EEXIST) {
-        break;
-      }
-    }
-    if (fd_ < 0) {
-      throw storage.failure(errno, "write", object);
-    }
-  }
-  ~Temporary() {
-    if (fd_ >= 0) {
-      storage_.calls_.close(fd_);
-    }
-    discard();
-  }
-  Temporary(const Temporary&) = delete;
-  Temporary& operator=(const Temporary&) = delete;
-
-  void write(std::span<const ByteView> parts) {
-    std::vector<iovec> vectors;
-    vectors.reserve(parts.size());
-    for (const ByteView part : parts) {
-      if (!part.empty()) {
-        vectors.push_back({const_cast<std::byte*>(part.data()), part.size()});
-      }
-    }
-    off_t offset = 0;
-    for (size_t next = 0; next < vectors.size();) {
-      const int count = static_cast<int>(std::min<size_t>(vectors.size() - next, IOV_MAX));
-      ssize_t written = storage_.calls_.write_at(fd_, &vectors[next], count, offset);
-      if (written < 0) {
-        if (errno == EINTR) {
-          continue;
-        }
-        throw storage_.failure(errno, "write", object_);
-      }
-      offset += written;
-      while (next < vectors.size() && written >= static_cast<ssize_t>(vectors[next].iov_len)) {
-        written -= static_cast<ssize_t>(vectors[next].iov_len);
-        ++next;
-      }
-      if (written > 0) {
-        vectors[next].iov_base = static_cast<std::byte*>(vectors[next].iov_base) + written;
-        vectors[next].iov_len -= static_cast<size_t>(written);
-      }
-    }
-  }
-
-  // Read-only, durable, closed.
-  void finish() {
-    // Some file systems (FAT, SMB, FUSE) have no modes; that does not make the object worse.
-    if (storage_.calls_.change_mode(fd_, storage_.group_readable_ ? 0440 : 0400) != 0 &&
-        !is_unsupported(errno)) {
-      throw storage_.failure(errno, "set the mode of", object_);
-    }
-    if (storage_.calls_.sync(fd_) != 0) {
-      throw storage_.failure(errno, "write", object_);
-    }
-    // Network file systems report a full disk as late as here.
-    if (storage_.calls_.close(std::exchange(fd_, -1)) != 0 && errno != EINTR) {
-      throw storage_.failure(errno, "write", object_);
-    }
-  }
-
-  void renamed() { present_ = false; }
-  // Nothing more can be done about a failure; everyone ignores the left-over.
-  void discard() {
-    if (std::exchange(present_, false)) {
-      storage_.calls_.unlink(directory_, name_.c_str());
-    }
-  }
-  [[nodiscard]] const char* name() const { return name_.c_str(); }
-
- private:
-  LocalStorage& storage_;
-  const int directory_;
-  const ObjectName& object_;
-  std::string name_;
-  int fd_ = -1;
-  bool present_ = true;
 };
 
 std::string LocalStorage::what(std::string_view verb, const ObjectName& object) const {
@@ -421,83 +315,48 @@ void LocalStorage::create(const Context& context) {
   sync_directory(fd, ".");
 }
 
+TemporaryFile::Place LocalStorage::place(const ObjectName& object, int directory,
+                                         const std::string& file) const {
+  return {.directory = directory,
+          .name = file,
+          .mode = group_readable_ ? mode_t{0440} : mode_t{0400},
+          .what = what("write", object)};
+}
+
 void LocalStorage::put(const Context& context, const ObjectName& object,
                        std::span<const ByteView> parts) {
   check_call(context, object);
   const Path path = path_of(object);
   const UniqueFd directory = open_or_make_directory(path.directory);
-  if (const auto existing = size_at(directory.get(), path.file.c_str())) {
+  // Saves the work when it is there already; the race is decided by publish().
+  bool taken = size_at(directory.get(), path.file.c_str()).has_value();
+  if (!taken) {
+    TemporaryFile temporary(calls_, context.random, place(object, directory.get(), path.file));
+    temporary.write(parts);
+    temporary.finish();
+    context.check_stopped();
+    taken = !temporary.publish();
+  }
+  if (taken) {
+    const auto existing = size_at(directory.get(), path.file.c_str());
+    if (!existing) {
+      throw Error(ErrorCode::kFailed,
+                  what("write", object) + ": its name is taken or was removed meanwhile");
+    }
     check_existing(*this, context, object, *existing, parts);
-    sync_directory(directory.get(), path.directory);
-    return;
   }
-  Temporary temporary(*this, context, directory.get(), object, path.file);
-  temporary.write(parts);
-  temporary.finish();
-  context.check_stopped();
-  publish(context, object, directory.get(), temporary, path.file, parts);
   sync_directory(directory.get(), path.directory);
-}
-
-// Gives a finished temporary file its name unless that is taken.
-void LocalStorage::publish(const Context& context, const ObjectName& object, int directory,
-                           Temporary& temporary, const std::string& file,
-                           std::span<const ByteView> parts) {
-  bool named = calls_.rename_new(directory, temporary.name(), file.c_str()) == 0;
-  if (named) {
-    temporary.renamed();
-  } else if (is_unsupported(errno)) {
-    named = publish_without_rename(directory, temporary, file);
-  }
-  if (named) {
-    return;
-  }
-  const int error_number = errno;
-  if (error_number != EEXIST) {
-    throw failure(error_number, "write", object);
-  }
-  const auto existing = size_at(directory, file.c_str());
-  if (!existing) {
-    throw Error(ErrorCode::kFailed, what("write", object) + ": something else has its name");
-  }
-  check_existing(*this, context, object, *existing, parts);
-}
-
-// For file systems without RENAME_NOREPLACE (NFS, some FUSE): a hard link does not replace either.
-// Where there are no hard links (FAT, SMB) look first; a racing writer of the same name then wins
-// by being last, which is harmless where names are content hashes.
-bool LocalStorage::publish_without_rename(int directory, Temporary& temporary,
-                                          const std::string& file) {
-  if (calls_.link(directory, temporary.name(), file.c_str()) == 0) {
-    temporary.discard();
-    return true;
-  }
-  if (!is_unsupported(errno) && errno != EMLINK) {
-    return false;
-  }
-  if (size_at(directory, file.c_str())) {
-    errno = EEXIST;
-    return false;
-  }
-  if (calls_.rename_over(directory, temporary.name(), file.c_str()) != 0) {
-    return false;
-  }
-  temporary.renamed();
-  return true;
 }
 
 void LocalStorage::replace_config(const Context& context, ByteView bytes) {
   context.check_stopped();
   const ObjectName object{ObjectKind::kConfig, {}};
   const UniqueFd directory = open_directory(".");
-  Temporary temporary(*this, context, directory.get(), object, "config");
+  TemporaryFile temporary(calls_, context.random, place(object, directory.get(), "config"));
   temporary.write(std::span<const ByteView>(&bytes, 1));
   temporary.finish();
   context.check_stopped();
-  if (calls_.rename_over(directory.get(), temporary.name(), "config") != 0) {
-    throw failure(errno, "replace", object);
-  }
-  temporary.renamed();
+  temporary.publish_over();
   sync_directory(directory.get(), ".");
 }
 
@@ -508,7 +367,7 @@ UniqueFd LocalStorage::open_object(const ObjectName& object) {
     throw gone();
   }
   UniqueFd file(
-      ::openat(fd, joined(path_of(object)).c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+      ::openat(fd, local_path(object).c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (!file) {
     if (errno == ENOTDIR) {
       errno = ENOENT;
@@ -593,7 +452,7 @@ std::optional<ObjectInfo> LocalStorage::stat(const Context& context, const Objec
   if (fd < 0) {
     return std::nullopt;
   }
-  const auto size_bytes = size_at(fd, joined(path_of(object)).c_str());
+  const auto size_bytes = size_at(fd, local_path(object).c_str());
   return size_bytes ? std::optional(ObjectInfo{object.name, *size_bytes}) : std::nullopt;
 }
 
@@ -722,7 +581,7 @@ void LocalStorage::remove_many(const Context& context, std::span<const ObjectNam
     packs_.erase(object.name);
     // What is absent already may have been removed by someone who has not synced yet.
     touched.insert(path.directory);
-    if (calls_.unlink(fd, joined(path).c_str()) != 0 && !is_absent(errno)) {
+    if (calls_.unlink(fd, local_path(object).c_str()) != 0 && !is_absent(errno)) {
       throw failure(errno, "remove", object);
     }
   }
@@ -753,6 +612,11 @@ std::unique_ptr<Storage> open(const std::string& directory, FileCalls* calls) {
 }
 
 }  // namespace
+
+std::string local_path(const ObjectName& object) {
+  const Path path = path_of(object);
+  return path.directory == "." ? path.file : path.directory + "/" + path.file;
+}
 
 std::unique_ptr<Storage> open_local_storage(const std::string& directory) {
   return open(directory, nullptr);

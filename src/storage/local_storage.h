@@ -29,4 +29,7 @@ namespace salvor {
 [[nodiscard]] std::unique_ptr<Storage> open_local_storage(const std::string& directory,
                                                           FileCalls& calls);
 
+// Where an object of that name is kept, relative to the repository: "data/1a/1a2b...", "config".
+[[nodiscard]] std::string local_path(const ObjectName& object);
+
 }  // namespace salvor

@@ -21,8 +21,8 @@
 
 #include <gtest/gtest.h>
 
-#include "crypto/sha256.h"
 #include "storage/storage.h"
+#include "support/storage_helpers.h"
 #include "support/test_context.h"
 
 namespace salvor::test {
@@ -45,26 +45,6 @@ struct StorageUnderTest {
 
 inline std::ostream& operator<<(std::ostream& out, const StorageUnderTest& under_test) {
   return out << under_test.name;
-}
-
-[[nodiscard]] inline ObjectName named_by_hash(ObjectKind kind, ByteView content) {
-  return {kind, to_hex(sha256(content))};
-}
-
-// `size` bytes that depend on `seed` and on their position.
-[[nodiscard]] inline Buffer pattern(size_t size, uint64_t seed) {
-  Buffer bytes(size);
-  SeededRandom(seed).fill(bytes.bytes());
-  return bytes;
-}
-
-[[nodiscard]] inline std::optional<ErrorCode> code_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return std::nullopt;
 }
 
 class StorageContract : public testing::TestWithParam<StorageUnderTest> {

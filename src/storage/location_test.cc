@@ -1,0 +1,50 @@
+#include "storage/location.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/storage_helpers.h"
+
+namespace salvor::test {
+namespace {
+
+TEST(Location, PathsAndLocalAreLocal) {
+  for (const char* path : {"/srv/repo", "local:/srv/repo", "/srv/a/../repo/"}) {
+    EXPECT_EQ(open_storage(path)->traits().description, "local directory /srv/repo") << path;
+  }
+  for (const char* path : {"repo", "./s3:x", "dir/s3:x", "local:s3:x", "../a:b"}) {
+    EXPECT_NO_THROW((void)open_storage(path)) << path;
+  }
+}
+
+TEST(Location, UnknownSchemesAreNotTakenForPaths) {
+  for (const char* location : {"s3:host/bucket", "sftp:user@host:/srv", "sftp://user@host/srv",
+                               "x:y", "rest:http://host/", "file:///srv", "", "local:"}) {
+    EXPECT_EQ(code_of([&] { (void)open_storage(location); }), ErrorCode::kUsage) << location;
+  }
+}
+
+TEST(Location, SecretsAreNeverShown) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"/srv/user:pw@x", "/srv/user:pw@x"},
+      {"rest:https://user:secret@host:8000/repo", "rest:https://user:***@host:8000/repo"},
+      {"rest:https://user:se@cr/et@host/repo", "rest:https://user:***@host/repo"},
+      {"rest:https://token@host/repo", "rest:https://***@host/repo"},
+      {"azure:https://host/container?sig=secret", "azure:https://host/container?***"},
+      {"sftp://user@host/path", "sftp://user@host/path"},
+      {"sftp://user:secret@host/path", "sftp://user:***@host/path"},
+      {"sftp:user@host:/path", "sftp:user@host:/path"},
+      {"s3:host/bucket\x1b[2J", "s3:host/bucket\\x1b[2J"}};
+  for (const auto& [location, shown] : cases) {
+    EXPECT_EQ(display_location(location), shown);
+  }
+  try {
+    (void)open_storage("rest:https://user:secret@host/");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.message() + error.hint(), testing::Not(testing::HasSubstr("secret")));
+  }
+}
+
+}  // namespace
+}  // namespace salvor::test
