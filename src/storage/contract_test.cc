@@ -1,8 +1,11 @@
 // The contract suite against every storage and decorator of this layer.
 #include <fstream>
 
+#include "storage/cache_storage.h"
+#include "storage/fault_storage.h"
 #include "storage/local_storage.h"
 #include "storage/memory_storage.h"
+#include "storage/recording_storage.h"
 #include "support/storage_contract.h"
 #include "support/temp_directory.h"
 
@@ -34,10 +37,47 @@ class LocalPlace final : public StoragePlace {
   TempDirectory directory_{TempPlace::kMemory};
 };
 
+// A decorator over one memory storage, each handle with a decorator of its own.
+class DecoratedPlace final : public StoragePlace {
+ public:
+  using Decorate = std::function<std::unique_ptr<Storage>(std::unique_ptr<Storage>)>;
+  explicit DecoratedPlace(Decorate decorate) : decorate_(std::move(decorate)) {}
+  std::unique_ptr<Storage> open() override { return decorate_(borrow_storage(*base_)); }
+  bool add_foreign(const std::string&) override { return false; }
+
+ private:
+  Decorate decorate_;
+  std::unique_ptr<Storage> base_ = make_memory_storage();
+};
+
+std::unique_ptr<StoragePlace> faultless_place() {
+  return std::make_unique<DecoratedPlace>([](std::unique_ptr<Storage> base) {
+    return std::make_unique<FaultStorage>(std::move(base));
+  });
+}
+
+std::unique_ptr<StoragePlace> recording_place() {
+  return std::make_unique<DecoratedPlace>([](std::unique_ptr<Storage> base) {
+    TestContext context;
+    return std::make_unique<RecordingStorage>(*context, std::move(base));
+  });
+}
+
+std::unique_ptr<StoragePlace> cached_place() {
+  const auto directory = std::make_shared<TempDirectory>(TempPlace::kMemory);
+  return std::make_unique<DecoratedPlace>([directory](std::unique_ptr<Storage> base) {
+    return std::make_unique<CacheStorage>(
+        std::move(base), CacheOptions{.directory = (*directory / "salvor/repository").string()});
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(
     All, StorageContract,
     testing::Values(StorageUnderTest{"memory", [] { return std::make_unique<MemoryPlace>(); }},
-                    StorageUnderTest{"local", [] { return std::make_unique<LocalPlace>(); }}),
+                    StorageUnderTest{"local", [] { return std::make_unique<LocalPlace>(); }},
+                    StorageUnderTest{"fault", faultless_place},
+                    StorageUnderTest{"recording", recording_place},
+                    StorageUnderTest{"cache", cached_place}),
     [](const auto& tested) { return tested.param.name; });
 
 }  // namespace
