@@ -41,11 +41,15 @@ int dispatch(std::span<const std::string> arguments, const Environment& environm
   EventPrinter events(terminal);
   const SystemClock clock;
   SystemRandom random;
-  const Context context{stop, events, clock, random};
+  Profile profile;
+  const Context context{stop, events, clock, random, global.profile ? &profile : nullptr};
   Session session{global, environment, terminal, events, context, root};
   const CommandSpec& command = parsed.version ? *find_command(root, "version") : parsed.command();
   const int status = command.run(session);
   terminal.clear_status();
+  if (global.profile) {
+    terminal.prompt(profile.report());
+  }
   terminal.flush();
   return status;
 }

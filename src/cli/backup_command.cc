@@ -1,15 +1,15 @@
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <ctime>
+
+#include <fmt/format.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/format.h"
 #include "cli/backup_report.h"
 #include "cli/commands.h"
 #include "cli/repository_access.h"
-//STDIN #include "connector/command/command_source.h"
+// STDIN #include "connector/command/command_source.h"
 #include "connector/files/files_source.h"
 #include "connector/files/path_list.h"
 #include "engine/archiver.h"
@@ -224,7 +224,8 @@ std::optional<StoredSnapshot> find_parent(const Context& context, const Reposito
 
 std::unique_ptr<Source> make_source(const Options& options, Session& session,
                                     BackupOptions& backup) {
-  FilesOptions files = files_options(options, collect_targets(options, session), session.environment);
+  FilesOptions files =
+      files_options(options, collect_targets(options, session), session.environment);
   backup.excludes = recorded_excludes(files);
   return std::make_unique<FilesSource>(std::move(files));
 }
@@ -234,10 +235,10 @@ int run(const Options& options, Session& session) {
   BackupOptions backup = backup_options(options, session);
   const std::unique_ptr<Source> source = make_source(options, session, backup);
 
-  OpenedRepository opened = open_repository(
-      session, {.lock = options.dry_run ? LockMode::kNone : LockMode::kShared,
-                .no_lock = NoLock::kIgnored,
-                .stdin_is_data = reads_stdin(options)});
+  OpenedRepository opened =
+      open_repository(session, {.lock = options.dry_run ? LockMode::kNone : LockMode::kShared,
+                                .no_lock = NoLock::kIgnored,
+                                .stdin_is_data = reads_stdin(options)});
   Repository& repository = *opened.repository;
   BackupReport report(session, options.dry_run);
   {
@@ -258,50 +259,74 @@ int run(const Options& options, Session& session) {
 
 std::vector<OptionSpec> option_table(Options& options) {
   return {
-      {.long_name = "dry-run", .short_name = 'n',
+      {.long_name = "dry-run",
+       .short_name = 'n',
        .help = "do not upload or write any data, just show what would be done",
        .target = &options.dry_run},
-      {.long_name = "exclude", .short_name = 'e', .value_name = "pattern",
-       .help = "exclude a pattern (can be specified multiple times)", .target = &options.excludes},
+      {.long_name = "exclude",
+       .short_name = 'e',
+       .value_name = "pattern",
+       .help = "exclude a pattern (can be specified multiple times)",
+       .target = &options.excludes},
       {.long_name = "exclude-caches",
        .help = "excludes cache directories that are marked with a CACHEDIR.TAG file",
        .target = &options.exclude_caches},
-      {.long_name = "exclude-file", .value_name = "file",
+      {.long_name = "exclude-file",
+       .value_name = "file",
        .help = "read exclude patterns from a file (can be specified multiple times)",
-       .target = &options.exclude_files, .hint = ValueHint::kFile},
-      {.long_name = "exclude-if-present", .value_name = "filename[:header]",
+       .target = &options.exclude_files,
+       .hint = ValueHint::kFile},
+      {.long_name = "exclude-if-present",
+       .value_name = "filename[:header]",
        .help = "exclude contents of directories that contain filename (except filename itself) if "
                "that file begins with header (can be specified multiple times)",
        .target = &options.exclude_if_present},
-      {.long_name = "exclude-larger-than", .value_name = "size",
+      {.long_name = "exclude-larger-than",
+       .value_name = "size",
        .help = "max size of the files to be backed up (allowed suffixes: k/K, m/M, g/G, t/T)",
        .target = &options.exclude_larger_than},
-      {.long_name = "files-from", .value_name = "file",
+      {.long_name = "files-from",
+       .value_name = "file",
        .help = "read the files to back up from file, one pattern a line (can be combined with file "
                "args; can be specified multiple times)",
-       .target = &options.files_from, .hint = ValueHint::kFile},
-      {.long_name = "files-from-raw", .value_name = "file",
+       .target = &options.files_from,
+       .hint = ValueHint::kFile},
+      {.long_name = "files-from-raw",
+       .value_name = "file",
        .help = "the same, names ended by NUL bytes (find -print0)",
-       .target = &options.files_from_raw, .hint = ValueHint::kFile},
-      {.long_name = "files-from-verbatim", .value_name = "file",
+       .target = &options.files_from_raw,
+       .hint = ValueHint::kFile},
+      {.long_name = "files-from-verbatim",
+       .value_name = "file",
        .help = "the same, one name a line, taken as it stands",
-       .target = &options.files_from_verbatim, .hint = ValueHint::kFile},
-      {.long_name = "force", .short_name = 'f',
+       .target = &options.files_from_verbatim,
+       .hint = ValueHint::kFile},
+      {.long_name = "force",
+       .short_name = 'f',
        .help = "force re-reading the source files/directories (overrides the \"parent\" flag)",
        .target = &options.force},
-      {.long_name = "group-by", .short_name = 'g', .value_name = "group",
+      {.long_name = "group-by",
+       .short_name = 'g',
+       .value_name = "group",
        .help = "what a parent snapshot must have in common: host, paths and/or tags, separated by "
                "comma (disable with '')",
-       .target = &options.group_by, .default_text = "host,paths"},
-      {.long_name = "host", .short_name = 'H', .value_name = "hostname",
-       .help = "set the hostname for the snapshot manually", .target = &options.host,
+       .target = &options.group_by,
+       .default_text = "host,paths"},
+      {.long_name = "host",
+       .short_name = 'H',
+       .value_name = "hostname",
+       .help = "set the hostname for the snapshot manually",
+       .target = &options.host,
        .environment = "HOST"},
-      {.long_name = "iexclude", .value_name = "pattern",
+      {.long_name = "iexclude",
+       .value_name = "pattern",
        .help = "same as --exclude pattern but ignores the casing of filenames",
        .target = &options.iexcludes},
-      {.long_name = "iexclude-file", .value_name = "file",
+      {.long_name = "iexclude-file",
+       .value_name = "file",
        .help = "same as --exclude-file but ignores casing of filenames in patterns",
-       .target = &options.iexclude_files, .hint = ValueHint::kFile},
+       .target = &options.iexclude_files,
+       .hint = ValueHint::kFile},
       {.long_name = "ignore-ctime",
        .help = "ignore ctime changes when checking for modified files",
        .target = &options.ignore_ctime},
@@ -311,35 +336,47 @@ std::vector<OptionSpec> option_table(Options& options) {
       {.long_name = "no-scan",
        .help = "accepted for restic's scripts; Salvor estimates the size from the parent snapshot",
        .target = &options.no_scan},
-      {.long_name = "one-file-system", .short_name = 'x',
+      {.long_name = "one-file-system",
+       .short_name = 'x',
        .help = "exclude other file systems, don't cross filesystem boundaries and subvolumes",
        .target = &options.one_file_system},
-      {.long_name = "parent", .value_name = "snapshot",
+      {.long_name = "parent",
+       .value_name = "snapshot",
        .help = "use this parent snapshot (default: latest snapshot in the group determined by "
                "--group-by and not newer than the timestamp determined by --time)",
        .target = &options.parent},
-      {.long_name = "read-concurrency", .value_name = "n", .help = "read n files concurrently",
-       .target = &options.read_concurrency, .environment = "READ_CONCURRENCY",
+      {.long_name = "read-concurrency",
+       .value_name = "n",
+       .help = "read n files concurrently",
+       .target = &options.read_concurrency,
+       .environment = "READ_CONCURRENCY",
        .default_text = "2"},
       {.long_name = "skip-if-unchanged",
        .help = "skip snapshot creation if identical to parent snapshot",
        .target = &options.skip_if_unchanged},
       {.long_name = "stdin", .help = "read backup from stdin", .target = &options.stdin_data},
-      {.long_name = "stdin-filename", .value_name = "filename",
-       .help = "filename to use when reading from stdin", .target = &options.stdin_filename,
+      {.long_name = "stdin-filename",
+       .value_name = "filename",
+       .help = "filename to use when reading from stdin",
+       .target = &options.stdin_filename,
        .default_text = "\"stdin\""},
       {.long_name = "stdin-from-command",
        .help = "interpret arguments as command to execute and store its stdout; if it fails, no "
                "snapshot is made",
        .target = &options.stdin_from_command},
-      {.long_name = "tag", .value_name = "tags",
-       .help = "add tags for the new snapshot in the format tag[,tag,...] (can be specified multiple "
-               "times)",
+      {.long_name = "tag",
+       .value_name = "tags",
+       .help =
+           "add tags for the new snapshot in the format tag[,tag,...] (can be specified multiple "
+           "times)",
        .target = &options.tags},
-      {.long_name = "time", .value_name = "time",
-       .help = "time of the backup (ex. '2012-11-01 22:08:41')", .target = &options.time,
+      {.long_name = "time",
+       .value_name = "time",
+       .help = "time of the backup (ex. '2012-11-01 22:08:41')",
+       .target = &options.time,
        .default_text = "now"},
-      {.long_name = "with-atime", .help = "store the atime for all files and directories",
+      {.long_name = "with-atime",
+       .help = "store the atime for all files and directories",
        .target = &options.with_atime},
   };
 }
@@ -360,9 +397,12 @@ CommandSpec backup_command() {
           "Files that cannot be read, vanish, or change while they are read are reported and "
           "counted; the snapshot is made without them (changed ones as they were read) and the "
           "exit status is 3.",
-      .positionals = {{.name = "FILE/DIR", .target = &options->targets,
+      .positionals = {{.name = "FILE/DIR",
+                       .target = &options->targets,
                        .help = "what to back up; with --stdin-from-command, the command",
-                       .minimum = 0, .maximum = kUnlimited, .hint = ValueHint::kFile}},
+                       .minimum = 0,
+                       .maximum = kUnlimited,
+                       .hint = ValueHint::kFile}},
       .options = option_table(*options),
       .examples = {{"salvor backup ~/work --exclude '*.o'", "A directory, without object files"},
                    {"salvor backup --tag pre-migration --stdin-from-command "

@@ -37,10 +37,10 @@ JsonWriter status_json(const ProgressNumbers& numbers, std::chrono::nanoseconds 
   JsonWriter json;
   json.begin_message("status");
   json.field("seconds_elapsed", std::chrono::duration_cast<std::chrono::seconds>(elapsed).count());
-  const double share = numbers.bytes_total.value_or(0) == 0
-                           ? 0.0
-                           : static_cast<double>(numbers.bytes_done) /
-                                 static_cast<double>(*numbers.bytes_total);
+  const double share =
+      numbers.bytes_total.value_or(0) == 0
+          ? 0.0
+          : static_cast<double>(numbers.bytes_done) / static_cast<double>(*numbers.bytes_total);
   json.field("percent_done", share);
   if (numbers.files_total) {
     json.field("total_files", *numbers.files_total);
@@ -79,8 +79,8 @@ void BackupReport::begin(const BackupProgress& progress,
   source.status_json = [&progress, totals, &clock, start = start_] {
     return status_json(numbers_of(progress, totals), clock.monotonic() - start);
   };
-  display_ = std::make_unique<Progress>(session_.terminal, session_.environment, clock,
-                                        std::move(source));
+  display_ =
+      std::make_unique<Progress>(session_.terminal, session_.environment, clock, std::move(source));
 }
 
 void BackupReport::end(const BackupResult& result) {
@@ -96,10 +96,10 @@ void BackupReport::print_text(const BackupResult& result) const {
   const SnapshotSummary& sum = result.summary;
   Terminal& out = session_.terminal;
   out.print_summary("");
-  out.print_summary(fmt::format("Files:       {:5} new, {:5} changed, {:5} unmodified", sum.files_new,
-                                sum.files_changed, sum.files_unmodified));
-  out.print_summary(fmt::format("Dirs:        {:5} new, {:5} changed, {:5} unmodified", sum.dirs_new,
-                                sum.dirs_changed, sum.dirs_unmodified));
+  out.print_summary(fmt::format("Files:       {:5} new, {:5} changed, {:5} unmodified",
+                                sum.files_new, sum.files_changed, sum.files_unmodified));
+  out.print_summary(fmt::format("Dirs:        {:5} new, {:5} changed, {:5} unmodified",
+                                sum.dirs_new, sum.dirs_changed, sum.dirs_unmodified));
   out.print_summary(fmt::format("{} to the repository: {} ({} stored)",
                                 dry_run_ ? "Would add" : "Added", format_bytes(sum.data_added),
                                 format_bytes(sum.data_added_packed)));
@@ -113,9 +113,10 @@ void BackupReport::print_text(const BackupResult& result) const {
     out.print_summary("skipped creating snapshot: nothing has changed since the parent");
   }
   if (result.errors > 0) {
-    out.warn(fmt::format("{} item(s) could not be read or changed while they were read", result.errors),
-             "They are named above. The snapshot holds everything else; exit status 3 says so to "
-             "scripts.");
+    out.warn(
+        fmt::format("{} item(s) could not be read or changed while they were read", result.errors),
+        "They are named above. The snapshot holds everything else; exit status 3 says so to "
+        "scripts.");
   }
 }
 

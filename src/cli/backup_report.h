@@ -17,7 +17,8 @@ class BackupReport {
 
   // `expected`: whether a missing parent is worth mentioning.
   void parent(const std::optional<StoredSnapshot>& parent, bool expected);
-  // Shows progress until `end`; totals are those of the parent, the best guess there is without a scan.
+  // Shows progress until `end`; totals are those of the parent, the best guess there is without a
+  // scan.
   void begin(const BackupProgress& progress, const std::optional<StoredSnapshot>& parent);
   void end(const BackupResult& result);
 

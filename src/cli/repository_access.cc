@@ -74,7 +74,11 @@ bool wants_lock(Session& session, const OpenRequest& request) {
 }
 
 OpenedRepository open_locked(Session& session, const Access& access, const OpenRequest& request) {
-  auto repository = open_with_password(session, access);
+  std::unique_ptr<Repository> repository;
+  {
+    const StageTimer timer(session.context.profile, Stage::kOpen);
+    repository = open_with_password(session, access);
+  }
   session.terminal.message_at(2, "repository " + repository->config().id.substr(0, 8) +
                                      " opened (version " +
                                      std::to_string(repository->config().version) +

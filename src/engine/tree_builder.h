@@ -23,8 +23,9 @@ namespace salvor {
 struct ChangeDetection {
   bool ignore_inode = false;  // implies ignore_ctime
   bool ignore_ctime = false;
-  // The source leaves out extended attributes (FilesOptions::defer_extended_attributes). Changing one changes the
-  // ctime, so a file whose ctime and inode are the parent's has the parent's attributes.
+  // The source leaves out extended attributes (FilesOptions::defer_extended_attributes). Changing
+  // one changes the ctime, so a file whose ctime and inode are the parent's has the parent's
+  // attributes.
   bool attributes_deferred = false;
 };
 

@@ -1,8 +1,8 @@
 #include "repo/index.h"
 
-#include <gtest/gtest.h>
-
 #include <thread>
+
+#include <gtest/gtest.h>
 
 #include "base/random.h"
 
@@ -18,7 +18,9 @@ BlobId blob_id(uint64_t number) {
   return BlobId(digest);
 }
 
-PackId pack_id(uint64_t number) { return PackId(blob_id(number ^ 0x5555).digest()); }
+PackId pack_id(uint64_t number) {
+  return PackId(blob_id(number ^ 0x5555).digest());
+}
 
 PackedBlob packed(uint64_t number, BlobType type = BlobType::kData) {
   return {{type, blob_id(number)}, static_cast<uint32_t>(number), 100, 0};
@@ -87,7 +89,8 @@ TEST(Index, HoldsABlobInAtMost64Bytes) {
         pack.clear();
       }
     }
-    EXPECT_LE(static_cast<double>(index.memory_bytes()) / static_cast<double>(index.blob_count()), 64.0)
+    EXPECT_LE(static_cast<double>(index.memory_bytes()) / static_cast<double>(index.blob_count()),
+              64.0)
         << count;
     for (size_t number = 0; number < count; number += 997) {
       ASSERT_TRUE(index.contains({BlobType::kData, blob_id(number)}));

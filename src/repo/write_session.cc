@@ -72,7 +72,7 @@ struct WriteSession::State {
   std::once_flag first_write;
   std::array<PackAssembler, 2> assemblers;
   std::mutex index_mutex;
-  std::vector<ListedPack> unindexed;  // durable, not yet in a stored index file
+  std::vector<ListedPack> unindexed;                // durable, not yet in a stored index file
   std::vector<std::pair<PackId, uint64_t>> stored;  // every pack of this session and its length
   size_t unindexed_blobs = 0;
   MonotonicTime index_started;
@@ -84,6 +84,7 @@ struct WriteSession::State {
 
 void WriteSession::State::upload(OpenPack open, Sealer& sealer, BlobType type) {
   FinishedPack pack = finish_pack(std::move(open), sealer);
+  const StageTimer timer(context.profile, Stage::kWaitStore);
   uploads.run([this, type, pack = std::move(pack)]() mutable {
     store_pack(pack);
     list_pack(pack);
@@ -94,6 +95,7 @@ void WriteSession::State::upload(OpenPack open, Sealer& sealer, BlobType type) {
 void WriteSession::State::store_pack(const FinishedPack& pack) {
   if (!options.dry_run) {
     allow_writing();
+    const StageTimer timer(context.profile, Stage::kStore, pack.bytes.size());
     repository.storage().put(context, pack_object(pack.id), pack.bytes.view());
   }
   ++counters.packs;
@@ -252,6 +254,7 @@ BlobWriter::~BlobWriter() {
 
 // Leaves the frame in `frame`; false when the blob is better stored raw.
 bool BlobWriter::State::compress(BlobType type, ByteView plaintext) {
+  const StageTimer timer(session.context.profile, Stage::kCompress, plaintext.size());
   if (session.repository.config().version == 1 || plaintext.empty()) {
     return false;
   }
@@ -278,6 +281,7 @@ void BlobWriter::State::prepare(BlobType type, const BlobId& id, ByteView plaint
   prepared.blob.handle = {type, id};
   prepared.blob.length = static_cast<uint32_t>(content.size() + kSealOverhead);
   prepared.blob.plain_length = compressed ? prepared.plain_size : 0;
+  const StageTimer timer(session.context.profile, Stage::kSeal, content.size());
   sealer.seal(content, sealed.extend(content.size() + kSealOverhead));
   batch.push_back(prepared);
   batch_plain += plaintext.size();
@@ -398,8 +402,11 @@ void BlobWriter::flush() {
     return;
   }
   state_->session.context.check_stopped();
-  state_->decode_batch();
-  state_->verify_batch();
+  {
+    const StageTimer timer(state_->session.context.profile, Stage::kVerify, state_->batch_plain);
+    state_->decode_batch();
+    state_->verify_batch();
+  }
   state_->append_batch();
   state_->batch.clear();
   state_->batch_plain = 0;

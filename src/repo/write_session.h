@@ -66,8 +66,9 @@ class WriteSession {
   // finish + the snapshot; returns its name once it is durable (nothing on a dry run).
   std::optional<SnapshotId> commit(const Context& context, const Snapshot& snapshot);
 
-  // Reads back from the storage that every pack of this session is there with its full length and that the
-  // snapshot and its root tree load and verify (V1). Throws Error{kDamaged} that names what is not as it was written.
+  // Reads back from the storage that every pack of this session is there with its full length and
+  // that the snapshot and its root tree load and verify (V1). Throws Error{kDamaged} that names
+  // what is not as it was written.
   void confirm_stored(const Context& context, const SnapshotId& snapshot) const;
 
   [[nodiscard]] const WriteCounters& counters() const;

@@ -38,7 +38,9 @@ Buffer random_blob(Made& made, size_t size) {
   return blob;
 }
 
-BlobId id_of(ByteView bytes) { return BlobId(sha256(bytes)); }
+BlobId id_of(ByteView bytes) {
+  return BlobId(sha256(bytes));
+}
 
 TEST(WriteSession, WhatIsCommittedCanBeReadByAnotherProcess) {
   for (const unsigned version : {1U, 2U}) {
@@ -69,7 +71,8 @@ TEST(WriteSession, WhatIsCommittedCanBeReadByAnotherProcess) {
     BlobReader reader(*made.repository);
     EXPECT_EQ(as_text(reader.load(*made.test, {BlobType::kData, id_of(noise.view())}).view()),
               as_text(noise.view()));
-    EXPECT_EQ(as_text(reader.load(*made.test, {BlobType::kData, id_of(as_bytes(text))}).view()), text);
+    EXPECT_EQ(as_text(reader.load(*made.test, {BlobType::kData, id_of(as_bytes(text))}).view()),
+              text);
     EXPECT_EQ(made.repository->load_snapshot(*made.test, *id).paths, std::vector<std::string>{"/"});
     EXPECT_EQ(made.objects(ObjectKind::kPack), 2U) << "data and trees never share a pack";
   }
@@ -89,7 +92,8 @@ TEST(WriteSession, PacksAreClosedAtTheirTargetAndNameTheirContent) {
     writer->flush();
   }
   session.finish(*made.test);
-  for (const ObjectInfo& pack : made.repository->storage().list_all(*made.test, ObjectKind::kPack)) {
+  for (const ObjectInfo& pack :
+       made.repository->storage().list_all(*made.test, ObjectKind::kPack)) {
     const Buffer bytes = made.repository->storage().get(*made.test, {ObjectKind::kPack, pack.name});
     EXPECT_EQ(to_hex(sha256(bytes.view())), pack.name);
     EXPECT_LT(bytes.size(), options.pack_size_bytes + 300000);
@@ -158,7 +162,8 @@ TEST(WriteSession, DamagedSealedBytesAreRefused) {
   const std::string text = "some content";
   Buffer sealed = sealer.seal(as_bytes(text));
   sealed.bytes()[20] ^= std::byte{1};
-  const PackedBlob blob{{BlobType::kData, id_of(as_bytes(text))}, 0, static_cast<uint32_t>(sealed.size()), 0};
+  const PackedBlob blob{
+      {BlobType::kData, id_of(as_bytes(text))}, 0, static_cast<uint32_t>(sealed.size()), 0};
   writer->add_sealed(blob, sealed.view());
   EXPECT_THROW(writer->flush(), Error);
 }
