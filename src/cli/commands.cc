@@ -21,12 +21,20 @@ CommandSpec command_table(GlobalOptions& global) {
           "  salvor restore -r /srv/backup latest --target /tmp/restored\n",
       .options = global_option_table(global),
   };
+  // clang-format off
   root.commands = {
       backup_command(),
+      cat_command(),
       help_command(),
       init_command(),
+      key_command(),
+      list_command(),
+      snapshots_command(),
+      tag_command(),
+      unlock_command(),
       version_command(),
   };
+  // clang-format on
   return root;
 }
 

@@ -7,10 +7,16 @@
 namespace salvor::cli {
 
 CommandSpec backup_command();
+CommandSpec cat_command();
 CommandSpec completion_command();
 CommandSpec generate_command();
 CommandSpec help_command();
 CommandSpec init_command();
+CommandSpec key_command();
+CommandSpec list_command();
+CommandSpec snapshots_command();
+CommandSpec tag_command();
+CommandSpec unlock_command();
 CommandSpec version_command();
 
 // The root of the table: the program itself, its options bound to `global`.
