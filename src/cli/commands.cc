@@ -24,7 +24,10 @@ CommandSpec command_table(GlobalOptions& global) {
   // clang-format off
   root.commands = {
       backup_command(),
+      cache_command(),
       cat_command(),
+      completion_command(),
+      generate_command(),
       help_command(),
       init_command(),
       key_command(),

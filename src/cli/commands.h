@@ -7,6 +7,7 @@
 namespace salvor::cli {
 
 CommandSpec backup_command();
+CommandSpec cache_command();
 CommandSpec cat_command();
 CommandSpec completion_command();
 CommandSpec generate_command();

@@ -180,7 +180,8 @@ std::string render_usage(const std::vector<const CommandSpec*>& path) {
   return usage;
 }
 
-std::string render_help(const std::vector<const CommandSpec*>& path, size_t columns) {
+std::string render_help(const std::vector<const CommandSpec*>& path, size_t columns,
+                        bool inherited) {
   const CommandSpec& command = *path.back();
   const bool root = path.size() == 1;
   std::string text = wrap_paragraphs(
@@ -201,14 +202,16 @@ std::string render_help(const std::vector<const CommandSpec*>& path, size_t colu
   text += render_own_options(command, root, columns);
   for (size_t i = path.size() - 1; i-- > 0;) {
     const auto options = shown_options(*path[i], "");
-    if (!options.empty()) {
+    if (!options.empty() && inherited) {
       text += "\nGlobal Flags:\n" + render_options(options, columns);
     }
   }
-  text += wrap_paragraphs(
-      "\nEvery environment variable SALVOR_NAME may also be given as RESTIC_NAME; "
-      "options on the command line come first.\n",
-      columns);
+  if (inherited) {
+    text += wrap_paragraphs(
+        "\nEvery environment variable SALVOR_NAME may also be given as RESTIC_NAME; "
+        "options on the command line come first.\n",
+        columns);
+  }
   if (!command.examples.empty()) {
     text += "\nExamples:\n";
     for (const Example& example : command.examples) {

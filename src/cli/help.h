@@ -10,7 +10,9 @@ namespace salvor::cli {
 
 // What `--help` prints. `path` leads from the root to the command. `columns` is the terminal's
 // width.
-[[nodiscard]] std::string render_help(const std::vector<const CommandSpec*>& path, size_t columns);
+// Without `inherited`, the options of the commands above are left out.
+[[nodiscard]] std::string render_help(const std::vector<const CommandSpec*>& path, size_t columns,
+                                      bool inherited = true);
 
 // "salvor backup [flags] [FILE/DIR] ...".
 [[nodiscard]] std::string render_usage(const std::vector<const CommandSpec*>& path);
@@ -25,8 +27,8 @@ struct ManPage {
 // One page a command, groups and root included; hidden ones left out. Deterministic: no date in it.
 [[nodiscard]] std::vector<ManPage> render_man_pages(const CommandSpec& root);
 
-// One Markdown page a command, for docs/.
-[[nodiscard]] std::string render_markdown(const std::vector<const CommandSpec*>& path);
+// All commands in one Markdown document, for docs/.
+[[nodiscard]] std::string render_markdown(const CommandSpec& root);
 
 // The help of an option with default, choices and environment added, as --help shows it.
 [[nodiscard]] std::string full_option_help(const OptionSpec& option);

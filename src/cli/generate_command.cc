@@ -1,0 +1,110 @@
+#include <cerrno>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "cli/commands.h"
+#include "cli/completion.h"
+#include "cli/help.h"
+#include "cli/session.h"
+
+namespace salvor::cli {
+
+namespace {
+
+struct Options {
+  std::optional<std::string> man;
+  std::optional<std::string> markdown;
+  std::optional<std::string> bash;
+  std::optional<std::string> fish;
+  std::optional<std::string> zsh;
+};
+
+constexpr mode_t kFileMode = 0644;
+constexpr mode_t kDirectoryMode = 0755;
+
+void write_file(const std::string& path, const std::string& text) {
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kFileMode));
+  if (!file) {
+    throw Error::from_errno(errno, "cannot create " + path);
+  }
+  write_full(file.get(), as_bytes(text), path);
+}
+
+// "-" is standard output.
+void write_to(Session& session, const std::optional<std::string>& path, const std::string& what,
+              const std::string& text) {
+  if (!path) {
+    return;
+  }
+  if (*path == "-") {
+    session.terminal.print(text);
+    return;
+  }
+  write_file(*path, text);
+  session.terminal.message("wrote " + what + " to " + *path);
+}
+
+void write_man_pages(Session& session, const std::string& directory) {
+  if (::mkdir(directory.c_str(), kDirectoryMode) != 0 && errno != EEXIST) {
+    throw Error::from_errno(errno, "cannot create directory " + directory);
+  }
+  const std::vector<ManPage> pages = render_man_pages(session.root);
+  for (const ManPage& page : pages) {
+    write_file(directory + "/" + page.file_name, page.text);
+  }
+  session.terminal.message("wrote " + std::to_string(pages.size()) + " man pages to " + directory);
+}
+
+int run(const Options& options, Session& session) {
+  if (!options.man && !options.markdown && !options.bash && !options.fish && !options.zsh) {
+    throw Error(ErrorCode::kUsage, "nothing to do",
+                "Say what to generate, for example --man DIRECTORY.");
+  }
+  if (options.man) {
+    write_man_pages(session, *options.man);
+  }
+  const CommandSpec& root = session.root;
+  write_to(session, options.markdown, "the command reference", render_markdown(root));
+  write_to(session, options.bash, "bash completion", render_bash_completion(root));
+  write_to(session, options.fish, "fish completion", render_fish_completion(root));
+  write_to(session, options.zsh, "zsh completion", render_zsh_completion(root));
+  return 0;
+}
+
+OptionSpec file_option(const std::string& name, const std::string& what,
+                       std::optional<std::string>* target) {
+  return {.long_name = name,
+          .value_name = "file",
+          .help = "write " + what + " to file ('-' for stdout)",
+          .target = target,
+          .hint = ValueHint::kFile};
+}
+
+}  // namespace
+
+CommandSpec generate_command() {
+  auto options = std::make_shared<Options>();
+  return {
+      .name = "generate",
+      .summary = "Generate manual pages and auto-completion files (bash, fish, zsh)",
+      .description =
+          "Writes files that packagers install: the manual pages, one a command, the shell "
+          "completion scripts, and the command reference as Markdown.",
+      .options = {file_option("bash-completion", "bash completion file", &options->bash),
+                  file_option("fish-completion", "fish completion file", &options->fish),
+                  {.long_name = "man",
+                   .value_name = "directory",
+                   .help = "write man pages to directory",
+                   .target = &options->man,
+                   .hint = ValueHint::kDirectory},
+                  file_option("markdown", "the command reference", &options->markdown),
+                  file_option("zsh-completion", "zsh completion file", &options->zsh)},
+      .examples = {{"salvor generate --man /usr/share/man/man1", "Install the manual pages"}},
+      .heading = "Additional Commands",
+      .run = [options](Session& session) { return run(*options, session); },
+  };
+}
+
+}  // namespace salvor::cli
