@@ -9,7 +9,7 @@
 #include "cli/backup_report.h"
 #include "cli/commands.h"
 #include "cli/repository_access.h"
-// STDIN #include "connector/command/command_source.h"
+#include "connector/command/stream_source.h"
 #include "connector/files/files_source.h"
 #include "connector/files/path_list.h"
 #include "engine/archiver.h"
@@ -224,6 +224,13 @@ std::optional<StoredSnapshot> find_parent(const Context& context, const Reposito
 
 std::unique_ptr<Source> make_source(const Options& options, Session& session,
                                     BackupOptions& backup) {
+  const StreamOptions stream{options.stdin_filename, backup.time, backup.uid, backup.gid};
+  if (options.stdin_data) {
+    return std::make_unique<StdinSource>(stream);
+  }
+  if (options.stdin_from_command) {
+    return std::make_unique<CommandSource>(stream, options.targets);
+  }
   FilesOptions files =
       files_options(options, collect_targets(options, session), session.environment);
   backup.excludes = recorded_excludes(files);
