@@ -12,7 +12,9 @@
 #include "codec/index_codec.h"
 #include "crypto/sha256.h"
 #include "engine/damage_map.h"
+#include "engine/index_rewriter.h"
 #include "engine/pack_reader.h"
+#include "engine/pack_table.h"
 #include "engine/used_blobs.h"
 #include "repo/repository.h"
 
@@ -38,17 +40,6 @@ struct PackFacts {
   uint64_t real_size = 0;
   std::optional<size_t> finding;  // that it is missing or too short
 };
-
-// Independent of the blobs' order, which index files need not agree on.
-uint64_t content_of(std::span<const PackedBlob> blobs) {
-  uint64_t sum = blobs.size();
-  for (const PackedBlob& blob : blobs) {
-    uint64_t mix = BlobHandleHash()(blob.handle) ^ (uint64_t{blob.offset} << 32 | blob.length);
-    mix = (mix ^ blob.plain_length) * 0x9e3779b97f4a7c15U;
-    sum += mix ^ (mix >> 29);
-  }
-  return sum;
-}
 
 std::string quoted(std::string_view name) {
   return "\"" + printable(name) + "\"";
@@ -131,7 +122,6 @@ struct Checker::State {
   void tree_trouble(FindingKind kind, const BlobId& tree, const std::string& what);
   void check_tree(const BlobId& id, const Tree& tree);
   void blob_missing(const BlobHandle& handle);
-  void make_pack_table();
   [[nodiscard]] std::vector<uint32_t> packs_to_read() const;
   void choose_at_random(std::vector<uint32_t>& packs, double fraction) const;
   void read_pack(const Context& inner, PackReader& reader, uint32_t number);
@@ -157,11 +147,7 @@ struct Checker::State {
   bool index_complete = true;
   std::vector<StoredSnapshot> snapshots;
   std::unique_ptr<EntrySet> used;
-  // Index entries in order of pack, for reading: those of pack i are
-  // [pack_begin[i], pack_begin[i + 1]).
-  std::vector<PackId> pack_ids;
-  std::vector<uint32_t> pack_begin;
-  std::vector<Index::EntryNumber> pack_entries;
+  std::unique_ptr<PackTable> table;
 };
 
 size_t Checker::State::find(Finding finding) {
@@ -184,7 +170,7 @@ void Checker::State::read_index_file(const Context& inner, const std::string& na
     decode_index(json.view(), [&](const PackId& pack, std::span<const PackedBlob> blobs) {
       PackFacts facts;
       facts.size_bytes = pack_size_of(blobs);
-      facts.content = content_of(blobs);
+      facts.content = blob_list_mark(blobs);
       facts.listings = 1;
       for (const PackedBlob& blob : blobs) {
         (blob.handle.type == BlobType::kTree ? facts.has_trees : facts.has_data) = true;
@@ -251,7 +237,7 @@ void Checker::State::check_index() {
 // --- packs, keys, locks, snapshots ---------------------------------------------------------------
 
 void Checker::State::check_packs() {
-  make_pack_table();
+  table = std::make_unique<PackTable>(repository.index());
   repository.storage().list(context, ObjectKind::kPack, [&](const ObjectInfo& info) {
     const auto known = packs.find(*PackId::parse(info.name));
     if (known != packs.end()) {
@@ -288,13 +274,13 @@ void Checker::State::check_packs() {
 
 // Blobs that lie in missing packs, or beyond the end of short ones, and nowhere else.
 void Checker::State::note_lost_blobs() {
-  for (size_t i = 0; i < pack_ids.size(); ++i) {
-    const PackFacts& facts = packs.at(pack_ids[i]);
+  for (size_t i = 0; i < table->size(); ++i) {
+    const PackFacts& facts = packs.at(table->id(i));
     if (!facts.finding) {
       continue;
     }
-    for (uint32_t at = pack_begin[i]; at < pack_begin[i + 1]; ++at) {
-      const PackedBlob blob = repository.index().entry(pack_entries[at]).blob;
+    for (const Index::EntryNumber number : table->entries(i)) {
+      const PackedBlob blob = repository.index().entry(number).blob;
       if (uint64_t{blob.offset} + blob.length > facts.real_size && !has_sound_copy(blob.handle)) {
         hit(blob.handle, *facts.finding);
       }
@@ -452,25 +438,6 @@ void Checker::State::check_trees() {
 
 // --- data ----------------------------------------------------------------------------------------
 
-// Sorts index entries by pack, and by offset within it, in two passes over the entries.
-void Checker::State::make_pack_table() {
-  const Index& index = repository.index();
-  const size_t entries = index.entry_count();
-  pack_ids = index.packs();
-  pack_begin.assign(pack_ids.size() + 1, 0);
-  for (Index::EntryNumber number = 0; number < entries; ++number) {
-    ++pack_begin[index.pack_number_of(number) + 1];
-  }
-  for (size_t i = 0; i < pack_ids.size(); ++i) {
-    pack_begin[i + 1] += pack_begin[i];
-  }
-  pack_entries.resize(entries);
-  std::vector<uint32_t> next(pack_begin.begin(), pack_begin.end() - 1);
-  for (Index::EntryNumber number = 0; number < entries; ++number) {
-    pack_entries[next[index.pack_number_of(number)]++] = number;
-  }
-}
-
 void Checker::State::choose_at_random(std::vector<uint32_t>& chosen, double fraction) const {
   const auto wanted = static_cast<size_t>(fraction * static_cast<double>(chosen.size()));
   const size_t count = std::min(chosen.size(), std::max<size_t>(wanted, 1));
@@ -484,19 +451,20 @@ void Checker::State::choose_at_random(std::vector<uint32_t>& chosen, double frac
 std::vector<uint32_t> Checker::State::packs_to_read() const {
   std::vector<uint32_t> chosen;
   uint64_t total = 0;
-  for (uint32_t i = 0; i < pack_ids.size(); ++i) {
-    const PackFacts& facts = packs.at(pack_ids[i]);
+  for (uint32_t i = 0; i < table->size(); ++i) {
+    const PackFacts& facts = packs.at(table->id(i));
     if (!facts.present) {
       continue;
     }
+    const std::span<const Index::EntryNumber> entries = table->entries(i);
     if (options.snapshots &&
-        std::none_of(pack_entries.begin() + pack_begin[i], pack_entries.begin() + pack_begin[i + 1],
+        std::none_of(entries.begin(), entries.end(),
                      [&](Index::EntryNumber number) { return used->contains(number); })) {
       continue;
     }
     if (const auto* part = std::get_if<ReadPart>(&options.read);
         part != nullptr &&
-        std::to_integer<unsigned>(pack_ids[i].digest()[0]) % part->parts != part->part - 1) {
+        std::to_integer<unsigned>(table->id(i).digest()[0]) % part->parts != part->part - 1) {
       continue;
     }
     total += facts.real_size;
@@ -515,15 +483,8 @@ std::vector<uint32_t> Checker::State::packs_to_read() const {
 }
 
 void Checker::State::read_pack(const Context& inner, PackReader& reader, uint32_t number) {
-  std::vector<PackedBlob> blobs;
-  blobs.reserve(pack_begin[number + 1] - pack_begin[number]);
-  for (uint32_t at = pack_begin[number]; at < pack_begin[number + 1]; ++at) {
-    blobs.push_back(repository.index().entry(pack_entries[at]).blob);
-  }
-  std::sort(blobs.begin(), blobs.end(), [](const PackedBlob& left, const PackedBlob& right) {
-    return left.offset < right.offset;
-  });
-  const PackId& pack = pack_ids[number];
+  const PackId& pack = table->id(number);
+  const std::vector<PackedBlob> blobs = table->blobs(number);
   const PackVerdict verdict = reader.verify(inner, pack, packs.at(pack).real_size, blobs);
   ++progress.packs_read;
   progress.bytes_read += verdict.bytes_read;
@@ -574,13 +535,13 @@ void Checker::State::read_packs() {
   }
   const std::vector<uint32_t> chosen = packs_to_read();
   for (const uint32_t number : chosen) {
-    progress.bytes_to_read += packs.at(pack_ids[number]).real_size;
+    progress.bytes_to_read += packs.at(table->id(number)).real_size;
   }
   progress.packs_to_read = chosen.size();
   {
+    std::atomic<size_t> next = 0;  // outlives the tasks
     ThreadPool pool("salvor-check", options.threads);
     TaskGroup group(pool, context.stop);
-    std::atomic<size_t> next = 0;
     for (unsigned i = 0; i < options.threads; ++i) {
       group.run([this, &chosen, &next, inner = context.with_stop(group.stop_token())] {
         PackReader reader(repository);

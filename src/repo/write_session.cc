@@ -302,6 +302,13 @@ AddResult BlobWriter::add(BlobType type, const BlobId& id, ByteView plaintext) {
   return {true};
 }
 
+void BlobWriter::add_copy(BlobType type, const BlobId& id, ByteView plaintext) {
+  state_->prepare(type, id, plaintext);
+  if (state_->batch_plain >= kBatchBytes) {
+    flush();
+  }
+}
+
 void BlobWriter::add_sealed(const PackedBlob& blob, ByteView sealed) {
   State::Prepared prepared;
   prepared.begin = state_->sealed.size();

@@ -94,6 +94,9 @@ class BlobWriter {
   // without asking the index (prune moves blobs so). Verified like everything else: what does not
   // verify throws Error{kDamaged}.
   void add_sealed(const PackedBlob& blob, ByteView sealed);
+  // Stores another copy of a blob without asking the index, compressed anew (prune turns raw blobs
+  // into compressed ones so). Verified like everything else.
+  void add_copy(BlobType type, const BlobId& id, ByteView plaintext);
   // Hands everything on to the packs. Call at the end of each task.
   void flush();
 
