@@ -9,12 +9,15 @@ namespace salvor::cli {
 CommandSpec backup_command();
 CommandSpec cache_command();
 CommandSpec cat_command();
+CommandSpec check_command();
 CommandSpec completion_command();
+CommandSpec forget_command();
 CommandSpec generate_command();
 CommandSpec help_command();
 CommandSpec init_command();
 CommandSpec key_command();
 CommandSpec list_command();
+CommandSpec prune_command();
 CommandSpec snapshots_command();
 CommandSpec tag_command();
 CommandSpec unlock_command();

@@ -484,6 +484,10 @@ const PrunePlan& Pruner::plan() {
   return *state.plan;
 }
 
+const PackId& Pruner::pack(size_t number) const {
+  return state_->table->id(number);
+}
+
 PruneResult Pruner::execute() {
   State& state = *state_;
   state.prepare_removal();

@@ -65,6 +65,8 @@ class Pruner {
   // Error{kDamaged} when a snapshot or tree cannot be read, or a blob or pack that is needed is
   // missing: nothing may be removed from a repository that has lost something.
   [[nodiscard]] const PrunePlan& plan();
+  // The pack that `plan().fates[number]` is about.
+  [[nodiscard]] const PackId& pack(size_t number) const;
   // Carries the plan out; once. The repository's index in memory is out of date afterwards. Throws
   // Error{kFailed} when another program has begun to use what was about to be removed; everything
   // is then still there.
