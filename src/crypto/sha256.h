@@ -1,12 +1,16 @@
 // SHA-256 (FIPS 180-4), one message or several at a time.
 //
 // One SHA-NI stream leaves more than half of the unit idle because each round waits for the one
-// before. Independent messages interleaved in one loop fill it: two give 2x, three about 2.5x
-// (measured in docs/performance.md). Blobs are independent, so the engine hashes them in batches.
+// before. Independent messages interleaved in one loop fill it: two give 2x, four about 2.5x.
+// Blobs are independent, so the engine hashes them in batches; a batch should hold at least four
+// long messages.
+//
+// Everything here is a pure function of its arguments and may be called from any thread.
 #pragma once
 
 #include <array>
 #include <span>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "base/id.h"
@@ -24,7 +28,7 @@ class Sha256 {
   [[nodiscard]] Digest finish();
 
  private:
-  friend void sha256_update_many(std::span<struct Sha256Update> updates);
+  friend class Sha256Updates;
   std::array<uint32_t, 8> state_;
   std::array<std::byte, 64> pending_;
   uint64_t length_ = 0;
@@ -36,14 +40,16 @@ struct Sha256Update {
   ByteView bytes;
 };
 
-// Same result as calling `hash->update(bytes)` for each; `hash` pointers must differ.
-void sha256_update_many(std::span<Sha256Update> updates);
+// Same result as calling `hash->update(bytes)` for each, in any order; the `hash` pointers must
+// differ.
+void sha256_update_many(std::span<const Sha256Update> updates);
 
 // Digests of independent messages, `out[i]` for `messages[i]`; any count, any lengths. Lanes are
-// refilled as messages end, so that lengths need not be alike.
+// refilled as messages end, the longer messages going first, so that lengths need not be alike.
+// Throws Error when the counts differ.
 void sha256_many(std::span<const ByteView> messages, std::span<Digest> out);
 
-// The kernels behind the functions above, for tests and benchmarks ("portable", "sha-ni", ...).
+// The kernel behind the functions above: "sha-ni-avx512", "sha-ni" or "openssl".
 [[nodiscard]] std::string_view sha256_kernel_name();
 
 }  // namespace salvor

@@ -1,0 +1,44 @@
+// The memory-hard part of scrypt (ROMix, RFC 7914, section 5), for several lanes at a time.
+// Internal to scrypt; seen by its tests and benchmarks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace salvor {
+
+inline constexpr size_t kScryptMaxLanes = 4;
+
+struct ScryptShape {
+  uint32_t n;
+  uint32_t r;
+  // Only every stride-th table entry is kept (a power of two, at most n); the others are worked out
+  // again from the one before when they are needed, which costs (stride - 1) / 2 times n more
+  // BlockMix calls on top of 2 n.
+  uint32_t stride;
+};
+
+// One of the p independent blocks.
+struct ScryptLane {
+  std::byte* block;  // 128 * r bytes, replaced by the result
+  std::byte* table;  // 128 * r * n / stride bytes, aligned to 64; left full of intermediate values
+};
+
+// Runs exactly the kernel's number of lanes. A lane may be given several times: it then does the
+// same work in the same place. `scratch` is 384 * r bytes a lane, aligned to 64; left full of
+// intermediate values.
+using ScryptMix = void (*)(const ScryptLane* lanes, const ScryptShape& shape, std::byte* scratch);
+
+struct ScryptKernel {
+  std::string_view name;
+  size_t lanes;
+  ScryptMix mix;
+};
+
+// All that this processor can run, narrowest first. A wider one takes hardly longer than a narrow
+// one.
+[[nodiscard]] std::span<const ScryptKernel> scrypt_kernels();
+
+}  // namespace salvor
