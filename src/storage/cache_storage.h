@@ -66,7 +66,7 @@ class CacheStorage final : public Storage {
             const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
   void remove_many(const Context& context, std::span<const ObjectName> objects) override;
-  StorageTraits traits() const override { return base_->traits(); }
+  [[nodiscard]] StorageTraits traits() const override { return base_->traits(); }
 
  private:
   [[nodiscard]] bool cacheable(const ObjectName& object) const;

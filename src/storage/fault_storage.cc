@@ -79,14 +79,15 @@ FaultStorage::Hit FaultStorage::begin(const Context& context, StorageCall call, 
     ++hit_;
     wait_for(context, hit.fault->delay);
   }
-  if (hit.is(FaultEffect::kFailBefore)) {
+  if (hit.fault && hit.fault->effect == FaultEffect::kFailBefore) {
     throw fault_error(*hit.fault);
   }
   return hit;
 }
 
 void FaultStorage::end(const Hit& hit) {
-  if (hit.is(FaultEffect::kLoseReply) || hit.is(FaultEffect::kTearWrite)) {
+  if (hit.fault && (hit.fault->effect == FaultEffect::kLoseReply ||
+                    hit.fault->effect == FaultEffect::kTearWrite)) {
     throw fault_error(*hit.fault);
   }
 }

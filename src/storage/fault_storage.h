@@ -74,7 +74,7 @@ class FaultStorage final : public Storage {
   void list(const Context& context, ObjectKind kind,
             const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
-  StorageTraits traits() const override { return base_->traits(); }
+  [[nodiscard]] StorageTraits traits() const override { return base_->traits(); }
 
  private:
   struct Armed {

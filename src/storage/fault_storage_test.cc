@@ -1,9 +1,9 @@
 #include "storage/fault_storage.h"
 
-#include <gtest/gtest.h>
-
 #include <chrono>
 #include <thread>
+
+#include <gtest/gtest.h>
 
 #include "storage/memory_storage.h"
 #include "support/storage_helpers.h"

@@ -4,7 +4,7 @@
 
 #include <sys/types.h>
 
-struct iovec;
+struct iovec;  // NOLINT(readability-identifier-naming): POSIX
 
 namespace salvor {
 

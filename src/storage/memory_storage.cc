@@ -94,7 +94,7 @@ class MemoryStorage final : public Storage {
     objects_.erase(object);
   }
 
-  StorageTraits traits() const override {
+  [[nodiscard]] StorageTraits traits() const override {
     return {.connections = 4, .remote = false, .description = "memory"};
   }
 

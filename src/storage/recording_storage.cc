@@ -44,7 +44,8 @@ ObjectBytes half_of(const ObjectBytes& bytes) {
 void write_file(const std::filesystem::path& path, ByteView bytes) {
   std::filesystem::create_directories(path.parent_path());
   std::ofstream out(path, std::ios::binary);
-  out.write(as_text(bytes).data(), static_cast<std::streamsize>(bytes.size()));
+  out.write(reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
   out.close();
   if (!out) {
     throw Error(ErrorCode::kFailed, "cannot write " + path.string());

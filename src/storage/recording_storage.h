@@ -104,7 +104,7 @@ class RecordingStorage final : public Storage {
     base_->list(context, kind, on_object);
   }
   void remove(const Context& context, const ObjectName& object) override;
-  StorageTraits traits() const override { return base_->traits(); }
+  [[nodiscard]] StorageTraits traits() const override { return base_->traits(); }
 
  private:
   size_t begin(const ObjectName& object, ObjectBytes bytes, bool replaces);

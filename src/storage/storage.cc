@@ -117,7 +117,7 @@ class BorrowedStorage final : public Storage {
   void remove_many(const Context& context, std::span<const ObjectName> objects) override {
     base_.remove_many(context, objects);
   }
-  StorageTraits traits() const override { return base_.traits(); }
+  [[nodiscard]] StorageTraits traits() const override { return base_.traits(); }
 
  private:
   Storage& base_;
