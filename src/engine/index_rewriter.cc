@@ -75,7 +75,7 @@ uint64_t blob_list_mark(std::span<const PackedBlob> blobs) {
 std::vector<IndexId> rewrite_index(const Context& context, const Repository& repository,
                                    std::span<const IndexId> files,
                                    const std::function<bool(const PackId&)>& drop,
-                                   std::span<const ListedPack> extra) {
+                                   const IndexRewriteOptions& options) {
   std::vector<FileFacts> facts;
   size_t small = 0;
   for (const IndexId& file : files) {
@@ -91,9 +91,10 @@ std::vector<IndexId> rewrite_index(const Context& context, const Repository& rep
   }
   const bool merge_small = small > kMostSmallFiles;
   const auto goes = [&](const FileFacts& fact) {
-    return fact.lists_dropped || (merge_small && fact.blobs < kSmallFileBlobs);
+    return options.rewrite_all || fact.lists_dropped ||
+           (merge_small && fact.blobs < kSmallFileBlobs);
   };
-  if (extra.empty() && std::none_of(facts.begin(), facts.end(), goes)) {
+  if (options.extra.empty() && std::none_of(facts.begin(), facts.end(), goes)) {
     return {};
   }
 
@@ -119,7 +120,7 @@ std::vector<IndexId> rewrite_index(const Context& context, const Repository& rep
       }
     }
   }
-  for (const ListedPack& pack : extra) {
+  for (const ListedPack& pack : options.extra) {
     if (listed.emplace(pack.id, blob_list_mark(pack.blobs)).second) {
       writer.add(pack.id, pack.blobs);
     }

@@ -37,15 +37,20 @@ class IndexWriter {
   std::unique_ptr<State> state_;
 };
 
+struct IndexRewriteOptions {
+  std::span<const ListedPack> extra = {};  // packs to add
+  bool rewrite_all = false;                // also files that list nothing that is dropped
+};
+
 // Writes index files for everything that `files` list except packs for which `drop` says so; files
-// that list no such pack stay as they are (many small ones are merged, though). `extra` packs are
-// added. Returns the files that have become superfluous: remove them once the caller is sure. Files
-// that cannot be read throw Error{kDamaged}.
+// that list no such pack stay as they are (many small ones are merged, though). Returns the files
+// that have become superfluous: remove them once the caller is sure. Files that cannot be read
+// throw Error{kDamaged}.
 [[nodiscard]] std::vector<IndexId> rewrite_index(const Context& context,
                                                  const Repository& repository,
                                                  std::span<const IndexId> files,
                                                  const std::function<bool(const PackId&)>& drop,
-                                                 std::span<const ListedPack> extra = {});
+                                                 const IndexRewriteOptions& options = {});
 
 // The index files that are stored now, ascending.
 [[nodiscard]] std::vector<IndexId> list_index_files(const Context& context,
