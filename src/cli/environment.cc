@@ -24,8 +24,7 @@ bool is_secret(std::string_view name) {
 
 }  // namespace
 
-Environment::Environment(std::map<std::string, std::string, std::less<>> variables)
-    : variables_(std::move(variables)) {
+Environment::Environment(Variables variables) : variables_(std::move(variables)) {
   for (const std::string_view name : kSecretNames) {
     if (const auto found = variables_.find(name); found != variables_.end()) {
       secrets_.emplace(name, Secret(std::move(found->second)));

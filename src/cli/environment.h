@@ -14,8 +14,10 @@ namespace salvor::cli {
 // A value; const access is thread-safe.
 class Environment {
  public:
+  using Variables = std::map<std::string, std::string, std::less<>>;
+
   Environment() = default;
-  explicit Environment(std::map<std::string, std::string, std::less<>> variables);
+  explicit Environment(Variables variables);
 
   // Copies this process's environment, then removes the password variables from it (also from the
   // memory that /proc/<pid>/environ shows), so that no child process inherits them. Call once,
@@ -30,7 +32,7 @@ class Environment {
   [[nodiscard]] std::optional<Secret> password(const std::string& suffix) const;
 
  private:
-  std::map<std::string, std::string, std::less<>> variables_;
+  Variables variables_;
   std::map<std::string, Secret, std::less<>> secrets_;
 };
 
