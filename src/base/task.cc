@@ -60,12 +60,7 @@ void TaskGroup::run(Task task) {
     if (limit_ > 0) {
       changed_.wait(lock, [this] { return active_ < limit_; });
     }
-    if (stop_.stop_requested()) {
-      if (failure_) {
-        std::rethrow_exception(failure_);
-      }
-      throw cancelled();
-    }
+    throw_if_stopped();
     ++active_;
   }
   pool_.post([this, task = std::move(task)]() mutable {
@@ -105,7 +100,15 @@ void TaskGroup::drain() noexcept {
 
 void TaskGroup::wait() {
   drain();
+  check();
+}
+
+void TaskGroup::check() {
   const std::scoped_lock lock(mutex_);
+  throw_if_stopped();
+}
+
+void TaskGroup::throw_if_stopped() {
   if (failure_) {
     std::rethrow_exception(failure_);
   }

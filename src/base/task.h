@@ -82,11 +82,14 @@ class TaskGroup {
   void wait();
   // Records `error` as the group's failure and stops it.
   void fail(std::exception_ptr error);
+  // Throws what `wait` would throw if the group has been stopped.
+  void check();
   void request_stop() { stop_.request_stop(); }
   [[nodiscard]] std::stop_token stop_token() const { return stop_.get_token(); }
 
  private:
   void finish_one();
+  void throw_if_stopped();  // under mutex_
   void drain() noexcept;
 
   ThreadPool& pool_;

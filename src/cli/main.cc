@@ -1,6 +1,7 @@
 #include <string>
 #include <vector>
 
+#include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -20,12 +21,22 @@ void forbid_core_dumps(const salvor::cli::Environment& environment) {
   ::setrlimit(RLIMIT_CORE, &none);
 }
 
+// Packs and pieces of files (megabytes each) come and go on several threads. glibc would soon keep
+// them in its arenas, where they fragment; mapped one by one they go back to the system at once.
+void return_large_blocks_to_system() {
+  constexpr int kMappedFrom = 1 << 20;
+  constexpr int kArenas = 4;
+  ::mallopt(M_MMAP_THRESHOLD, kMappedFrom);
+  ::mallopt(M_ARENA_MAX, kArenas);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   using namespace salvor::cli;
   const Environment environment = Environment::take_from_process();
   forbid_core_dumps(environment);
+  return_large_blocks_to_system();
   Terminal terminal(terminal_settings(environment));
   Interrupts interrupts([&] { terminal.message("stopping; press Ctrl-C again to quit at once"); });
   const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);

@@ -30,7 +30,7 @@ struct BackupOptions {
   ChangeDetection detection;
   unsigned read_concurrency = 2;
   unsigned cpu_threads = 0;                // 0: one for each processor
-  size_t memory_bytes = size_t{32} << 20;  // file content under way
+  size_t memory_bytes = size_t{12} << 20;  // of file content under way
   WriteOptions write;
 };
 

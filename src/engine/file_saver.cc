@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "crypto/sha256.h"
-
 namespace salvor {
 namespace {
 
@@ -187,19 +185,21 @@ void FileSaver::read_batch(std::vector<Job> jobs) {
   }
 }
 
+std::vector<Digest> FileSaver::hash(WriterPool::Loan& writer, std::span<const ByteView> messages,
+                                    size_t bytes) const {
+  const StageTimer timer(context_.profile, Stage::kHash, bytes);
+  return writer->hash(messages);
+}
+
 void FileSaver::store_batch(SmallBatch& batch) {
   std::vector<ByteView> messages;
   messages.reserve(batch.files.size());
   for (const SmallFile& file : batch.files) {
     messages.push_back(batch.bytes.view(file.begin, file.node.size));
   }
-  std::vector<Digest> digests(messages.size());
-  {
-    const StageTimer timer(context_.profile, Stage::kHash, batch.bytes.size());
-    sha256_many(messages, digests);
-  }
   {
     WriterPool::Loan writer = writers_.borrow();
+    const std::vector<Digest> digests = hash(writer, messages, batch.bytes.size());
     for (size_t i = 0; i < batch.files.size(); ++i) {
       Node& node = batch.files[i].node;
       node.content.clear();
@@ -327,13 +327,10 @@ void FileSaver::store_piece(const std::shared_ptr<LargeFile>& file, Piece& piece
     messages.push_back(piece.bytes.view(begin, chunk_end - begin));
     begin = chunk_end;
   }
-  std::vector<Digest> digests(messages.size());
-  {
-    const StageTimer timer(context_.profile, Stage::kHash, begin);
-    sha256_many(messages, digests);
-  }
+  std::vector<Digest> digests;
   {
     WriterPool::Loan writer = writers_.borrow();
+    digests = hash(writer, messages, begin);
     for (size_t i = 0; i < messages.size(); ++i) {
       writer->add(BlobType::kData, BlobId(digests[i]), messages[i]);
     }

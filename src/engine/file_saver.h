@@ -41,7 +41,7 @@ class FileReceiver {
 
 struct FileSaverOptions {
   unsigned read_concurrency = 2;
-  size_t memory_bytes = size_t{32} << 20;  // of file content under way
+  size_t memory_bytes = size_t{12} << 20;  // of file content under way
 };
 
 // `save` may be called from several threads; the receiver must outlive the saver.
@@ -73,6 +73,8 @@ class FileSaver {
   void read_batch(std::vector<Job> jobs);
   [[nodiscard]] bool read_small(Job& job, SmallBatch& batch);
   void store_batch(SmallBatch& batch);
+  [[nodiscard]] std::vector<Digest> hash(WriterPool::Loan& writer,
+                                         std::span<const ByteView> messages, size_t bytes) const;
   void read_large(Job job);
   void read_pieces(ByteReader& reader, const std::shared_ptr<LargeFile>& file);
   void send_piece(const std::shared_ptr<LargeFile>& file, Piece piece);

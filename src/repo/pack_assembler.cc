@@ -8,29 +8,47 @@
 namespace salvor {
 namespace {
 
-constexpr size_t kSpareBuffers = 2;
 // The largest blob that the chunker makes, sealed: an open pack never grows beyond target + this,
 // except for giant trees.
 constexpr size_t kBlobSlack = size_t{9} << 20;
+constexpr size_t kLargestEntry = 41;  // of a pack header
 
 }  // namespace
 
-bool PackAssembler::full(const OpenPack& pack) const {
-  // One more entry (41 bytes at most) must still fit the header.
-  return pack.bytes.size() >= target_ || pack.header_size + 41 + kSealOverhead > kPackHeaderLimit;
+PackAssembler::PackAssembler(uint64_t target_bytes, Random& random)
+    : target_(target_bytes), random_(random) {
+  open_[0].target = target_;
+  open_[1].target = target_ / 2;
+}
+
+bool PackAssembler::full(const OpenSlot& slot) {
+  return slot.pack.bytes.size() >= slot.target ||
+         slot.pack.header_size + kLargestEntry + kSealOverhead > kPackHeaderLimit;
+}
+
+void PackAssembler::provide_buffer(OpenPack& pack, std::unique_lock<std::mutex>& lock,
+                                   const std::stop_token& stop) {
+  const bool available = recycled_.wait(lock, stop, [&] {
+    return pack.bytes.capacity() > 0 || !spare_.empty() || buffers_ < kPackBuffers;
+  });
+  if (!available) {
+    throw cancelled();
+  }
+  if (pack.bytes.capacity() > 0) {
+    return;  // another thread has provided it
+  }
+  if (spare_.empty()) {
+    pack.bytes.reserve(target_ + kBlobSlack);
+    ++buffers_;
+    return;
+  }
+  pack.bytes = std::move(spare_.back());
+  spare_.pop_back();
+  pack.bytes.clear();
 }
 
 void PackAssembler::place(OpenPack& pack, const SealedBlob& blob,
                           std::unique_lock<std::mutex>& lock) {
-  if (pack.bytes.capacity() == 0) {
-    if (spare_.empty()) {
-      pack.bytes.reserve(target_ + kBlobSlack);
-    } else {
-      pack.bytes = std::move(spare_.back());
-      spare_.pop_back();
-      pack.bytes.clear();
-    }
-  }
   if (pack.bytes.size() + blob.sealed.size() > pack.bytes.capacity()) {
     // Growing moves the bytes: whoever hashes them must have finished.
     hashing_done_.wait(lock, [&] { return !pack.hashing; });
@@ -43,46 +61,48 @@ void PackAssembler::place(OpenPack& pack, const SealedBlob& blob,
   pack.blobs.push_back(placed);
 }
 
-std::vector<OpenPack> PackAssembler::append(std::span<const SealedBlob> blobs) {
-  std::vector<OpenPack> finished;
-  if (blobs.empty()) {
-    return finished;
-  }
-  uint64_t choices = 0;
-  unsigned choices_left = 0;
+PackAssembler::Appended PackAssembler::append(std::span<const SealedBlob> blobs,
+                                              const std::stop_token& stop) {
+  Appended result;
   std::unique_lock lock(mutex_);
   for (const SealedBlob& blob : blobs) {
     if (blob.sealed.size() >= target_) {
       OpenPack alone;
+      ++buffers_;  // rare and returned soon: not worth waiting for
       place(alone, blob, lock);
-      finished.push_back(std::move(alone));
-      continue;
+      ++result.count;
+      result.finished = std::move(alone);
+      return result;
     }
-    if (choices_left == 0) {
-      choices = random_.next_u64();
-      choices_left = 64;
+    if (random_left_ == 0) {
+      random_bits_ = random_.next_u64();
+      random_left_ = 64;
     }
-    const size_t choice = choices & 1;
-    choices >>= 1;
-    --choices_left;
-    place(open_[choice], blob, lock);
-    if (full(open_[choice])) {
-      hashing_done_.wait(lock, [&] { return !open_[choice].hashing; });
+    OpenSlot& slot = open_[random_bits_ & 1];
+    random_bits_ >>= 1;
+    --random_left_;
+    provide_buffer(slot.pack, lock, stop);
+    place(slot.pack, blob, lock);
+    ++result.count;
+    if (full(slot)) {
+      hashing_done_.wait(lock, [&] { return !slot.pack.hashing; });
       // Somebody else may have taken it during the wait.
-      if (full(open_[choice])) {
-        finished.push_back(std::exchange(open_[choice], OpenPack()));
+      if (full(slot)) {
+        slot.target = target_;
+        result.finished = std::exchange(slot.pack, OpenPack());
+        return result;
       }
     }
   }
-  return finished;
+  return result;
 }
 
 std::vector<OpenPack> PackAssembler::take_rest() {
   std::unique_lock lock(mutex_);
   std::vector<OpenPack> rest;
-  for (OpenPack& pack : open_) {
-    if (!pack.blobs.empty()) {
-      rest.push_back(std::exchange(pack, OpenPack()));
+  for (OpenSlot& slot : open_) {
+    if (!slot.pack.blobs.empty()) {
+      rest.push_back(std::exchange(slot.pack, OpenPack()));
     }
   }
   if (rest.size() == 2 && rest[0].bytes.size() + rest[1].bytes.size() <= target_ &&
@@ -97,8 +117,10 @@ std::vector<OpenPack> PackAssembler::take_rest() {
 
 std::vector<PackAssembler::HashStretch> PackAssembler::begin_hashing(size_t at_least_bytes) {
   std::vector<HashStretch> stretches;
+  stretches.reserve(open_.size());
   const std::scoped_lock lock(mutex_);
-  for (OpenPack& pack : open_) {
+  for (OpenSlot& slot : open_) {
+    OpenPack& pack = slot.pack;
     if (!pack.hashing && pack.bytes.size() - pack.hashed >= at_least_bytes) {
       pack.hashing = true;
       stretches.push_back({&pack, pack.bytes.view(pack.hashed, pack.bytes.size() - pack.hashed)});
@@ -117,10 +139,16 @@ void PackAssembler::hashed(const HashStretch& stretch) {
 }
 
 void PackAssembler::recycle(Buffer buffer) {
-  const std::scoped_lock lock(mutex_);
-  if (spare_.size() < kSpareBuffers && buffer.capacity() <= target_ + 2 * kBlobSlack) {
-    spare_.push_back(std::move(buffer));
+  {
+    const std::scoped_lock lock(mutex_);
+    if (spare_.empty() && buffers_ <= kPackBuffers &&
+        buffer.capacity() <= target_ + 2 * kBlobSlack) {
+      spare_.push_back(std::move(buffer));
+    } else {
+      --buffers_;
+    }
   }
+  recycled_.notify_all();
 }
 
 FinishedPack finish_pack(OpenPack pack, Sealer& sealer) {

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <vector>
 
 #include "base/random.h"
@@ -44,18 +45,29 @@ struct OpenPack {
 };
 
 // The open packs of one blob type. Thread-safe.
+//
+// Memory: at most kPackBuffers packs exist at a time, from the first blob until their upload has
+// ended; whoever needs one more waits for an upload. The first pack of the second slot is closed at
+// half the target, so that the two slots fill up in turn and not together.
 class PackAssembler {
  public:
+  static constexpr size_t kPackBuffers = 4;
+
   // A stretch of an open pack that a thread has undertaken to hash.
   struct HashStretch {
     OpenPack* pack = nullptr;
     ByteView bytes;
   };
+  struct Appended {
+    size_t count = 0;                  // blobs taken from the front of the span
+    std::optional<OpenPack> finished;  // a pack that is full now: upload it, then append the rest
+  };
 
-  PackAssembler(uint64_t target_bytes, Random& random) : target_(target_bytes), random_(random) {}
+  PackAssembler(uint64_t target_bytes, Random& random);
 
-  // Copies the blobs in; returns packs that are full.
-  [[nodiscard]] std::vector<OpenPack> append(std::span<const SealedBlob> blobs);
+  // Copies blobs in until a pack is full. Waits for a buffer; throws Error{kCancelled} when `stop`
+  // fires meanwhile. The caller must not hold a finished pack.
+  [[nodiscard]] Appended append(std::span<const SealedBlob> blobs, const std::stop_token& stop);
   // What is left, merged into as few packs as fit the target. Nobody may append or hash meanwhile.
   [[nodiscard]] std::vector<OpenPack> take_rest();
 
@@ -63,19 +75,30 @@ class PackAssembler {
   [[nodiscard]] std::vector<HashStretch> begin_hashing(size_t at_least_bytes);
   void hashed(const HashStretch& stretch);
 
-  // A buffer to fill, if one can be used again (fresh memory costs page faults).
+  // Ends a finished pack: its buffer can be filled again (fresh memory costs page faults).
   void recycle(Buffer buffer);
 
  private:
+  struct OpenSlot {
+    OpenPack pack;
+    uint64_t target;
+  };
+
   void place(OpenPack& pack, const SealedBlob& blob, std::unique_lock<std::mutex>& lock);
-  [[nodiscard]] bool full(const OpenPack& pack) const;
+  void provide_buffer(OpenPack& pack, std::unique_lock<std::mutex>& lock,
+                      const std::stop_token& stop);
+  [[nodiscard]] static bool full(const OpenSlot& slot);
 
   const uint64_t target_;
   Random& random_;
   std::mutex mutex_;
   std::condition_variable hashing_done_;
-  std::array<OpenPack, 2> open_;
+  std::condition_variable_any recycled_;
+  std::array<OpenSlot, 2> open_;
   std::vector<Buffer> spare_;
+  size_t buffers_ = 0;        // in use or spare
+  uint64_t random_bits_ = 0;  // slots of the next blobs
+  unsigned random_left_ = 0;
 };
 
 // Adds the sealed header (verified) and completes the hash.

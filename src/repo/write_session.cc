@@ -44,10 +44,19 @@ struct WriteSession::State {
         assemblers{PackAssembler(options.pack_size_bytes, context.random),
                    PackAssembler(options.pack_size_bytes, context.random)},
         index_started(context.clock.monotonic()),
-        pool("salvor-upload", options.uploads),
-        uploads(pool, context.stop, options.uploads) {}
+        pool("salvor-upload", parallel_uploads(repo, options)),
+        uploads(pool, context.stop, pool.size()) {}
+
+  static unsigned parallel_uploads(const Repository& repo, const WriteOptions& options) {
+    if (options.uploads > 0) {
+      return options.uploads;
+    }
+    const StorageTraits traits = repo.storage().traits();
+    return traits.remote ? std::max(1U, traits.connections) : 1;
+  }
 
   PackAssembler& assembler(BlobType type) { return assemblers[static_cast<size_t>(type)]; }
+  void append(std::span<const SealedBlob> blobs, Sealer& sealer, BlobType type);
   void upload(OpenPack open, Sealer& sealer, BlobType type);
   void store_pack(const FinishedPack& pack);
   void list_pack(FinishedPack& pack);
@@ -90,6 +99,22 @@ void WriteSession::State::upload(OpenPack open, Sealer& sealer, BlobType type) {
     list_pack(pack);
     assembler(type).recycle(std::move(pack.bytes));
   });
+}
+
+void WriteSession::State::append(std::span<const SealedBlob> blobs, Sealer& sealer, BlobType type) {
+  while (!blobs.empty()) {
+    PackAssembler::Appended appended;
+    try {
+      appended = assembler(type).append(blobs, uploads.stop_token());
+    } catch (const Error&) {
+      uploads.check();  // a failed upload is the cause, the interruption its consequence
+      throw;
+    }
+    blobs = blobs.subspan(appended.count);
+    if (appended.finished) {
+      upload(std::move(*appended.finished), sealer, type);
+    }
+  }
 }
 
 void WriteSession::State::store_pack(const FinishedPack& pack) {
@@ -225,6 +250,7 @@ struct BlobWriter::State {
   void prepare(BlobType type, const BlobId& id, ByteView plaintext);
   [[nodiscard]] bool compress(BlobType type, ByteView plaintext);
   void decode_batch();
+  [[nodiscard]] std::vector<Digest> hash(std::span<const ByteView> of);
   void verify_batch();
   void append_batch();
   void count(const Prepared& prepared);
@@ -239,6 +265,7 @@ struct BlobWriter::State {
   Buffer sealed;    // the batch, sealed, end to end
   Buffer unsealed;  // verification: compressed bytes of one blob
   Buffer decoded;   // verification: the batch's plaintext, end to end
+  std::vector<ByteView> messages;
   std::vector<Sha256> hashes;
   std::vector<Sha256Update> updates;
   std::vector<SealedBlob> outgoing;
@@ -346,33 +373,51 @@ void BlobWriter::State::decode_batch() {
   }
 }
 
-// Hashes the decoded batch and compares with the ids, and moves the hashes of open packs on in the
-// same pass.
-void BlobWriter::State::verify_batch() {
+// Hashes the messages and moves the hashes of open packs on in the same pass.
+std::vector<Digest> BlobWriter::State::hash(std::span<const ByteView> of) {
   std::array<std::vector<PackAssembler::HashStretch>, 2> stretches;
   for (size_t type = 0; type < stretches.size(); ++type) {
     stretches[type] = session.assemblers[type].begin_hashing(kHashStretch);
   }
-  hashes.assign(batch.size(), Sha256());
+  hashes.assign(of.size(), Sha256());
   updates.clear();
-  size_t begin = 0;
-  for (size_t i = 0; i < batch.size(); ++i) {
-    updates.push_back({&hashes[i], decoded.view(begin, batch[i].plain_size)});
-    begin += batch[i].plain_size;
+  for (size_t i = 0; i < of.size(); ++i) {
+    updates.push_back({&hashes[i], of[i]});
   }
   for (const auto& of_type : stretches) {
     for (const auto& stretch : of_type) {
       updates.push_back({&stretch.pack->hash, stretch.bytes});
     }
   }
+  // Longest first: so that no lane is left alone with a long one at the end.
+  std::sort(updates.begin(), updates.end(),
+            [](const Sha256Update& left, const Sha256Update& right) {
+              return left.bytes.size() > right.bytes.size();
+            });
   sha256_update_many(updates);
   for (size_t type = 0; type < stretches.size(); ++type) {
     for (const auto& stretch : stretches[type]) {
       session.assemblers[type].hashed(stretch);
     }
   }
+  std::vector<Digest> digests;
+  digests.reserve(of.size());
+  for (Sha256& message : hashes) {
+    digests.push_back(message.finish());
+  }
+  return digests;
+}
+
+void BlobWriter::State::verify_batch() {
+  messages.clear();
+  size_t begin = 0;
+  for (const Prepared& prepared : batch) {
+    messages.push_back(decoded.view(begin, prepared.plain_size));
+    begin += prepared.plain_size;
+  }
+  const std::vector<Digest> digests = hash(messages);
   for (size_t i = 0; i < batch.size(); ++i) {
-    if (hashes[i].finish() != batch[i].blob.handle.id.digest()) {
+    if (digests[i] != batch[i].blob.handle.id.digest()) {
       throw Error(ErrorCode::kDamaged,
                   "blob " + batch[i].blob.handle.id.short_hex() +
                       " does not have its hash after sealing and unsealing",
@@ -398,10 +443,12 @@ void BlobWriter::State::append_batch() {
         count(prepared);
       }
     }
-    for (OpenPack& pack : session.assembler(type).append(outgoing)) {
-      session.upload(std::move(pack), sealer, type);
-    }
+    session.append(outgoing, sealer, type);
   }
+}
+
+std::vector<Digest> BlobWriter::hash(std::span<const ByteView> messages) {
+  return state_->hash(messages);
 }
 
 void BlobWriter::flush() {

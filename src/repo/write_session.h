@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "base/context.h"
 #include "base/task.h"
@@ -25,8 +26,9 @@ struct WriteOptions {
   Compression compression = Compression::kAuto;
   uint64_t pack_size_bytes = uint64_t{16}
                              << 20;  // 4 to 128 MiB; a pack is closed once it holds this much
-  unsigned uploads = 2;              // parallel uploads
-  bool dry_run = false;              // everything but the storing
+  // Parallel uploads; 0: as the storage can use, one for a local disk, where more only cost memory.
+  unsigned uploads = 0;
+  bool dry_run = false;  // everything but the storing
   // Called once, before the first object is stored: RepositoryLock::confirm belongs here.
   std::function<void()> before_first_write;
 };
@@ -97,7 +99,10 @@ class BlobWriter {
   // Stores another copy of a blob without asking the index, compressed anew (prune turns raw blobs
   // into compressed ones so). Verified like everything else.
   void add_copy(BlobType type, const BlobId& id, ByteView plaintext);
-  // Hands everything on to the packs. Call at the end of each task.
+  // SHA-256 of each message. Open packs have hashing to be done as well; it fills the lanes that
+  // these messages leave idle.
+  [[nodiscard]] std::vector<Digest> hash(std::span<const ByteView> messages);
+  // Hands everything on to the packs.
   void flush();
 
  private:
