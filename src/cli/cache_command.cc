@@ -42,7 +42,7 @@ int run(const Options& options, Session& session) {
   const std::chrono::days max_age(options.max_age_days);
   const std::string root = cache_root(session.global, session.environment);
   const WallTime now = session.context.clock.now();
-  const std::vector<CacheEntry> entries = list_caches(root, !options.no_size && !options.cleanup);
+  const std::vector<CacheEntry> entries = list_caches(root);
   if (options.cleanup || session.global.cleanup_cache) {
     return clean_up(entries, now, max_age, session);
   }

@@ -31,23 +31,28 @@ std::string cache_root(const GlobalOptions& options, const Environment& environm
 
 namespace {
 
-uint64_t size_of_files(const fs::path& directory) {
-  uint64_t total = 0;
-  std::error_code ignored;  // files may vanish meanwhile; the sum is for people
+WallTime time_of(const struct stat& status) {
+  return WallTime(std::chrono::seconds(status.st_mtim.tv_sec) +
+                  std::chrono::nanoseconds(status.st_mtim.tv_nsec));
+}
+
+// Adds up the sizes of the files below and finds the newest time: using a cache touches its files.
+void measure(CacheEntry& entry) {
+  std::error_code ignored;  // files may vanish meanwhile; the numbers are for people
   const auto options = fs::directory_options::skip_permission_denied;
-  for (auto at = fs::recursive_directory_iterator(directory, options, ignored);
+  for (auto at = fs::recursive_directory_iterator(entry.path, options, ignored);
        at != fs::recursive_directory_iterator(); at.increment(ignored)) {
-    if (at->is_regular_file(ignored) && !at->is_symlink(ignored)) {
-      const uint64_t size = at->file_size(ignored);
-      total += ignored ? 0 : size;
+    struct stat status{};
+    if (::lstat(at->path().c_str(), &status) == 0) {
+      entry.last_used = std::max(entry.last_used, time_of(status));
+      entry.size_bytes += S_ISREG(status.st_mode) ? static_cast<uint64_t>(status.st_size) : 0;
     }
   }
-  return total;
 }
 
 }  // namespace
 
-std::vector<CacheEntry> list_caches(const std::string& root, bool with_size) {
+std::vector<CacheEntry> list_caches(const std::string& root) {
   std::vector<CacheEntry> entries;
   std::error_code error;
   for (const auto& item : fs::directory_iterator(root, error)) {
@@ -60,9 +65,9 @@ std::vector<CacheEntry> list_caches(const std::string& root, bool with_size) {
     }
     entries.push_back({.repository_id = name,
                        .path = item.path().string(),
-                       .last_used = WallTime(std::chrono::seconds(status.st_mtim.tv_sec) +
-                                             std::chrono::nanoseconds(status.st_mtim.tv_nsec)),
-                       .size_bytes = with_size ? size_of_files(item.path()) : 0});
+                       .last_used = time_of(status),
+                       .size_bytes = 0});
+    measure(entries.back());
   }
   if (error && error != std::errc::no_such_file_or_directory) {
     throw Error::from_errno(error.value(), "cannot list the cache directory " + root);

@@ -29,8 +29,8 @@ struct CacheEntry {
 };
 
 // The caches below `root`, last used first; none when the root does not exist. Other files are left
-// alone. `with_size`: also add up the sizes.
-[[nodiscard]] std::vector<CacheEntry> list_caches(const std::string& root, bool with_size);
+// alone. Walks over all files: their newest time is when the cache was last used.
+[[nodiscard]] std::vector<CacheEntry> list_caches(const std::string& root);
 
 [[nodiscard]] bool is_old(const CacheEntry& entry, WallTime now, std::chrono::days max_age);
 

@@ -129,17 +129,70 @@ std::vector<OptionSpec> storage_options(GlobalOptions& options) {
   };
 }
 
+// Understood so that restic's command lines work; not shown until there is a storage over HTTP.
+std::vector<OptionSpec> http_options(GlobalOptions& options) {
+  return {
+      {.long_name = "cacert",
+       .value_name = "file",
+       .help = "file to load root certificates from",
+       .target = &options.ca_certificate,
+       .environment = "CACERT",
+       .hint = ValueHint::kFile,
+       .hidden = true},
+      {.long_name = "tls-client-cert",
+       .value_name = "file",
+       .help = "path to a file containing PEM encoded TLS client certificate and private key",
+       .target = &options.client_certificate,
+       .environment = "TLS_CLIENT_CERT",
+       .hint = ValueHint::kFile,
+       .hidden = true},
+      {.long_name = "insecure-tls",
+       .help = "skip TLS certificate verification when connecting to the repository (insecure)",
+       .target = &options.insecure_tls,
+       .hidden = true},
+      {.long_name = "http-user-agent",
+       .value_name = "string",
+       .help = "set a http user agent for outgoing http requests",
+       .target = &options.http_user_agent,
+       .hidden = true},
+      {.long_name = "stuck-request-timeout",
+       .value_name = "duration",
+       .help = "duration after which to retry stuck requests",
+       .target = &options.stuck_request_timeout,
+       .default_text = "5m",
+       .hidden = true},
+  };
+}
+
 }  // namespace
 
 std::vector<OptionSpec> global_option_table(GlobalOptions& options) {
   std::vector<OptionSpec> table = access_options(options);
-  for (auto part : {output_options(options), storage_options(options)}) {
+  for (auto part : {output_options(options), storage_options(options), http_options(options)}) {
     std::move(part.begin(), part.end(), std::back_inserter(table));
   }
   std::sort(table.begin(), table.end(),
             [](const OptionSpec& a, const OptionSpec& b) { return a.long_name < b.long_name; });
   return table;
 }
+
+namespace {
+
+// Options of other storages are left alone, as by restic: a script may set them for several.
+void check_extended_option(const std::string& option) {
+  const size_t equals = option.find('=');
+  if (equals == std::string::npos) {
+    throw Error(ErrorCode::kUsage, "extended options have the form key=value: \"" + option + "\"");
+  }
+  const std::string key = option.substr(0, equals);
+  if (key.starts_with("local.") && key != "local.connections" &&
+      !(key == "local.layout" && option.substr(equals + 1) != "s3legacy")) {
+    throw Error(ErrorCode::kUsage, "the extended option " + option + " is not supported",
+                "For local directories there are local.connections and local.layout=default.");
+  }
+}
+
+}  // namespace
 
 void check_global_options(const GlobalOptions& options) {
   if (options.quiet && options.verbose.value > 0) {
@@ -150,10 +203,7 @@ void check_global_options(const GlobalOptions& options) {
     throw Error(ErrorCode::kUsage, "--pack-size must be between 4 and 128 (MiB)");
   }
   for (const std::string& option : options.extended) {
-    if (option.find('=') == std::string::npos) {
-      throw Error(ErrorCode::kUsage,
-                  "extended options have the form key=value: \"" + option + "\"");
-    }
+    check_extended_option(option);
   }
 }
 

@@ -36,6 +36,13 @@ struct GlobalOptions {
   std::vector<std::string> extended;  // -o key=value
   bool profile = false;
 
+  // For storages over HTTP; the local directory needs none of them.
+  std::string ca_certificate;
+  std::string client_certificate;
+  bool insecure_tls = false;
+  std::string http_user_agent;
+  Duration stuck_request_timeout = std::chrono::minutes(5);
+
   // 0 quiet, 1 normal, 2 -v, 3 -vv: restic's levels.
   [[nodiscard]] int verbosity() const;
 };

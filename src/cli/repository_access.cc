@@ -4,7 +4,9 @@
 #include <thread>
 
 #include "base/fd.h"
+#include "cli/cache_directory.h"
 #include "storage/location.h"
+#include "storage/throttle_storage.h"
 
 namespace salvor::cli {
 
@@ -43,7 +45,7 @@ std::unique_ptr<Repository> open_with_password(Session& session, const Access& a
                             .threads = std::max(1U, std::thread::hardware_concurrency())};
   for (int attempt = 1;; ++attempt) {
     // Opened before the password is asked for: a wrong location is told at once.
-    auto storage = open_storage(access.location);
+    auto storage = open_limited_storage(session.global, access.location);
     if (attempt == 1 && !storage->stat(session.context, {ObjectKind::kConfig, ""})) {
       throw Error(ErrorCode::kNoRepository,
                   "there is no repository at " + display_location(access.location),
@@ -73,6 +75,20 @@ bool wants_lock(Session& session, const OpenRequest& request) {
   return !session.global.no_lock || request.no_lock == NoLock::kIgnored;
 }
 
+// --cleanup-cache. Failing to tidy up must not keep a backup from being made.
+void clean_old_caches(Session& session) {
+  try {
+    const WallTime now = session.context.clock.now();
+    for (const CacheEntry& entry : list_caches(cache_root(session.global, session.environment))) {
+      if (is_old(entry, now, kCacheMaxAge)) {
+        remove_cache(entry);
+      }
+    }
+  } catch (const Error& error) {
+    session.terminal.warn("old cache directories stay: " + error.message());
+  }
+}
+
 OpenedRepository open_locked(Session& session, const Access& access, const OpenRequest& request) {
   std::unique_ptr<Repository> repository;
   {
@@ -83,6 +99,9 @@ OpenedRepository open_locked(Session& session, const Access& access, const OpenR
                                      " opened (version " +
                                      std::to_string(repository->config().version) +
                                      ", compression level " + session.global.compression + ")");
+  if (session.global.cleanup_cache && !session.global.no_cache) {
+    clean_old_caches(session);
+  }
   std::unique_ptr<RepositoryLock> lock;
   if (wants_lock(session, request)) {
     lock = std::make_unique<RepositoryLock>(session.context, *repository, request.lock,
@@ -99,6 +118,13 @@ OpenedRepository open_locked(Session& session, const Access& access, const OpenR
 
 std::string repository_location(const Session& session) {
   return location_from(session.global.repository, session.global.repository_file, "-r");
+}
+
+std::unique_ptr<Storage> open_limited_storage(const GlobalOptions& options,
+                                              const std::string& location) {
+  return with_limits(open_storage(location),
+                     {.upload_bytes_per_second = options.limit_upload_kib << 10U,
+                      .download_bytes_per_second = options.limit_download_kib << 10U});
 }
 
 PasswordSources password_sources(const GlobalOptions& options) {

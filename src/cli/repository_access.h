@@ -43,6 +43,9 @@ struct OpenedRepository {
 // The parts, for commands that make repositories or keys.
 [[nodiscard]] std::string repository_location(const Session& session);
 [[nodiscard]] PasswordSources password_sources(const GlobalOptions& options);
+// The storage at `location`, under --limit-upload and --limit-download.
+[[nodiscard]] std::unique_ptr<Storage> open_limited_storage(const GlobalOptions& options,
+                                                            const std::string& location);
 
 // --compression and --pack-size as the engine takes them.
 [[nodiscard]] WriteOptions write_options(const GlobalOptions& options);

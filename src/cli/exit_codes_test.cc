@@ -1,0 +1,97 @@
+// The table in docs/exit-codes.md, the one of `salvor help exit-codes` and the code say the same.
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "cli/commands.h"
+#include "cli/help.h"
+
+namespace salvor::cli {
+namespace {
+
+constexpr int kOutputClosed = 141;
+
+std::map<int, std::string> codes() {
+  std::map<int, std::string> all{{0, ""}, {kOutputClosed, ""}};
+  for (const ErrorCode code :
+       {ErrorCode::kFailed, ErrorCode::kIncomplete, ErrorCode::kNoRepository, ErrorCode::kLocked,
+        ErrorCode::kWrongPassword, ErrorCode::kDamaged, ErrorCode::kStorageFull,
+        ErrorCode::kPermission, ErrorCode::kUnreachable, ErrorCode::kNotFound, ErrorCode::kUsage,
+        ErrorCode::kCancelled}) {
+    all[exit_status(code)] = error_code_name(code);
+  }
+  return all;
+}
+
+TEST(ExitCodes, DocumentedTableIsTheCodesTable) {
+  std::ifstream file(SALVOR_TEST_DATA "/../../docs/exit-codes.md");
+  ASSERT_TRUE(file);
+  std::map<int, std::string> documented;
+  const std::regex row(R"(\| ([0-9]+) \| ([a-z-]*) ?\|.*)");
+  for (std::string line; std::getline(file, line);) {
+    std::smatch match;
+    if (std::regex_match(line, match, row)) {
+      documented[std::stoi(match[1])] = match[2];
+    }
+  }
+  EXPECT_EQ(documented, codes());
+}
+
+TEST(ExitCodes, HelpTopicListsTheSame) {
+  const std::string help = render_exit_codes(1000);
+  std::set<int> listed;
+  const std::regex row(R"(\n  ([0-9]+) )");
+  for (auto at = std::sregex_iterator(help.begin(), help.end(), row); at != std::sregex_iterator();
+       ++at) {
+    listed.insert(std::stoi((*at)[1]));
+  }
+  for (const auto& [code, name] : codes()) {
+    EXPECT_EQ(listed.erase(code), 1U) << code;
+  }
+  EXPECT_TRUE(listed.empty());
+}
+
+// Names double within a command's own and inherited options would make one of them unreachable.
+void check_command(const CommandSpec& command, std::set<std::string> inherited) {
+  SCOPED_TRACE(command.name);
+  EXPECT_FALSE(command.summary.empty());
+  EXPECT_NE(command.summary.back(), '.');
+  EXPECT_TRUE(command.run != nullptr || !command.commands.empty());
+  for (const OptionSpec& option : command.options) {
+    SCOPED_TRACE(option.long_name);
+    EXPECT_TRUE(inherited.insert("--" + option.long_name).second) << "twice";
+    EXPECT_NE(option.long_name, "help");
+    EXPECT_NE(option.short_name, 'h');
+    EXPECT_FALSE(option.help.empty());
+    EXPECT_NE(option.help.back(), '.');
+    EXPECT_TRUE(!takes_value(option) || !option.value_name.empty());
+    if (option.short_name != '\0') {
+      EXPECT_TRUE(inherited.insert(std::string("-") + option.short_name).second) << "short, twice";
+    }
+  }
+  const std::set<int> known = [] {
+    std::set<int> all;
+    for (const auto& [code, name] : codes()) {
+      all.insert(code);
+    }
+    return all;
+  }();
+  for (const ExitCodeNote& note : command.exit_codes) {
+    EXPECT_TRUE(known.contains(note.code)) << note.code;
+  }
+  for (const CommandSpec& sub : command.commands) {
+    check_command(sub, inherited);
+  }
+}
+
+TEST(CommandTable, EveryCommandIsWellFormed) {
+  GlobalOptions global;
+  check_command(command_table(global), {});
+}
+
+}  // namespace
+}  // namespace salvor::cli
