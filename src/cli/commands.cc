@@ -37,6 +37,7 @@ CommandSpec command_table(GlobalOptions& global) {
       migrate_command(),
       prune_command(),
       repair_command(),
+      restore_command(),
       snapshots_command(),
       tag_command(),
       unlock_command(),

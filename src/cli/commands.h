@@ -20,6 +20,7 @@ CommandSpec list_command();
 CommandSpec migrate_command();
 CommandSpec prune_command();
 CommandSpec repair_command();
+CommandSpec restore_command();
 CommandSpec snapshots_command();
 CommandSpec tag_command();
 CommandSpec unlock_command();

@@ -89,7 +89,7 @@ int DescriptorBudget::sensible_limit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
     return 1024;
   }
-  return static_cast<int>(std::min<rlim_t>(limit.rlim_cur / 4, 1024));
+  return static_cast<int>(std::min<rlim_t>(limit.rlim_cur / 4, 4096));
 }
 
 UniqueFd open_directory_beneath(int directory, const std::string& relative) {
