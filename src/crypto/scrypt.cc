@@ -10,6 +10,7 @@
 #include <bit>
 #include <cerrno>
 #include <chrono>
+#include <memory>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -33,6 +34,19 @@ constexpr uint64_t kMaxBlocks = 64 * kMib;      // p * r * 128
 constexpr uint64_t kMaxWork = 64 * kGib;        // n * r * p * 128: about half a minute on one core
 constexpr uint64_t kSharedMemory = 128 * kMib;  // lanes run together as long as they fit in this
 constexpr uint64_t kSmallTable = 2 * kMib;      // kept whole: it stays in the cache
+
+class SecretBytes {
+ public:
+  explicit SecretBytes(size_t size) : bytes_(new std::byte[size]), size_(size) {}
+  ~SecretBytes() { wipe(bytes_.get(), size_); }
+  SecretBytes(const SecretBytes&) = delete;
+  SecretBytes& operator=(const SecretBytes&) = delete;
+  [[nodiscard]] MutableBytes bytes() const { return {bytes_.get(), size_}; }
+
+ private:
+  std::unique_ptr<std::byte[]> bytes_;
+  size_t size_;
+};
 
 // HMAC-SHA-256 (RFC 2104) under one key, which is expanded once.
 class Hmac {
@@ -64,10 +78,12 @@ class Hmac {
 
   [[nodiscard]] const Sha256& inner() const { return inner_; }
   // Of what was added to a copy of inner().
-  [[nodiscard]] Digest finish(Sha256 message) const {
+  [[nodiscard]] Digest finish(Sha256& message) const {
     Sha256 outer = outer_;
     outer.update(message.finish());
-    return outer.finish();
+    const Digest digest = outer.finish();
+    wipe(&outer, sizeof outer);
+    return digest;
   }
 
  private:
@@ -85,11 +101,14 @@ void pbkdf2_once(const Hmac& password, ByteView salt, MutableBytes out) {
         static_cast<std::byte>(i >> 8 & 0xffU), static_cast<std::byte>(i & 0xffU)};
     Sha256 message = salted;
     message.update(counter);
-    const Digest digest = password.finish(message);
+    Digest digest = password.finish(message);
     const size_t count = std::min(out.size(), digest.size());
     std::copy_n(digest.begin(), count, out.begin());
     out = out.subspan(count);
+    wipe(&message, sizeof message);
+    wipe(digest.data(), digest.size());
   }
+  wipe(&salted, sizeof salted);
 }
 
 // Zeroed, aligned memory of its own mapping. It is not wiped but unmapped: the kernel clears every
@@ -135,19 +154,16 @@ struct Share {
   Arena arena;
 };
 
-const ScryptKernel& kernel_for(size_t lanes) {
-  const auto kernels = scrypt_kernels();
-  const auto fits = std::find_if(kernels.begin(), kernels.end(),
-                                 [&](const ScryptKernel& kernel) { return kernel.lanes >= lanes; });
-  return fits != kernels.end() ? *fits : kernels.back();
-}
-
 size_t table_bytes(const ScryptShape& shape) {
   return size_t{128} * shape.r * (shape.n / shape.stride);
 }
 
+size_t scratch_bytes(const ScryptShape& shape) {
+  return size_t{384} * shape.r;
+}
+
 void mix_share(const Share& share, const ScryptShape& shape) noexcept {
-  const ScryptKernel& kernel = kernel_for(share.together);
+  const ScryptKernel& kernel = scrypt_kernel_for(share.together);
   const size_t table = table_bytes(shape);
   std::byte* scratch = share.arena.data() + table * share.together;
   for (size_t next = share.first; next < share.end; next += share.together) {
@@ -160,12 +176,12 @@ void mix_share(const Share& share, const ScryptShape& shape) noexcept {
     }
     kernel.mix(lanes.data(), shape, scratch);
   }
-  wipe(scratch, size_t{384} * shape.r * kernel.lanes);
+  wipe(scratch, scratch_bytes(shape) * kernel.lanes);
 }
 
 std::vector<Share> plan(std::byte* blocks, const ScryptShape& shape, size_t p, unsigned threads) {
   const size_t table = table_bytes(shape);
-  const size_t at_once = std::clamp<size_t>(kSharedMemory / table, 1, p);
+  const size_t at_once = std::clamp<size_t>(kSharedMemory / (table + scratch_bytes(shape)), 1, p);
   const size_t workers = std::clamp<size_t>(threads, 1, at_once);
   const size_t widest = std::min(at_once / workers, scrypt_kernels().back().lanes);
   std::vector<Share> shares;
@@ -175,7 +191,7 @@ std::vector<Share> plan(std::byte* blocks, const ScryptShape& shape, size_t p, u
     // As few turns as the width allows, all of the same width.
     const size_t turns = (end - first + widest - 1) / widest;
     const size_t together = (end - first + turns - 1) / turns;
-    const size_t scratch = size_t{384} * shape.r * kernel_for(together).lanes;
+    const size_t scratch = scratch_bytes(shape) * scrypt_kernel_for(together).lanes;
     shares.push_back({blocks, first, end, together, Arena(table * together + scratch)});
   }
   return shares;
@@ -214,19 +230,19 @@ void scrypt(ByteView password, ByteView salt, const ScryptParameters& parameters
                 "The key file is damaged or was made to exhaust this machine.");
   }
   const Hmac hmac(password);
-  Buffer blocks(size_t{128} * parameters.r * parameters.p);
+  const SecretBytes blocks(size_t{128} * parameters.r * parameters.p);
   const bool small = uint64_t{128} * parameters.r * parameters.n <= kSmallTable;
   pbkdf2_once(hmac, salt, blocks.bytes());
-  mix_all(blocks.data(), {parameters.n, parameters.r, small ? 1U : 2U}, parameters.p, threads);
-  pbkdf2_once(hmac, blocks.view(), out);
-  wipe(blocks.data(), blocks.size());
+  mix_all(blocks.bytes().data(), {parameters.n, parameters.r, small ? 1U : 2U}, parameters.p,
+          threads);
+  pbkdf2_once(hmac, blocks.bytes(), out);
 }
 
 ScryptParameters calibrated_scrypt_parameters(unsigned target_ms) {
   using Clock = std::chrono::steady_clock;
   constexpr ScryptShape kSample{4096, 8, 1};
-  const ScryptKernel& kernel = scrypt_kernels().front();
-  const Arena arena(table_bytes(kSample) + size_t{384} * kSample.r);
+  const ScryptKernel& kernel = scrypt_kernels().front();  // the portable one
+  const Arena arena(table_bytes(kSample) + scratch_bytes(kSample));
   std::array<std::byte, 128 * kSample.r> block{};
   const ScryptLane lane{block.data(), arena.data()};
   auto best = Clock::duration::max();

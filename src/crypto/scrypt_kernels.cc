@@ -69,17 +69,18 @@ using Native = __m512i;
 #endif
 
 std::vector<ScryptKernel> detect() {
+  std::vector<ScryptKernel> kernels{{"portable-1", 1, portable::mix}};
 #if defined(__x86_64__)
-  if (cpu_features().avx512) {
-    return {{"avx512-1", 1, avx512_one::mix},
-            {"avx512-2", 2, avx512_two::mix},
-            {"avx512-4", 4, avx512_four::mix}};
-  }
   if (cpu_features().avx2) {
-    return {{"portable-1", 1, portable::mix}, {"avx2-2", 2, avx2::mix}};
+    kernels.push_back({"avx2-2", 2, avx2::mix});
+  }
+  if (cpu_features().avx512) {
+    kernels.push_back({"avx512-1", 1, avx512_one::mix});
+    kernels.push_back({"avx512-2", 2, avx512_two::mix});
+    kernels.push_back({"avx512-4", 4, avx512_four::mix});
   }
 #endif
-  return {{"portable-1", 1, portable::mix}};
+  return kernels;
 }
 
 }  // namespace
@@ -87,6 +88,17 @@ std::vector<ScryptKernel> detect() {
 std::span<const ScryptKernel> scrypt_kernels() {
   static const std::vector<ScryptKernel> kernels = detect();
   return kernels;
+}
+
+const ScryptKernel& scrypt_kernel_for(size_t lanes) {
+  const ScryptKernel* best = nullptr;
+  for (const ScryptKernel& kernel : scrypt_kernels()) {
+    const bool wider = best != nullptr && kernel.lanes > best->lanes;
+    if (kernel.lanes >= lanes && !wider) {  // of two alike the later is the faster one
+      best = &kernel;
+    }
+  }
+  return best != nullptr ? *best : scrypt_kernels().back();
 }
 
 }  // namespace salvor

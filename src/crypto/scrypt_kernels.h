@@ -37,8 +37,9 @@ struct ScryptKernel {
   ScryptMix mix;
 };
 
-// All that this processor can run, narrowest first. A wider one takes hardly longer than a narrow
-// one.
+// All that this processor can run: the portable one for a single lane first, the widest last.
 [[nodiscard]] std::span<const ScryptKernel> scrypt_kernels();
+// The fastest that carries `lanes` lanes or, if none does, the widest.
+[[nodiscard]] const ScryptKernel& scrypt_kernel_for(size_t lanes);
 
 }  // namespace salvor

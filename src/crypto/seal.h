@@ -15,10 +15,12 @@ namespace salvor {
 
 inline constexpr size_t kSealOverhead = 32;
 
-// Seals and unseals under one key. Holds OpenSSL contexts: cheap per call, a few microseconds to
-// make. Not thread-safe: one a thread.
+// Seals and unseals under one key. Holds OpenSSL contexts with the key schedules: a call costs 0.3
+// us plus 0.2 us a KiB, making one about 1 us. OpenSSL wipes its contexts. Not thread-safe: one a
+// thread. `random` must outlive it. An output of the wrong size throws Error.
 class Sealer {
  public:
+  // Throws Error{kDamaged} for a key of which a part is all zeros: restic refuses it too.
   Sealer(const MasterKey& key, Random& random);
   ~Sealer();
   Sealer(Sealer&&) noexcept;

@@ -16,16 +16,12 @@ struct Tail {
   size_t blocks;
 };
 
-uint64_t big_endian(uint64_t value) {
-  return __builtin_bswap64(value);
-}
-
 void make_tail(Tail& tail, ByteView rest, uint64_t length) {
   tail.bytes.fill(std::byte{0});
   std::copy(rest.begin(), rest.end(), tail.bytes.begin());
   tail.bytes[rest.size()] = std::byte{0x80};
   tail.blocks = rest.size() + 9 <= kSha256Block ? 1 : 2;
-  const uint64_t bits = big_endian(length * 8);
+  const uint64_t bits = __builtin_bswap64(length * 8);
   std::memcpy(tail.bytes.data() + tail.blocks * kSha256Block - 8, &bits, 8);
 }
 
@@ -240,11 +236,16 @@ void sha256_update_many(std::span<const Sha256Update> updates) {
 }
 
 void sha256_many(std::span<const ByteView> messages, std::span<Digest> out) {
+  sha256_many(sha256_kernel(), messages, out);
+}
+
+void sha256_many(const Sha256Kernel& kernel, std::span<const ByteView> messages,
+                 std::span<Digest> out) {
   if (messages.size() != out.size()) {
     throw Error(ErrorCode::kFailed, "sha256_many: as many digests as messages are needed");
   }
   WholeMessages work(messages, out);
-  run_lanes(sha256_kernel(), work);
+  run_lanes(kernel, work);
 }
 
 std::string_view sha256_kernel_name() {

@@ -8,6 +8,9 @@
 #include <span>
 #include <string_view>
 
+#include "base/bytes.h"
+#include "base/id.h"
+
 namespace salvor {
 
 inline constexpr size_t kSha256Block = 64;
@@ -36,5 +39,9 @@ struct Sha256Kernel {
 // All that this processor can run, best first; the last is OpenSSL's.
 [[nodiscard]] std::span<const Sha256Kernel> sha256_kernels();
 [[nodiscard]] const Sha256Kernel& sha256_kernel();
+
+// sha256_many() with a kernel of the caller's choice.
+void sha256_many(const Sha256Kernel& kernel, std::span<const ByteView> messages,
+                 std::span<Digest> out);
 
 }  // namespace salvor
