@@ -17,7 +17,7 @@ namespace {
 
 // Kept blobs of a pack at most this far apart are read together.
 constexpr uint64_t kLargestGap = 256 << 10;
-constexpr uint64_t kLargestRead = 4 << 20;
+constexpr uint64_t kLargestRead = 2 << 20;
 
 }  // namespace
 
