@@ -9,7 +9,8 @@
 #include <array>
 #include <bit>
 #include <cerrno>
-#include <chrono>
+#include <cmath>
+#include <ctime>
 #include <memory>
 #include <system_error>
 #include <thread>
@@ -210,6 +211,13 @@ void mix_all(std::byte* blocks, const ScryptShape& shape, size_t p, unsigned thr
   mix_share(shares[0], shape);
 }
 
+// Of this thread only: keys must not be weaker because the machine is busy while they are made.
+double thread_cpu_ms() {
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
+}
+
 }  // namespace
 
 bool acceptable(const ScryptParameters& parameters) {
@@ -239,24 +247,22 @@ void scrypt(ByteView password, ByteView salt, const ScryptParameters& parameters
 }
 
 ScryptParameters calibrated_scrypt_parameters(unsigned target_ms) {
-  using Clock = std::chrono::steady_clock;
   constexpr ScryptShape kSample{4096, 8, 1};
   const ScryptKernel& kernel = scrypt_kernels().front();  // the portable one
   const Arena arena(table_bytes(kSample) + scratch_bytes(kSample));
   std::array<std::byte, 128 * kSample.r> block{};
   const ScryptLane lane{block.data(), arena.data()};
-  auto best = Clock::duration::max();
+  double best_ms = HUGE_VAL;
   for (int i = 0; i < 3; ++i) {  // the first also takes the page faults
-    const auto start = Clock::now();
+    const double start = thread_cpu_ms();
     kernel.mix(&lane, kSample, arena.data() + table_bytes(kSample));
-    best = std::min(best, Clock::now() - start);
+    best_ms = std::min(best_ms, thread_cpu_ms() - start);
   }
   ScryptParameters parameters;
   // restic's pure Go code takes about 100 ms for one lane of the default cost where the portable
   // kernel takes 40 (Zen 4).
   constexpr double kResticIsSlower = 2.5;
-  const double lane_ms = std::chrono::duration<double, std::milli>(best).count() *
-                         (parameters.n / kSample.n) * kResticIsSlower;
+  const double lane_ms = best_ms * (parameters.n / kSample.n) * kResticIsSlower;
   parameters.p = static_cast<uint32_t>(std::clamp(target_ms / lane_ms + 0.5, 4.0, 16.0));
   return parameters;
 }
