@@ -77,11 +77,12 @@ void FileWriter::write(RestoreFile& file, uint64_t offset, ByteView bytes) {
     write_whole(file, bytes);
     return;
   }
-  if (!file.failed.load(std::memory_order_relaxed)) {
+  if (!file.unwritable.load(std::memory_order_relaxed)) {
     try {
       const SharedFd fd = open(file);
       put(file, fd->get(), offset, bytes);
     } catch (const Error& error) {
+      file.unwritable = true;
       note_failure(file, error);
     }
   }

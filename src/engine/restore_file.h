@@ -46,9 +46,10 @@ struct RestoreFile {
   std::unique_ptr<struct stat> existing;
   std::vector<bool> matches;  // blobs whose content is in place already
   bool size_matches = false;
-  bool trusted = false;                // same size and time, and that is enough
-  std::atomic<uint32_t> remaining{0};  // blobs still to be written
-  std::atomic<bool> failed{false};
+  bool trusted = false;                 // same size and time, and that is enough
+  std::atomic<uint32_t> remaining{0};   // blobs still to be written
+  std::atomic<bool> failed{false};      // something is missing; the rest is still written
+  std::atomic<bool> unwritable{false};  // the file system refused: nothing more is tried
 
   // Guarded by the writer's lock for this file.
   SharedFd fd;
