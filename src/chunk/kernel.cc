@@ -1,7 +1,5 @@
 #include "chunk/kernel.h"
 
-#include <algorithm>
-
 #include "base/cpu.h"
 #include "chunk/chunker.h"
 
@@ -37,7 +35,7 @@ size_t scan_interleaved(const RabinTables& tables, const std::byte* first, size_
     for (size_t lane = 0; lane < kLanes; ++lane) {
       h[lane] = tables.roll(h[lane], at[lane][i], (at[lane] - kChunkWindow)[i]);
       if ((h[lane] & kCutMask) == 0 && lane < active) [[unlikely]] {
-        best = std::min(best, plan.starts[lane] + i);
+        best = plan.starts[lane] + i;  // never behind an earlier one: see LanePlan
         active = lane;
       }
     }

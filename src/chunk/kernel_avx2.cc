@@ -186,7 +186,7 @@ SALVOR_AVX2 size_t scan(const RabinTables& rabin_tables, const std::byte* first,
       const uint32_t hits = zero_bytes(outcomes.step[i]) & active;
       if (hits != 0) {
         const auto lane = static_cast<size_t>(std::countr_zero(hits));
-        best = std::min(best, plan.starts[lane] + done + i);
+        best = plan.starts[lane] + done + i;  // never behind an earlier one: see LanePlan
         active &= (uint32_t{1} << lane) - 1;
       }
     }

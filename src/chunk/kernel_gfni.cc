@@ -200,7 +200,7 @@ SALVOR_GFNI size_t scan(const RabinTables& tables, const std::byte* first, size_
       const uint64_t hits = zero_bytes(outcomes.step[i]) & active;
       if (hits != 0) {
         const auto lane = static_cast<size_t>(std::countr_zero(hits));
-        best = std::min(best, plan.starts[lane] + done + i);
+        best = plan.starts[lane] + done + i;  // never behind an earlier one: see LanePlan
         active &= (uint64_t{1} << lane) - 1;
       }
     }
