@@ -7,8 +7,8 @@ namespace salvor {
 namespace rabin {
 namespace {
 
-constexpr size_t kLanes = 6;  // more do not fit the 16 registers of x86-64
-constexpr size_t kMaxRegion = 96 * 1024;
+constexpr size_t kLanes = 5;  // more do not fit the 16 registers of x86-64
+constexpr size_t kMaxRegion = 72 * 1024;
 constexpr size_t kMinRegion = 2 * 1024;  // below, warming up the lanes costs more than they gain
 
 // The fingerprint of the 64 bytes before `end`.

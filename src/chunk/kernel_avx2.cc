@@ -19,7 +19,7 @@ namespace {
 constexpr size_t kLanes = 32;
 constexpr size_t kSteps = 64;
 static_assert(kSteps == kChunkWindow, "the outgoing bytes of a block are the block before");
-constexpr size_t kMaxRegion = 128 * 1024;
+constexpr size_t kMaxRegion = 72 * 1024;  // more wastes work behind hits, less warms up more often
 constexpr size_t kMinRegion = 2 * 1024;
 
 // step[i] = byte i of every lane.
@@ -124,11 +124,13 @@ SALVOR_AVX2 __m256i run_block(const Tables& tables, Planes& planes, const Block&
   const __m256i decisive = _mm256_set1_epi8(0x7f);  // plane 2: bits 13..19 of the fingerprint
   Planes now = planes;
   __m256i least = _mm256_set1_epi8(-1);
-  for (size_t i = 0; i < kSteps; ++i) {
-    const __m256i in = incoming.step[i];
-    const Product out = split(outgoing.step[i]);
+  for (size_t step = 0; step < kSteps; ++step) {
+    const __m256i in = incoming.step[step];
+    const Product out = split(outgoing.step[step]);
     const Product top = split(now.plane[kPlanes - 1]);
-    for (size_t k = kPlanes; k-- > 1;) {
+#pragma GCC unroll 8
+    for (size_t i = 1; i < kPlanes; ++i) {
+      const size_t k = kPlanes - i;
       now.plane[k] =
           _mm256_xor_si256(_mm256_xor_si256(now.plane[k - 1], multiply(tables.remove[k], out)),
                            multiply(tables.append[k], top));
@@ -143,7 +145,7 @@ SALVOR_AVX2 __m256i run_block(const Tables& tables, Planes& planes, const Block&
                                             _mm256_and_si256(now.plane[2], decisive));
     least = _mm256_min_epu8(least, outcome);
     if constexpr (kRecord) {
-      outcomes->step[i] = outcome;
+      outcomes->step[step] = outcome;
     }
   }
   planes = now;

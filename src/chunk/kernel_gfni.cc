@@ -39,7 +39,7 @@ namespace {
 constexpr size_t kLanes = 64;
 constexpr size_t kSteps = 64;
 static_assert(kSteps == kChunkWindow, "the outgoing bytes of a block are the block before");
-constexpr size_t kMaxRegion = 128 * 1024;
+constexpr size_t kMaxRegion = 72 * 1024;  // more wastes work behind hits, less warms up more often
 constexpr size_t kMinRegion = 2 * 1024;
 constexpr int kXor3 = 0x96;     // ternary logic: a ^ b ^ c
 constexpr int kOrOfAnd = 0xf8;  // a | (b & c)
@@ -144,11 +144,13 @@ SALVOR_GFNI __m512i run_block(const Matrices& matrices, Planes& planes, const Bl
   Planes now = planes;
   __m512i least = _mm512_set1_epi8(-1);
 #pragma GCC unroll 8
-  for (size_t i = 0; i < kSteps; ++i) {
-    const __m512i in = incoming.step[i];
-    const __m512i out = outgoing.step[i];
+  for (size_t step = 0; step < kSteps; ++step) {
+    const __m512i in = incoming.step[step];
+    const __m512i out = outgoing.step[step];
     const __m512i top = now.plane[kPlanes - 1];
-    for (size_t k = kPlanes; k-- > 1;) {
+#pragma GCC unroll 8
+    for (size_t i = 1; i < kPlanes; ++i) {
+      const size_t k = kPlanes - i;
       now.plane[k] = _mm512_ternarylogic_epi64(now.plane[k - 1], multiply(matrices.append[k], top),
                                                multiply(matrices.remove[k], out), kXor3);
     }
@@ -159,7 +161,7 @@ SALVOR_GFNI __m512i run_block(const Matrices& matrices, Planes& planes, const Bl
         now.plane[0], _mm512_ternarylogic_epi64(now.plane[1], now.plane[2], decisive, kOrOfAnd));
     least = _mm512_min_epu8(least, outcome);
     if constexpr (kRecord) {
-      outcomes->step[i] = outcome;
+      outcomes->step[step] = outcome;
     }
   }
   planes = now;
