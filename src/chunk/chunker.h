@@ -18,8 +18,8 @@
 
 namespace salvor {
 
-inline constexpr uint64_t kChunkMin = 512 * 1024;
-inline constexpr uint64_t kChunkMax = 8 * 1024 * 1024;
+inline constexpr uint64_t kChunkMin = uint64_t{512} * 1024;
+inline constexpr uint64_t kChunkMax = uint64_t{8} * 1024 * 1024;
 inline constexpr size_t kChunkWindow = 64;
 
 struct ChunkerKernel;
@@ -30,6 +30,8 @@ class ChunkerTables {
   // The polynomial must have degree 53 (throws Error otherwise).
   explicit ChunkerTables(Polynomial polynomial);
   ~ChunkerTables();
+  ChunkerTables(const ChunkerTables&) = delete;
+  ChunkerTables& operator=(const ChunkerTables&) = delete;
   ChunkerTables(ChunkerTables&&) noexcept;
   ChunkerTables& operator=(ChunkerTables&&) noexcept;
 
@@ -49,6 +51,8 @@ class Chunker {
   // too.
   Chunker(const ChunkerTables& tables, const ChunkerKernel& kernel);
   ~Chunker();
+  Chunker(const Chunker&) = delete;
+  Chunker& operator=(const Chunker&) = delete;
   Chunker(Chunker&&) noexcept;
   Chunker& operator=(Chunker&&) noexcept;
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <fstream>
 #include <random>
+#include <stdexcept>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -100,6 +101,11 @@ std::vector<uint64_t> cut_whole(Chunker& chunker, ByteView file) {
   return cuts;
 }
 
+Polynomial parsed(const std::string& hex) {
+  const auto polynomial = Polynomial::parse(hex);
+  return polynomial ? *polynomial : throw std::runtime_error("bad vector " + hex);
+}
+
 // Feeds pieces of random length up to `max_piece`. Each piece lives in a buffer of its own, so that
 // a sanitizer sees a kernel that reads beyond it.
 std::vector<uint64_t> cut_in_pieces(Chunker& chunker, ByteView file, size_t max_piece,
@@ -140,8 +146,7 @@ TEST(Chunker, CutsWhereResticCuts) {
     ASSERT_EQ(sha256_hex(files[name]), expected["sha256"].get<std::string>()) << name;
   }
   for (const auto& test_case : data["cases"]) {
-    const ChunkerTables tables(
-        Polynomial::parse(test_case["polynomial"].get<std::string>()).value());
+    const ChunkerTables tables(parsed(test_case["polynomial"].get<std::string>()));
     for (const auto& [name, expected] : test_case["files"].items()) {
       SCOPED_TRACE(name);
       const Bytes& file = files.at(name);
@@ -176,14 +181,14 @@ TEST(Chunker, CutsWhereResticCuts) {
 TEST(Chunker, TablesAreThoseOfTheVectors) {
   const auto data = vectors();
   for (const auto& test_case : data["cases"]) {
-    const auto p = Polynomial::parse(test_case["polynomial"].get<std::string>()).value();
+    const auto p = parsed(test_case["polynomial"].get<std::string>());
     const RabinTables tables(p);
     const testing::ReferenceChunker reference(p.bits());
     const auto& samples = test_case["tables"];
     for (size_t i = 0; i < samples["indices"].size(); ++i) {
       const auto index = samples["indices"][i].get<size_t>();
-      const auto out = Polynomial::parse(samples["out"][i].get<std::string>()).value().bits();
-      const auto mod = Polynomial::parse(samples["mod"][i].get<std::string>()).value().bits();
+      const auto out = parsed(samples["out"][i].get<std::string>()).bits();
+      const auto mod = parsed(samples["mod"][i].get<std::string>()).bits();
       EXPECT_EQ(tables.append_table[index], mod);
       EXPECT_EQ(tables.remove_table[index], tables.append(out, 0));
       EXPECT_EQ(reference.out_table()[index], out);
@@ -196,10 +201,10 @@ TEST(Chunker, FingerprintsAreThoseOfTheVectors) {
   const auto data = vectors();
   const Bytes bytes = stream("salvor-chunks", 4096);
   for (const auto& entry : data["fingerprints"]) {
-    const auto p = Polynomial::parse(entry["polynomial"].get<std::string>()).value();
+    const auto p = parsed(entry["polynomial"].get<std::string>());
     size_t from = 0;
     ASSERT_EQ(std::sscanf(entry["window"].get<std::string>().c_str(), "bytes [%zu,", &from), 1);
-    const auto expected = Polynomial::parse(entry["fingerprint"].get<std::string>()).value().bits();
+    const auto expected = parsed(entry["fingerprint"].get<std::string>()).bits();
     const RabinTables tables(p);
     uint64_t h = 0;
     for (size_t i = 0; i < from + kChunkWindow; ++i) {

@@ -8,8 +8,9 @@ namespace rabin {
 namespace {
 
 constexpr size_t kLanes = 5;  // more do not fit the 16 registers of x86-64
-constexpr size_t kMaxRegion = 72 * 1024;
-constexpr size_t kMinRegion = 2 * 1024;  // below, warming up the lanes costs more than they gain
+constexpr size_t kMaxRegion = size_t{72} * 1024;
+constexpr size_t kMinRegion =
+    size_t{2} * 1024;  // below, warming up the lanes costs more than they gain
 
 // The fingerprint of the 64 bytes before `end`.
 uint64_t fingerprint_before(const RabinTables& tables, const std::byte* end) {

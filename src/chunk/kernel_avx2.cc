@@ -19,8 +19,9 @@ namespace {
 constexpr size_t kLanes = 32;
 constexpr size_t kSteps = 64;
 static_assert(kSteps == kChunkWindow, "the outgoing bytes of a block are the block before");
-constexpr size_t kMaxRegion = 72 * 1024;  // more wastes work behind hits, less warms up more often
-constexpr size_t kMinRegion = 2 * 1024;
+constexpr size_t kMaxRegion =
+    size_t{72} * 1024;  // more wastes work behind hits, less warms up more often
+constexpr size_t kMinRegion = size_t{2} * 1024;
 
 // step[i] = byte i of every lane.
 struct alignas(32) Block {
@@ -108,7 +109,7 @@ SALVOR_AVX2 void load_block(const std::byte* first, const LanePlan<kLanes>& plan
       for (size_t i = 0; i < 16; ++i) {
         auto* to = reinterpret_cast<__m128i*>(&block.step[part + i]) + half;
         _mm_store_si128(to, _mm256_castsi256_si128(row[i]));
-        _mm_store_si128(to + 2 * 16, _mm256_extracti128_si256(row[i], 1));
+        _mm_store_si128(to + 32, _mm256_extracti128_si256(row[i], 1));
       }
     }
   }

@@ -39,8 +39,9 @@ namespace {
 constexpr size_t kLanes = 64;
 constexpr size_t kSteps = 64;
 static_assert(kSteps == kChunkWindow, "the outgoing bytes of a block are the block before");
-constexpr size_t kMaxRegion = 72 * 1024;  // more wastes work behind hits, less warms up more often
-constexpr size_t kMinRegion = 2 * 1024;
+constexpr size_t kMaxRegion =
+    size_t{72} * 1024;  // more wastes work behind hits, less warms up more often
+constexpr size_t kMinRegion = size_t{2} * 1024;
 constexpr int kXor3 = 0x96;     // ternary logic: a ^ b ^ c
 constexpr int kOrOfAnd = 0xf8;  // a | (b & c)
 

@@ -84,7 +84,7 @@ TEST_P(KernelTest, LooksAtExactlyTwentyBits) {
   constexpr size_t kSize = 20000;
   for (uint32_t bit = 0; bit < 24; ++bit) {
     std::vector<std::byte> bytes = random_bytes(kBefore + kSize, 2);
-    const size_t p = kBefore + 700 * (bit + 1);
+    const size_t p = kBefore + size_t{700} * (bit + 1);
     plant(bytes, p, uint32_t{1} << bit);
     const std::byte* end = bytes.data() + bytes.size();
     const std::byte* expected = bit < 20 ? end : bytes.data() + p;
@@ -94,7 +94,7 @@ TEST_P(KernelTest, LooksAtExactlyTwentyBits) {
 
 TEST_P(KernelTest, AgreesOnRandomData) {
   // Long enough for dozens of natural candidates.
-  expect_same_hits(random_bytes(24 * 1024 * 1024, 3));
+  expect_same_hits(random_bytes(size_t{24} << 20, 3));
 }
 
 TEST_P(KernelTest, AgreesOnManyPlantedHits) {

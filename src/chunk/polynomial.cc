@@ -61,8 +61,9 @@ std::optional<Polynomial> Polynomial::parse(std::string_view hex) {
     return std::nullopt;
   }
   uint64_t bits = 0;
-  const char* end = hex.data() + hex.size();
-  const auto [stop, error] = std::from_chars(hex.data(), end, bits, 16);
+  const char* begin = hex.data();
+  const char* end = begin + hex.size();
+  const auto [stop, error] = std::from_chars(begin, end, bits, 16);
   if (error != std::errc() || stop != end) {
     return std::nullopt;
   }
