@@ -144,8 +144,10 @@ std::vector<SnapshotId> choose(const Options& options, Session& session,
   }
   Terminal& terminal = session.terminal;
   const ForgetRules rules = rules_of(options);
+  if (!rules.policy.empty() || (rules.allow_remove_all && rules.filtered)) {
+    terminal.print_summary("Applying Policy: " + printable(rules.policy.text()));
+  }
   const ForgetPlan plan = plan_forget(selection.snapshots, rules, session.context.clock.now());
-  terminal.print_summary("Applying Policy: " + printable(rules.policy.text()));
   if (terminal.json()) {
     if (!plan.groups.empty()) {
       print_groups_json(terminal, plan.groups);
