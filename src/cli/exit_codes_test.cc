@@ -1,8 +1,8 @@
 // The table in docs/exit-codes.md, the one of `salvor help exit-codes` and the code say the same.
 #include <fstream>
 #include <map>
-#include <regex>
 #include <set>
+#include <sstream>
 
 #include <gtest/gtest.h>
 
@@ -31,11 +31,13 @@ TEST(ExitCodes, DocumentedTableIsTheCodesTable) {
   std::ifstream file(SALVOR_TEST_DATA "/../../docs/exit-codes.md");
   ASSERT_TRUE(file);
   std::map<int, std::string> documented;
-  const std::regex row(R"(\| ([0-9]+) \| ([a-z-]*) ?\|.*)");
   for (std::string line; std::getline(file, line);) {
-    std::smatch match;
-    if (std::regex_match(line, match, row)) {
-      documented[std::stoi(match[1])] = match[2];
+    // "| 12 | wrong-password | ...": std::regex would do, were it not for GCC 12's false warnings.
+    std::istringstream row(line);
+    std::string bar, name;
+    int code = -1;
+    if (row >> bar >> code && bar == "|" && row >> bar >> name) {
+      documented[code] = name == "|" ? "" : name;
     }
   }
   EXPECT_EQ(documented, codes());
@@ -44,10 +46,12 @@ TEST(ExitCodes, DocumentedTableIsTheCodesTable) {
 TEST(ExitCodes, HelpTopicListsTheSame) {
   const std::string help = render_exit_codes(1000);
   std::set<int> listed;
-  const std::regex row(R"(\n  ([0-9]+) )");
-  for (auto at = std::sregex_iterator(help.begin(), help.end(), row); at != std::sregex_iterator();
-       ++at) {
-    listed.insert(std::stoi((*at)[1]));
+  std::istringstream lines(help);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream row(line);
+    if (int code = -1; line.starts_with("  ") && row >> code) {
+      listed.insert(code);
+    }
   }
   for (const auto& [code, name] : codes()) {
     EXPECT_EQ(listed.erase(code), 1U) << code;

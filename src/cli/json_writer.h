@@ -14,8 +14,8 @@ namespace salvor::cli {
 // Version of our JSON output: raised when a field changes its meaning or goes away, not when one is
 // added. Every object that has a "message_type" carries it as "salvor_format" in second place.
 // Documents without a message type (the arrays of `snapshots` and `key list`, what `cat` prints)
-// have restic's fields alone: a script may compare those as a whole. docs/exit-codes.md and
-// docs/json.md.
+// have restic's fields alone: a script may compare those as a whole. See
+// docs/exit-codes.md.
 inline constexpr int kJsonFormat = 1;
 
 // Not thread-safe. Misuse (a key outside an object) is a bug and not detected.
