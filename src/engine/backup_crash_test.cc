@@ -29,10 +29,13 @@ class BackupCrashes : public ::testing::Test {
     CreateOptions options;
     options.kdf = kCheapKey;
     (void)Repository::create(*context_, borrow_storage(recording_), Secret(kPassword), options);
+    // A relative target: /tmp, which other tests change all the time, stays out of the snapshots.
+    fs::current_path(directory_.path());
     fs::create_directories(source());
   }
+  ~BackupCrashes() override { fs::current_path("/"); }
 
-  [[nodiscard]] fs::path source() const { return fs::path(directory_.path()) / "source"; }
+  [[nodiscard]] static fs::path source() { return "source"; }
 
   // `count` files of random content, so that packs of 64 KiB fill up several times.
   void write_files(const std::string& prefix, int count) {
