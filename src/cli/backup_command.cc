@@ -255,7 +255,7 @@ int run(const Options& options, Session& session) {
   backup.parent = find_parent(opened.context, repository, options, backup, source->paths());
   report.parent(backup.parent, !options.force);
   if (opened.lock) {
-    backup.write.before_first_write = [&] { opened.lock->confirm(opened.context); };
+    backup.write.confirm_lock = [&](const Context& context) { opened.lock->confirm(context); };
   }
   Archiver archiver(repository);
   report.begin(archiver.progress(), backup.parent);

@@ -161,7 +161,11 @@ PruneOutcome run_prune(Session& session, OpenedRepository& opened, PruneOptions 
       opened.lock->confirm(opened.context);
     }
   };
-  options.write.before_first_write = options.confirm_lock;
+  options.write.confirm_lock = [&opened](const Context& context) {
+    if (opened.lock) {
+      opened.lock->confirm(context);
+    }
+  };
   Pruner pruner(opened.context, *opened.repository, std::move(options));
   PruneOutcome outcome;
   {

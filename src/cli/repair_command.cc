@@ -38,7 +38,11 @@ RepairOptions repair_options(const Session& session, const OpenedRepository& ope
       opened.lock->confirm(opened.context);
     }
   };
-  options.write.before_first_write = options.confirm_lock;
+  options.write.confirm_lock = [&opened](const Context& context) {
+    if (opened.lock) {
+      opened.lock->confirm(context);
+    }
+  };
   return options;
 }
 

@@ -67,13 +67,11 @@ struct WriteSession::State {
   void upload(OpenPack open, Sealer& sealer, BlobType type);
   void store_pack(const FinishedPack& pack);
   void list_pack(FinishedPack& pack);
-  void write_index();
-  void allow_writing() {
-    std::call_once(first_write, [this] {
-      if (options.before_first_write) {
-        options.before_first_write();
-      }
-    });
+  void write_index(const Context& under);
+  void confirm_lock(const Context& under) const {
+    if (options.confirm_lock) {
+      options.confirm_lock(under);
+    }
   }
 
   struct ListedPack {
@@ -126,7 +124,7 @@ void WriteSession::State::append(std::span<const SealedBlob> blobs, Sealer& seal
 
 void WriteSession::State::store_pack(const FinishedPack& pack) {
   if (!options.dry_run) {
-    allow_writing();
+    std::call_once(first_write, [this] { confirm_lock(context); });
     const StageTimer timer(context.profile, Stage::kStore, pack.bytes.size());
     repository.storage().put(context, pack_object(pack.id), pack.bytes.view());
   }
@@ -145,11 +143,11 @@ void WriteSession::State::list_pack(FinishedPack& pack) {
            context.clock.monotonic() - index_started > kIndexFullAge;
   }
   if (full) {
-    write_index();
+    write_index(context);
   }
 }
 
-void WriteSession::State::write_index() {
+void WriteSession::State::write_index(const Context& under) {
   std::vector<ListedPack> packs;
   {
     const std::scoped_lock lock(index_mutex);
@@ -165,7 +163,7 @@ void WriteSession::State::write_index() {
     encoder.add_pack(pack.id, pack.blobs);
   }
   const std::string json = encoder.finish();
-  repository.save_document(context, ObjectKind::kIndex, as_bytes(json));
+  repository.save_document(under, ObjectKind::kIndex, as_bytes(json));
 }
 
 WriteSession::WriteSession(const Context& context, Repository& repository,
@@ -185,9 +183,11 @@ WriteSession::~WriteSession() {
     // Also after an interrupt: what is uploaded is worth keeping for the next run.
     NullEventSink quiet;
     const Context& context = state_->context;
-    State rescue({{}, quiet, context.clock, context.random}, state_->repository, state_->options);
-    rescue.unindexed.swap(state_->unindexed);
-    rescue.write_index();
+    const Context rescue{{}, quiet, context.clock, context.random};
+    if (!state_->unindexed.empty()) {
+      state_->confirm_lock(rescue);
+      state_->write_index(rescue);
+    }
   } catch (...) {
     // Packs without an index entry are harmless; the next prune removes them.
   }
@@ -209,7 +209,7 @@ void WriteSession::finish(const Context& context) {
     }
   }
   state_->uploads.wait();
-  state_->write_index();
+  state_->write_index(context);
   state_->finished = true;
 }
 
@@ -220,7 +220,7 @@ std::optional<SnapshotId> WriteSession::commit(const Context& context, const Sna
   if (state_->options.dry_run) {
     return std::nullopt;
   }
-  state_->allow_writing();
+  state_->confirm_lock(context);
   return state_->repository.save_snapshot(context, snapshot);
 }
 

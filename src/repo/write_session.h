@@ -29,8 +29,10 @@ struct WriteOptions {
   // Parallel uploads; 0: as the storage can use, one for a local disk, where more only cost memory.
   unsigned uploads = 0;
   bool dry_run = false;  // everything but the storing
-  // Called once, before the first object is stored: RepositoryLock::confirm belongs here.
-  std::function<void()> before_first_write;
+  // RepositoryLock::confirm belongs here. Called before the first object is stored, before the
+  // snapshot, and before what an interrupted run uploaded is indexed: entries for packs that a
+  // prune may have removed meanwhile would be damage.
+  std::function<void(const Context&)> confirm_lock;
 };
 
 // Totals of a session; read at any time from any thread.

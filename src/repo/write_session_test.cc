@@ -121,11 +121,58 @@ TEST(WriteSession, InterruptedRunKeepsWhatWasUploaded) {
   EXPECT_GT(made.repository->index().blob_count(), 5U) << "finished packs must be indexed";
 }
 
+TEST(WriteSession, InterruptedRunIndexesNothingOnceItsLockIsLost) {
+  Made made;
+  bool lost = false;
+  {
+    WriteOptions options;
+    options.pack_size_bytes = uint64_t{1} << 20;
+    options.confirm_lock = [&](const Context&) {
+      if (lost) {
+        throw Error(ErrorCode::kLocked, "lost");
+      }
+    };
+    WriteSession session(*made.test, *made.repository, options);
+    const auto writer = session.make_writer();
+    for (int i = 0; i < 40; ++i) {
+      const Buffer blob = random_blob(made, 200000);
+      writer->add(BlobType::kData, id_of(blob.view()), blob.view());
+    }
+    lost = true;
+    made.test.stop.request_stop();
+    EXPECT_THROW(session.finish(*made.test), Error);
+  }
+  test::TestContext fresh;
+  EXPECT_TRUE(made.repository->storage().list_all(*fresh, ObjectKind::kIndex).empty());
+}
+
+TEST(WriteSession, NoSnapshotIsMadeOnceTheLockIsLost) {
+  Made made;
+  bool lost = false;
+  WriteOptions options;
+  options.confirm_lock = [&](const Context&) {
+    if (lost) {
+      throw Error(ErrorCode::kLocked, "lost");
+    }
+  };
+  WriteSession session(*made.test, *made.repository, options);
+  {
+    const auto writer = session.make_writer();
+    const Buffer blob = random_blob(made, 1000);
+    writer->add(BlobType::kData, id_of(blob.view()), blob.view());
+    writer->flush();
+  }
+  session.finish(*made.test);
+  lost = true;
+  EXPECT_THROW((void)session.commit(*made.test, Snapshot{}), Error);
+  EXPECT_EQ(made.objects(ObjectKind::kSnapshot), 0U);
+}
+
 TEST(WriteSession, DryRunStoresNothing) {
   Made made;
   WriteOptions options;
   options.dry_run = true;
-  options.before_first_write = [] { FAIL() << "a dry run does not write"; };
+  options.confirm_lock = [](const Context&) { FAIL() << "a dry run does not write"; };
   WriteSession session(*made.test, *made.repository, options);
   const Buffer blob = random_blob(made, 1000);
   {
