@@ -40,6 +40,20 @@ struct OpenedRepository {
 // The source of `copy` (shared lock, --no-lock honoured).
 [[nodiscard]] OpenedRepository open_from_repository(Session& session, const FromOptions& from);
 
+// Runs `work`. When it was interrupted although nobody pressed Ctrl-C, the lock was lost: says so.
+template <class Work>
+auto run_under_lock(const Session& session, const OpenedRepository& opened, Work work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    if (opened.lock && error.code() == ErrorCode::kCancelled &&
+        !session.context.stop.stop_requested()) {
+      opened.lock->confirm(session.context);
+    }
+    throw;
+  }
+}
+
 // The parts, for commands that make repositories or keys.
 [[nodiscard]] std::string repository_location(const Session& session);
 [[nodiscard]] PasswordSources password_sources(const GlobalOptions& options);
