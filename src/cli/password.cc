@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -15,6 +16,7 @@ namespace salvor::cli {
 namespace {
 
 constexpr size_t kPasswordLimit = size_t{64} << 10;
+constexpr int kPollMs = 100;
 
 void append_utf8(std::string& out, uint32_t code) {
   if (code < 0x80) {
@@ -89,12 +91,19 @@ Secret read_line(int fd, const std::stop_token& stop) {
   std::string line;
   line.reserve(kPasswordLimit);  // never re-allocated: no copies of the password are left behind
   for (;;) {
-    char byte = 0;
-    const ssize_t got = ::read(fd, &byte, 1);
+    // Waits in slices: the signal that ends a run may interrupt the read before the token has
+    // fired.
+    pollfd ready{fd, POLLIN, 0};
+    const int events = ::poll(&ready, 1, kPollMs);
     if (stop.stop_requested()) {
       wipe(line.data(), line.size());
       throw cancelled();
     }
+    if (events <= 0) {
+      continue;
+    }
+    char byte = 0;
+    const ssize_t got = ::read(fd, &byte, 1);
     if (got < 0 && errno == EINTR) {
       continue;
     }
