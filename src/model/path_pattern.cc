@@ -230,10 +230,15 @@ std::optional<PathPatterns::Pattern> PathPatterns::parse(std::string_view text) 
   const std::string cleaned = clean_path(text);
   const SplitPath split = split_path(cleaned);
   pattern.absolute = split.absolute;
+  const auto is_any_depth = [](std::string_view component) {
+    return component == "**" || component.empty();
+  };
+  pattern.any_depths = static_cast<size_t>(
+      std::count_if(split.components.begin(), split.components.end(), is_any_depth));
   bool before_any_depth = true;
   for (const std::string_view component : split.components) {
     Part part;
-    part.any_depth = component == "**" || component.empty();
+    part.any_depth = is_any_depth(component);
     if (!part.any_depth) {
       std::optional<Glob> glob = Glob::parse(component);
       if (!glob) {
@@ -243,16 +248,14 @@ std::optional<PathPatterns::Pattern> PathPatterns::parse(std::string_view text) 
     }
     before_any_depth = before_any_depth && !part.any_depth;
     pattern.child_parts += before_any_depth ? 1 : 0;
-    // "a/**" also matches "a" and with it everything below; a second "**" in a row adds nothing;
-    // and a pattern that is not anchored may start anywhere even without a leading "**".
-    const bool repeated =
-        part.any_depth && !pattern.parts.empty() && pattern.parts.back().any_depth;
+    // A pattern that is not anchored may start anywhere even without a leading "**", and "a/**"
+    // also matches "a" and with it everything below.
     const bool floating = part.any_depth && pattern.parts.empty() && !pattern.absolute;
-    if (!repeated && !floating) {
+    if (!floating || pattern.any_depths > 1) {
       pattern.parts.push_back(std::move(part));
     }
   }
-  while (!pattern.parts.empty() && pattern.parts.back().any_depth) {
+  while (pattern.any_depths < 2 && !pattern.parts.empty() && pattern.parts.back().any_depth) {
     pattern.parts.pop_back();
   }
   pattern.matches_root = pattern.parts.empty();
@@ -285,6 +288,10 @@ PathPatterns::PathPatterns(std::span<const std::string> patterns, Case sensitivi
 void PathPatterns::index_single_parts() {
   for (uint32_t i = 0; i < patterns_.size(); ++i) {
     Pattern& pattern = patterns_[i];
+    if (pattern.any_depths > 1) {
+      whole_path_.push_back(i);
+      continue;
+    }
     const bool single = !has_negation_ && !pattern.absolute && pattern.parts.size() == 1;
     if (!single) {
       pattern.reach_at = reach_size_;
@@ -314,6 +321,7 @@ void PathPatterns::close_over(const Pattern& pattern, uint8_t* reach) {
 
 PathPatterns::Scope PathPatterns::start(bool absolute) const {
   Scope scope;
+  scope.absolute_ = absolute;
   scope.reach_.assign(reach_size_, 0);
   scope.matched_.assign(has_negation_ ? patterns_.size() : 0, 0);
   for (const uint32_t i : multi_part_) {
@@ -380,6 +388,81 @@ void PathPatterns::advance(Scope& scope, std::string_view name) const {
     }
   }
   collect_active(scope);
+  for (const uint32_t i : whole_path_) {
+    if (completes_whole(i, scope, name)) {
+      scope.all_ = scope.all_ || !has_negation_;
+      if (has_negation_) {
+        scope.matched_[i] = 1;
+      }
+    }
+  }
+  if (!whole_path_.empty()) {
+    scope.path_.emplace_back(name);
+  }
+}
+
+// restic expands the first "**" to at most as many components as leave one for each part behind it,
+// "**" included, so that of several only the last can always be empty ("/**/**/a" does not match
+// "/a"). The sum of what the first j of k have taken is thus bounded by what the whole path is
+// longer than the other parts. The lengths taken so far follow from where in pattern and path one
+// is: visited places need no second look.
+bool PathPatterns::matches_whole(const Pattern& pattern,
+                                 std::span<const std::string_view> components, bool absolute) {
+  if (pattern.absolute && !absolute) {
+    return false;
+  }
+  const size_t root = pattern.absolute ? 1 : 0;
+  const size_t length = components.size() + (absolute ? 1 : 0);
+  const size_t fixed = pattern.parts.size() - pattern.any_depths + root;
+  if (fixed + pattern.any_depths > length + 1) {
+    return false;
+  }
+  const size_t last_start = pattern.absolute ? 0 : components.size();
+  for (size_t start = 0; start <= last_start; ++start) {
+    std::vector<bool> visited((pattern.parts.size() + 1) * (components.size() + 1));
+    struct Place {
+      size_t part;
+      size_t at;
+      size_t taken;  // by "**"
+      size_t left;   // "**" not yet passed
+    };
+    std::vector<Place> open{{0, start, 0, pattern.any_depths}};
+    while (!open.empty()) {
+      const Place place = open.back();
+      open.pop_back();
+      if (place.part == pattern.parts.size()) {
+        if (place.at > start || root == 1) {
+          return true;  // a pattern that has shrunk to nothing matches nothing
+        }
+        continue;
+      }
+      const size_t number = place.part * (components.size() + 1) + place.at;
+      if (visited[number]) {
+        continue;
+      }
+      visited[number] = true;
+      const Part& part = pattern.parts[place.part];
+      if (!part.any_depth) {
+        if (place.at < components.size() && part.glob.matches(components[place.at])) {
+          open.push_back({place.part + 1, place.at + 1, place.taken, place.left});
+        }
+        continue;
+      }
+      for (size_t more = 0; place.at + more <= components.size(); ++more) {
+        if (place.taken + more + fixed + place.left - 1 > length) {
+          break;
+        }
+        open.push_back({place.part + 1, place.at + more, place.taken + more, place.left - 1});
+      }
+    }
+  }
+  return false;
+}
+
+bool PathPatterns::completes_whole(size_t index, const Scope& scope, std::string_view name) const {
+  std::vector<std::string_view> components(scope.path_.begin(), scope.path_.end());
+  components.push_back(name);
+  return matches_whole(patterns_[index], components, scope.absolute_);
 }
 
 PathPatterns::Scope PathPatterns::scope(std::string_view directory) const {
@@ -422,6 +505,9 @@ bool PathPatterns::name_matches(std::string_view name) const {
 bool PathPatterns::pattern_completes(size_t index, const Scope& scope,
                                      std::string_view name) const {
   const Pattern& pattern = patterns_[index];
+  if (pattern.any_depths > 1) {
+    return completes_whole(index, scope, name);
+  }
   const size_t count = pattern.parts.size();
   return count > 0 && scope.reach_[pattern.reach_at + count - 1] != 0 &&
          pattern.parts.back().glob.matches(name);
@@ -431,7 +517,9 @@ bool PathPatterns::matches_lowered(const Scope& scope, std::string_view name) co
   if (!has_negation_) {
     return scope.all_ || name_matches(name) ||
            std::any_of(scope.active_.begin(), scope.active_.end(),
-                       [&](uint32_t i) { return patterns_[i].parts.back().glob.matches(name); });
+                       [&](uint32_t i) { return patterns_[i].parts.back().glob.matches(name); }) ||
+           std::any_of(whole_path_.begin(), whole_path_.end(),
+                       [&](uint32_t i) { return completes_whole(i, scope, name); });
   }
   bool matched = false;
   for (size_t i = 0; i < patterns_.size(); ++i) {

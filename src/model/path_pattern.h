@@ -94,6 +94,9 @@ class PathPatterns {
     std::vector<uint8_t> matched_;  // per pattern: it matched a parent (lists with negation)
     std::vector<uint32_t>
         active_;  // multi-component patterns of which only the last part is missing
+    // For patterns with several "**", which look at whole paths.
+    bool absolute_ = false;
+    std::vector<std::string> path_;
   };
   [[nodiscard]] Scope scope(std::string_view directory) const;
   // The scope of a sub-directory.
@@ -113,6 +116,7 @@ class PathPatterns {
     size_t child_parts = 0;     // parts before the first "**"
     size_t reach_at = 0;        // where its parts.size() + 1 flags stand in Scope::reach_
     bool matches_root = false;  // "/" and "/**": everything absolute
+    size_t any_depths = 0;      // how many "**" it has; with several, `parts` has them all
   };
 
   [[nodiscard]] static std::optional<Pattern> parse(std::string_view text);
@@ -129,6 +133,12 @@ class PathPatterns {
   [[nodiscard]] bool pattern_completes(size_t index, const Scope& scope,
                                        std::string_view name) const;
 
+  [[nodiscard]] static bool matches_whole(const Pattern& pattern,
+                                          std::span<const std::string_view> components,
+                                          bool absolute);
+  // As pattern_completes, for a pattern with several "**".
+  [[nodiscard]] bool completes_whole(size_t index, const Scope& scope, std::string_view name) const;
+
   struct TextHash {
     using is_transparent = void;
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
@@ -143,7 +153,8 @@ class PathPatterns {
   std::vector<std::string> suffixes_;
   bool suffix_last_byte_[256] = {};
   std::vector<Glob> other_globs_;
-  std::vector<uint32_t> multi_part_;  // indexes of the rest
+  std::vector<uint32_t> multi_part_;  // indexes of the rest,
+  std::vector<uint32_t> whole_path_;  // except those with several "**"
 };
 
 }  // namespace salvor

@@ -89,6 +89,10 @@ constexpr Row kRows[] = {
     {"/foo/**/baz", "/foo/a/b/c/baz/x", true},
     {"foo/**/bar/**/baz", "/x/foo/1/2/bar/3/baz", true},
     {"foo/**/bar/**/baz", "/x/foo/1/2/baz/3/bar", false},
+    {"/**/**/a", "/a", false},
+    {"/**/**/a", "/x/a", true},
+    {"/**/b/*/**", "/b/c", false},
+    {"/**/b/*/**", "/b/c/d", true},
     {"foo/**", "/foo", true},
     {"/foo/**", "/foo/x", true},
     {"**/foo", "/foo", true},
@@ -180,22 +184,37 @@ TEST(PathPatterns, MalformedPatternsAreAllNamed) {
   }
 }
 
-// The straightforward definition: "**" tried as every number of "*".
-bool plain_match(const std::vector<std::string>& parts, const std::vector<std::string>& path,
-                 size_t pi, size_t ci) {
-  if (pi == parts.size()) {
-    return true;
-  }
-  if (parts[pi] == "**") {
-    for (size_t next = ci; next <= path.size(); ++next) {
-      if (plain_match(parts, path, pi + 1, next)) {
+// restic's definition, written down as it is: "**" is replaced by more and more "*".
+bool plain_match(std::vector<std::string> parts, const std::vector<std::string>& path) {
+  const auto any_depth = std::find(parts.begin(), parts.end(), "**");
+  if (any_depth != parts.end()) {
+    const auto length = static_cast<ptrdiff_t>(path.size());
+    const auto count = static_cast<ptrdiff_t>(parts.size());
+    const auto position = any_depth - parts.begin();
+    parts.erase(any_depth);
+    for (ptrdiff_t i = 0; i <= length - count + 1; ++i) {
+      if (plain_match(parts, path)) {
         return true;
       }
+      parts.insert(parts.begin() + position, "*");
     }
     return false;
   }
-  return ci < path.size() && Glob::parse(parts[pi])->matches(path[ci]) &&
-         plain_match(parts, path, pi + 1, ci + 1);
+  if (parts.empty() || parts.size() > path.size()) {
+    return false;
+  }
+  const size_t last = parts.front() == "/" ? 0 : path.size() - parts.size();
+  for (size_t offset = parts.front() == "/" ? 0 : 1; offset <= last; ++offset) {
+    bool all = true;
+    for (size_t i = 0; i < parts.size() && all; ++i) {
+      all = parts[i] == "/" ? path[offset + i] == "/"
+                            : Glob::parse(parts[i])->matches(path[offset + i]);
+    }
+    if (all) {
+      return true;
+    }
+  }
+  return false;
 }
 
 TEST(PathPatterns, AgreesWithThePlainDefinition) {
@@ -218,10 +237,13 @@ TEST(PathPatterns, AgreesWithThePlainDefinition) {
         parts.back().push_back(words[pick(words.size())]);
         text += (text.empty() && !absolute.back() ? "" : "/") + parts.back().back();
       }
+      if (absolute.back()) {
+        parts.back().insert(parts.back().begin(), "/");
+      }
       list.push_back((negated.back() ? "!" : "") + text);
     }
     const PathPatterns patterns(list);
-    std::vector<std::string> path;
+    std::vector<std::string> path{"/"};
     std::string text;
     PathPatterns::Scope scope = patterns.scope("/");
     for (size_t j = 1 + pick(5); j-- > 0;) {
@@ -231,10 +253,7 @@ TEST(PathPatterns, AgreesWithThePlainDefinition) {
       text += "/" + path.back();
       bool expected = false;
       for (size_t i = 0; i < parts.size(); ++i) {
-        bool one = plain_match(parts[i], path, 0, 0);
-        for (size_t from = 1; from < path.size() && !absolute[i]; ++from) {
-          one = one || plain_match(parts[i], path, 0, from);
-        }
+        const bool one = plain_match(parts[i], path);
         expected = negated[i] ? expected && !one : expected || one;
       }
       ASSERT_EQ(patterns.match(text).matched, expected)
