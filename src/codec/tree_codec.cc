@@ -200,7 +200,10 @@ class NodeReader {
 
   void read(simdjson::ondemand::object object, Node& node) {
     raw_target_ = false;
-    null_content_ = false;
+    // A field that is missing is one that Go leaves empty: no type is an unknown type, no content
+    // is null.
+    node.type = NodeType::kOther;
+    null_content_ = true;
     previous_time_ = {};
     for (auto field : object) {
       const std::string_view key = json_reader::quoted_text(field.key().value().raw());

@@ -39,7 +39,9 @@ ObjectName lock_object(const LockId& id) {
 Error locked_by(const StoredLock& other, WallTime now, const std::string& hostname) {
   const LockDocument& lock = other.document;
   const auto age = std::max(now - lock.time.wall(), std::chrono::nanoseconds(0));
-  std::string hint = "Wait until it has finished, or use --retry-lock.";
+  std::string hint =
+      "Wait until it has finished, or use --retry-lock. If you know that its program is gone for "
+      "good, `salvor unlock --remove-all` removes the lock.";
   if (is_stale(other, now, hostname)) {
     hint =
         "The lock looks stale (its owner is gone or has not refreshed it for 30 minutes): if no "
