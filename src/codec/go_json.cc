@@ -237,8 +237,8 @@ std::optional<Timestamp> parse_go_time(std::string_view text) {
     return std::nullopt;
   }
   time.utc_offset_seconds = *offset;
-  time.seconds =
-      days_from_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - *offset;
+  const unsigned second_of_day = hour * 3600 + minute * 60 + second;
+  time.seconds = days_from_date(year, month, day) * 86400 + second_of_day - *offset;
   return time;
 }
 

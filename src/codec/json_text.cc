@@ -112,11 +112,6 @@ size_t copy_plain(char* out, const char* in, size_t length) {
 
 #endif
 
-char* put_bytes(char* out, std::string_view text) {
-  std::memcpy(out, text.data(), text.size());
-  return out + text.size();
-}
-
 char* put_u4(char* out, uint32_t value) {
   out = put_literal(out, "\\u");
   for (int shift = 12; shift >= 0; shift -= 4) {
@@ -223,7 +218,7 @@ char* put_name_slowly(char* out, std::string_view raw) {
 
 constexpr std::array<char, 200> make_pairs() {
   std::array<char, 200> pairs{};
-  for (unsigned i = 0; i < 100; ++i) {
+  for (size_t i = 0; i < 100; ++i) {
     pairs[2 * i] = static_cast<char>('0' + i / 10);
     pairs[2 * i + 1] = static_cast<char>('0' + i % 10);
   }

@@ -2,6 +2,7 @@
 // gets the new end back. Each may scribble up to kScribble bytes past the end it returns.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
@@ -23,6 +24,11 @@ char* put_string(char* out, std::string_view raw);
 char* put_name(char* out, std::string_view raw);
 char* put_time(char* out, const Timestamp& time);
 char* put_decimal(char* out, uint64_t value);
+
+inline char* put_bytes(char* out, std::string_view text) {
+  std::copy_n(text.data(), text.size(), out);
+  return out + text.size();
+}
 
 // A literal whose length the compiler knows, so that it becomes a few stores.
 template <size_t N>

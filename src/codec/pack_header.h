@@ -13,7 +13,7 @@
 namespace salvor {
 
 inline constexpr size_t kPackTrailer = 4;
-inline constexpr size_t kPackHeaderLimit = 16 * 1024 * 1024;  // sealed header
+inline constexpr size_t kPackHeaderLimit = size_t{16} << 20;  // sealed header
 
 // Header plaintext size of one entry: 37 raw, 41 compressed.
 [[nodiscard]] size_t pack_entry_size(const PackedBlob& blob);

@@ -77,7 +77,8 @@ bool TextCursor::take_unusual(Quoted& out, const char* start) {
     }
     if (*at_ == '\\') {
       out.escaped = true;
-      if (++at_ == end_ || static_cast<unsigned char>(*at_) < 0x20) {
+      ++at_;
+      if (at_ == end_ || static_cast<unsigned char>(*at_) < 0x20) {
         return false;
       }
     }

@@ -15,6 +15,7 @@ namespace {
 
 using json_reader::fail;
 using json_reader::Value;
+using json_text::put_bytes;
 using json_text::put_decimal;
 using json_text::put_literal;
 using json_text::put_name;
@@ -57,8 +58,7 @@ char* put_string_unless_empty(char* out, const char (&key)[N], std::string_view 
 char* put_base64(char* out, std::string_view raw) {
   const std::string text = to_base64(as_bytes(raw));
   *out++ = '"';
-  std::memcpy(out, text.data(), text.size());
-  out += text.size();
+  out = put_bytes(out, text);
   *out++ = '"';
   return out;
 }
@@ -114,8 +114,7 @@ char* put_attributes(char* out, const Node& node) {
   }
   if (!node.generic_attributes.empty()) {
     out = put_literal(out, ",\"generic_attributes\":");
-    std::memcpy(out, node.generic_attributes.data(), node.generic_attributes.size());
-    out += node.generic_attributes.size();
+    out = put_bytes(out, node.generic_attributes);
   }
   return out;
 }

@@ -67,7 +67,7 @@ std::optional<FrameHeader> read_frame_header(ByteView in) {
         load_le(in.subspan(header.size - size_bytes, size_bytes)) + (size_bytes == 2 ? 256 : 0);
   }
   if (single_segment) {
-    header.window = *header.content_size;
+    header.window = header.content_size.value_or(0);  // always there
   } else {
     const auto window = std::to_integer<unsigned>(in[5]);
     const uint64_t base = uint64_t{1} << (10 + (window >> 3));
@@ -124,7 +124,9 @@ std::optional<Frame> measure_frame(ByteView in) {
 
 constexpr size_t kSampleBytes = 512;
 constexpr size_t kMaxSamples = 32;
-constexpr size_t kTrialBytes = size_t{8} << 10;
+constexpr size_t kTrialPiece = 2048;
+constexpr size_t kMaxTrialPieces = 16;
+constexpr size_t kTrialGain = 100;
 constexpr int kTrialLevel = -1;
 
 // How far the sum of the squared byte counts of a sample is from that of random bytes, whose
@@ -135,18 +137,19 @@ int64_t surplus(ByteView sample) {
   for (const std::byte byte : sample) {
     ++counts[std::to_integer<size_t>(byte)];
   }
-  int64_t squares = 0;
+  uint32_t squares = 0;  // at most 512 * 512
   for (const uint16_t count : counts) {
-    squares += int32_t{count} * count;
+    squares += uint32_t{count} * count;
   }
   const auto n = static_cast<int64_t>(sample.size());
-  return squares - n - n * (n - 1) / 256;
+  return int64_t{squares} - n - n * (n - 1) / 256;
 }
 
 }  // namespace
 
 struct Compressor::State {
   std::unique_ptr<ZSTD_CCtx, size_t (*)(ZSTD_CCtx*)> context{ZSTD_createCCtx(), ZSTD_freeCCtx};
+  Buffer pieces;
   Buffer trial;
 
   size_t run(ByteView plain, int level, Buffer& out) {
@@ -204,10 +207,17 @@ bool Compressor::looks_incompressible(ByteView plain) {
   if (total > kThreshold * static_cast<int64_t>(count)) {
     return false;
   }
-  // The bytes look random. Repetitions would not show in counts: try on a contiguous piece.
-  const size_t trial = std::min(plain.size(), kTrialBytes);
-  const ByteView piece = plain.subspan((plain.size() - trial) / 2, trial);
-  return state_->run(piece, kTrialLevel, state_->trial) > trial - trial / 50;
+  // The bytes look random. Repetitions (headers within archives, copies) do not show in counts: try
+  // on pieces from everywhere, put together.
+  const size_t pieces = std::clamp<size_t>(plain.size() / 16 / kTrialPiece, 1, kMaxTrialPieces);
+  const size_t length = std::min(plain.size(), kTrialPiece);
+  state_->pieces.clear();
+  for (size_t i = 0; i < pieces; ++i) {
+    state_->pieces.append(plain.subspan((plain.size() - length) / pieces * i, length));
+  }
+  const size_t trial = state_->pieces.size();
+  return state_->run(state_->pieces.view(), kTrialLevel, state_->trial) >
+         trial - trial / kTrialGain;
 }
 
 struct Decompressor::State {
