@@ -186,3 +186,52 @@ def pack_entries(data, master):
         yield kind, offset, sealed, header[at + size - 32:at + size].hex()
         offset += sealed
         at += size
+
+
+def write_pack(repository, master, kind, blobs):
+    """One pack of raw blobs ("data" or "tree"); returns its entry for an index."""
+    body, header, listed = bytearray(), bytearray(), []
+    for blob in blobs:
+        box = master.seal(blob)
+        name = hashlib.sha256(blob)
+        listed.append({"id": name.hexdigest(), "type": kind, "offset": len(body), "length": len(box)})
+        header += struct.pack("<BI", 1 if kind == "tree" else 0, len(box)) + name.digest()
+        body += box
+    box = master.seal(bytes(header))
+    pack = write_file(repository, "data", bytes(body) + box + struct.pack("<I", len(box)))
+    return {"id": pack, "blobs": listed}
+
+
+def write_index(repository, master, packs):
+    text = json.dumps({"packs": packs}, separators=(",", ":")) + "\n"
+    return write_file(repository, "index", master.seal(text.encode()))
+
+
+def write_snapshot(repository, master, tree, when="2026-01-02T03:04:05Z", paths=("/made",)):
+    text = json.dumps({"time": when, "tree": tree, "paths": list(paths), "hostname": "made",
+                       "username": "made"}, separators=(",", ":"))
+    return write_file(repository, "snapshots", master.seal(text.encode()))
+
+
+def node(name, kind="file", **fields):
+    """A tree node with everything that must be there; names go in as they stand, lies included."""
+    modes = {"dir": 1 << 31 | 0o755, "symlink": 1 << 27 | 0o777}
+    made = {"name": name, "type": kind, "mode": modes.get(kind, 0o644),
+            "mtime": "2026-01-02T03:04:05Z", "atime": "2026-01-02T03:04:05Z",
+            "ctime": "2026-01-02T03:04:05Z", "uid": os.getuid(), "gid": os.getgid()}
+    if kind == "file":
+        made.update(size=fields.pop("size", 0), links=1)
+    content = fields.pop("content", [] if kind == "file" else None)
+    made.update({k: v for k, v in fields.items() if k != "subtree"})
+    made["content"] = content
+    if "subtree" in fields:
+        made["subtree"] = fields["subtree"]
+    return made
+
+
+def tree_blob(nodes):
+    return (json.dumps({"nodes": nodes}, separators=(",", ":")) + "\n").encode()
+
+
+def blob_id(data):
+    return hashlib.sha256(data).hexdigest()

@@ -4,6 +4,7 @@ A test case owns one temporary folder for trees, one for repositories, and a pri
 tests can run side by side. Every tool runs with the same small environment, in Europe/Berlin: trees carry
 local times, and a zone with an offset shows who forgets it.
 """
+import ctypes
 import json
 import os
 import pathlib
@@ -11,6 +12,7 @@ import random
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -138,6 +140,45 @@ class Tool:
     def listed(self, repository, kind):
         """Ids of the files (or blobs) of one kind."""
         return self(repository, "list", kind, "--no-lock").text.split()
+
+
+class OpenWatcher:
+    """Notes which regular files below a folder are opened meanwhile (inotify): who claims to have read
+    nothing is taken at the kernel's word, not at its own."""
+    IN_OPEN, IN_ISDIR = 0x20, 0x40000000
+
+    def __init__(self, folder):
+        self.folder = os.fsencode(folder)
+
+    def __enter__(self):
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.watched = {}
+        for folder, _, _ in os.walk(self.folder):
+            number = libc.inotify_add_watch(self.descriptor, folder, self.IN_OPEN)
+            if number < 0:
+                raise OSError(ctypes.get_errno(), "inotify_add_watch", folder)
+            self.watched[number] = folder
+        return self
+
+    def __exit__(self, *_):
+        self.events = b""
+        try:
+            while piece := os.read(self.descriptor, 1 << 20):
+                self.events += piece
+        except BlockingIOError:
+            pass
+        os.close(self.descriptor)
+
+    def opened(self):
+        names, at = set(), 0
+        while at < len(self.events):
+            watch, mask, _, length = struct.unpack_from("iIII", self.events, at)
+            name = self.events[at + 16:at + 16 + length].rstrip(b"\0")
+            at += 16 + length
+            if mask & self.IN_OPEN and not mask & self.IN_ISDIR:
+                names.add(os.path.join(self.watched[watch], name))
+        return sorted(names)
 
 
 # --- the test case ------------------------------------------------------------------------------------
