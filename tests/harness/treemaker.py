@@ -146,7 +146,8 @@ def change_some(root, rng, share=0.1):
     root, changed = os.fsencode(root), 0
     files = sorted(os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names)
     for path in files:
-        if rng.random() >= share or not stat.S_ISREG(os.lstat(path).st_mode):
+        if (rng.random() >= share or not stat.S_ISREG(os.lstat(path).st_mode)
+                or len(os.path.basename(path)) > 240):  # no room for a suffix
             continue
         changed += 1
         action = rng.randrange(4)

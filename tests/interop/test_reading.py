@@ -1,0 +1,208 @@
+"""Commands that read: over the same repository ours must say what restic says.
+
+Differential: the same question to both, the answers compared as data. Fields of our own are welcome;
+fields that restic documents must be there with the same values.
+"""
+import os
+import subprocess
+import tarfile
+
+import treemaker
+from toolbox import RESTIC_NEW, RESTIC_OLD, TestCase
+
+
+def without(items, *names):
+    return [{k: v for k, v in item.items() if k not in names} for item in items]
+
+
+class _Reading(TestCase):
+    peer_name = None
+
+    def setUp(self):
+        super().setUp()
+        self.restic = self.peer(self.peer_name)
+        self.repository = self.new_repository()
+        self.tree = self.path("tree")
+        treemaker.make_everything(self.tree, self.random, old_restic=True)
+        self.restic.backup(self.repository, self.tree, "--tag", "one", "--time", "2026-01-01 00:00:00")
+        treemaker.change_some(self.tree / "names", self.random, 0.5)
+        (self.tree / "added").write_bytes(b"new")
+        os.unlink(self.tree / "empty")
+        self.restic.backup(self.repository, self.tree, "--tag", "two", "--host", "other",
+                           "--time", "2026-01-02 00:00:00")
+
+    def both(self, *arguments, **options):
+        return (tool(self.repository, *arguments, **options) for tool in (self.salvor, self.restic))
+
+    def assert_covers(self, ours, theirs):
+        """Every field of theirs is in ours with the same value."""
+        self.assertEqual(len(ours), len(theirs))
+        for mine, other in zip(ours, theirs):
+            self.assertEqual({k: mine.get(k) for k in other}, other)
+
+    def test_snapshots(self):
+        self.needs("snapshots")
+        for arguments in ([], ["--tag", "two"], ["--host", "other"], ["--path", str(self.tree)],
+                          ["--latest", "1"], ["latest"]):
+            with self.subTest(arguments):
+                ours, theirs = self.both("snapshots", "--json", *arguments)
+                self.assert_covers(without(ours.json(), "summary"),
+                                   without(theirs.json(), "summary"))
+
+    def test_ls(self):
+        self.needs("ls")
+        for arguments in (["latest"], ["latest", "/links"], ["latest", "/links", "--recursive"],
+                          ["latest", "/sizes/text"]):
+            with self.subTest(arguments):
+                ours, theirs = self.both("ls", "--json", *arguments)
+                # The old one has no message_type; both call the kind struct_type.
+                drop = ("message_type", "struct_type")
+                self.assert_covers(without(ours.lines()[1:], *drop), without(theirs.lines()[1:], *drop))
+                ours, theirs = self.both("ls", "--quiet", *arguments)
+                self.assertEqual(ours.text, theirs.text)
+
+    def test_find(self):
+        self.needs("find")
+        for arguments in (["*.moved"], ["SPARSE", "--ignore-case"], ["original", "--snapshot", "latest"],
+                          ["--newest", "2020-01-01", "*"]):
+            with self.subTest(arguments):
+                ours, theirs = (r.json() for r in self.both("find", "--json", *arguments))
+
+                def found(answer):
+                    return sorted((a["snapshot"], sorted(m["path"] for m in a["matches"])) for a in answer)
+                self.assertEqual(found(ours), found(theirs))
+                self.assertEqual(sorted(a["hits"] for a in ours), sorted(a["hits"] for a in theirs))
+
+    def test_diff(self):
+        self.needs("diff")
+        names = [s["id"] for s in self.restic.snapshots(self.repository)]
+        ours, theirs = self.both("diff", "--json", *names)
+
+        def changes(result):
+            return sorted((m["path"], m["modifier"]) for m in result.lines()
+                          if m["message_type"] == "change")
+        self.assertEqual(changes(ours), changes(theirs))
+        mine, other = ours.message("statistics"), theirs.message("statistics")
+        self.assertEqual({k: mine.get(k) for k in other}, other)
+
+    def test_dump_of_files(self):
+        self.needs("dump")
+        for name in ("sizes/text", "sizes/sparse", "sizes/constant", "added", "links/same"):
+            with self.subTest(name):
+                result = self.salvor(self.repository, "dump", "latest", f"/{name}")
+                self.assertEqual(result.out, (self.tree / name).read_bytes())
+        self.salvor(self.repository, "dump", "latest", "/not/there", expect=range(1, 128))
+
+    def test_dump_of_a_folder_is_a_tar(self):
+        self.needs("dump")
+        archive = self.path("dump.tar")
+        archive.write_bytes(self.salvor(self.repository, "dump", "latest", "/sizes").out)
+        with tarfile.open(archive) as tar:
+            files = {m.name.strip("/").split("/")[-1]: m for m in tar if m.isfile()}
+            for name in os.listdir(self.tree / "sizes"):
+                data = tar.extractfile(files[name]).read()
+                self.assertEqual(data, (self.tree / "sizes" / name).read_bytes(), name)
+
+    def test_dump_of_a_folder_as_zip(self):
+        self.needs("dump")
+        archive = self.path("dump.zip")
+        archive.write_bytes(self.salvor(self.repository, "dump", "--archive", "zip", "latest",
+                                        "/sizes").out)
+        subprocess.run(["python3", "-m", "zipfile", "-t", str(archive)], check=True,
+                       stdout=subprocess.DEVNULL)
+
+    def test_stats(self):
+        self.needs("stats")
+        for mode in ("restore-size", "raw-data", "files-by-contents", "blobs-per-file"):
+            with self.subTest(mode):
+                ours, theirs = (r.json() for r in self.both("stats", "--json", "--mode", mode))
+                theirs = {k: v for k, v in theirs.items() if not k.startswith("compression")}
+                self.assertEqual({k: ours.get(k) for k in theirs}, theirs)
+
+    def test_cat(self):
+        self.needs("cat")
+        for what in (["config"], ["snapshot", self.restic.snapshots(self.repository)[0]["id"]]):
+            with self.subTest(what):
+                ours, theirs = self.both("cat", *what)
+                self.assertEqual(ours.json(), theirs.json())
+
+    def test_snapshots_are_named_as_restic_names_them(self):
+        self.needs("ls", "restore")
+        name = self.restic.snapshots(self.repository)[0]["id"]
+        for given in (name, name[:8], "latest", "latest~1"):
+            if given == "latest~1" and self.peer_name == RESTIC_OLD:
+                continue
+            with self.subTest(given):
+                ours, theirs = self.both("ls", "--quiet", given)
+                self.assertEqual(ours.text, theirs.text)
+        ours, theirs = self.both("ls", "--quiet", "latest", "--host", "other", "--tag", "two")
+        self.assertEqual(ours.text, theirs.text)
+        self.salvor(self.repository, "ls", "00000000", expect=range(1, 128))
+
+
+class LikeOldRestic(_Reading):
+    peer_name = RESTIC_OLD
+
+
+class LikeNewRestic(_Reading):
+    peer_name = RESTIC_NEW
+
+
+class Retention(TestCase):
+    """The same policy keeps the same snapshots. 120 snapshots of uneven times over 5 years."""
+
+    POLICIES = [
+        ["--keep-last", "3"], ["--keep-hourly", "5"], ["--keep-daily", "7"], ["--keep-weekly", "6"],
+        ["--keep-monthly", "12"], ["--keep-yearly", "10"], ["--keep-within", "1y5m7d2h"],
+        ["--keep-within-daily", "60d"], ["--keep-tag", "gold", "--keep-last", "1"],
+        ["--keep-last", "2", "--keep-daily", "3", "--keep-weekly", "4", "--keep-monthly", "5",
+         "--keep-yearly", "2"],
+        ["--keep-daily", "30", "--group-by", "host"], ["--keep-monthly", "3", "--group-by", ""],
+        ["--keep-weekly", "3", "--group-by", "paths,tags"], ["--keep-last", "1", "--host", "b"],
+        ["--keep-daily", "unlimited"],
+    ]
+
+    @classmethod
+    def many_snapshots(cls, case, restic, repository):
+        """Written by hand, which is a hundred times faster than by a tool."""
+        import datetime
+        import sealed
+        master = case.masters[repository]
+        tree = sealed.tree_blob([sealed.node("f")])
+        sealed.write_index(repository, master, [sealed.write_pack(repository, master, "tree", [tree])])
+        when = datetime.datetime(2021, 1, 1, tzinfo=datetime.timezone.utc)
+        for number in range(120):
+            when += datetime.timedelta(minutes=case.random.choice([7, 50, 700, 3000, 20000, 60000]))
+            text = sealed.json.dumps({
+                "time": when.isoformat().replace("+00:00", "Z"), "tree": sealed.blob_id(tree),
+                "paths": [["/a"], ["/b"], ["/a", "/b"]][number % 3], "hostname": "ab"[number % 2],
+                "tags": [["gold"], ["gold", "x"], ["y"]][number % 3 if number % 5 == 0 else 2]})
+            sealed.write_file(repository, "snapshots", master.seal(text.encode()))
+        case.assertEqual(len(restic.snapshots(repository)), 120)
+
+    def test_the_same_snapshots_are_kept(self):
+        self.needs("forget")
+        restic, repository = self.peer(RESTIC_NEW), self.new_repository()
+        self.many_snapshots(self, restic, repository)
+        for policy in self.POLICIES:
+            with self.subTest(policy):
+                ours, theirs = (tool(repository, "forget", "--dry-run", "--json", *policy).json()
+                                for tool in (self.salvor, restic))
+
+                def decided(groups, what):
+                    return sorted(sorted(s["id"] for s in g[what] or []) for g in groups)
+                for what in ("keep", "remove"):
+                    self.assertEqual(decided(ours, what), decided(theirs, what))
+                for group in ours:  # and each kept one says why
+                    reasons = {r["snapshot"]["id"]: r["matches"] for r in group["reasons"] or []}
+                    for snapshot in group["keep"] or []:
+                        self.assertTrue(reasons[snapshot["id"]])
+
+    def test_forget_does_not_empty_a_group_by_accident(self):
+        self.needs("forget")
+        restic, repository = self.peer(RESTIC_NEW), self.new_repository()
+        self.many_snapshots(self, restic, repository)
+        self.salvor(repository, "forget", "--keep-tag", "no-such-tag", expect=range(1, 128))
+        self.assertEqual(len(restic.snapshots(repository)), 120)
+        self.salvor(repository, "forget", expect=range(0, 128))  # no policy: forgets nothing
+        self.assertEqual(len(restic.snapshots(repository)), 120)
