@@ -50,6 +50,9 @@ class _Maintenance(TestCase):
         for name, state in list(zip(kept, states))[:: 1 if full else 2]:
             self.assert_restores(self.two, repository, state, name)
 
+    def blobs(self, repository):
+        return sorted(self.peer(RESTIC_NEW).listed(repository, "blobs"))
+
     def repository_size(self, repository):
         return sum(os.path.getsize(os.path.join(f, n)) for f, _, ns in os.walk(repository) for n in ns)
 
@@ -66,10 +69,10 @@ class _Maintenance(TestCase):
                 self.one(repository, "prune", "--max-unused", "0")
                 self.assertLess(self.repository_size(repository), before)
                 self.assert_whole(repository, [h for i, h in enumerate(history) if i not in (0, 3)])
-                # Nothing is left that nobody needs: the other one's prune finds no work.
-                packs = sorted(os.listdir(repository / "index"))
+                # Nothing is left that nobody needs: the other one's prune finds no blob to remove.
+                blobs = self.blobs(repository)
                 self.two(repository, "prune", "--max-unused", "0")
-                self.assertEqual(sorted(os.listdir(repository / "index")), packs)
+                self.assertEqual(self.blobs(repository), blobs)
 
     def test_forget_by_policy_with_prune(self):
         self.needs("forget", "prune")

@@ -325,8 +325,9 @@ class ExitCodes(TestCase):
         for name in ("bad", "dir"):
             self.assertIn(name, result.errors)
         self.assertIn("ermission", result.errors)
-        listed = self.salvor(repository, "ls", "latest").text
+        listed = self.peer(RESTIC_NEW)(repository, "ls", "latest").text
         self.assertIn("/good", listed)
+        self.assertNotIn("/bad", listed)
 
     def test_files_named_that_are_not_there(self):
         self.needs("backup")
