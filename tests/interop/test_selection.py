@@ -31,8 +31,10 @@ class Backup(TestCase):
             tool(self.repository, "backup", "--force", "--quiet", *options, *([what] if what else []),
                  cwd=self.tree, **how)
             trees.append(self.restic.snapshots(self.repository, "latest")[0])
-        self.assertEqual(*[self.restic(self.repository, "ls", "--quiet", s["id"]).text for s in trees])
-        self.assertEqual(trees[0]["tree"], trees[1]["tree"])
+        if trees[0]["tree"] != trees[1]["tree"]:  # say which files it is about
+            self.assertEqual(*[self.restic(self.repository, "ls", "--quiet", s["id"]).text
+                               for s in trees])
+            self.fail("the same names, but other trees")
         return trees
 
     def test_exclude_patterns(self):
