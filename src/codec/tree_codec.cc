@@ -204,7 +204,6 @@ class NodeReader {
     node.type = NodeType::kOther;
     null_content_ = true;
     previous_time_ = {};
-    node.type = NodeType::kOther;  // a node that does not say what it is, is no file
     for (auto field : object) {
       const std::string_view key = json_reader::quoted_text(field.key().value().raw());
       Value value = field.value();
