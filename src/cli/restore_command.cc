@@ -274,26 +274,20 @@ std::vector<OptionSpec> pattern_option_table(Options& options) {
                       .hint = ValueHint::kFile};
   };
   return {
-      pattern("exclude", 'e', "exclude a pattern",
-              &options.excludes),
-      file("exclude-file", "read exclude patterns from a file",
-           &options.exclude_files),
+      pattern("exclude", 'e', "exclude a pattern", &options.excludes),
+      file("exclude-file", "read exclude patterns from a file", &options.exclude_files),
       pattern("iexclude", '\0', "same as --exclude pattern but ignores the casing of filenames",
               &options.iexcludes),
       file("iexclude-file", "same as --exclude-file but ignores casing of filenames in patterns",
            &options.iexclude_files),
-      pattern("include", 'i', "include a pattern",
-              &options.includes),
-      file("include-file", "read include patterns from a file",
-           &options.include_files),
+      pattern("include", 'i', "include a pattern", &options.includes),
+      file("include-file", "read include patterns from a file", &options.include_files),
       pattern("iinclude", '\0', "same as --include pattern but ignores the casing of filenames",
               &options.iincludes),
       file("iinclude-file", "same as --include-file but ignores casing of filenames in patterns",
            &options.iinclude_files),
-      pattern("exclude-xattr", '\0', "exclude xattr by pattern",
-              &options.exclude_xattrs),
-      pattern("include-xattr", '\0', "include xattr by pattern",
-              &options.include_xattrs),
+      pattern("exclude-xattr", '\0', "exclude xattr by pattern", &options.exclude_xattrs),
+      pattern("include-xattr", '\0', "include xattr by pattern", &options.include_xattrs),
   };
 }
 

@@ -244,9 +244,9 @@ void FileWriter::complete(RestoreFile& file, int fd) {
   }
   // Writing moves the modification time, so what was seen before holds only for untouched files.
   const bool untouched = file.in_place() && !written && !too_long;
-  target_.apply(
-      fd, file.node,
-      {.now = untouched ? file.existing.get() : nullptr, .may_have_attributes = attributes});
+  struct stat now{};
+  const bool known = untouched && fstat(fd, &now) == 0;
+  target_.apply(fd, file.node, {.now = known ? &now : nullptr, .may_have_attributes = attributes});
 }
 
 void FileWriter::note_failure(RestoreFile& file, const Error& error) {

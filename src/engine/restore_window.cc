@@ -381,14 +381,22 @@ void RestoreWindow::finish_unwritten(const std::vector<RestoreFile*>& files) {
 void RestoreWindow::verify(RestoreFile& file, Buffer& buffer) {
   try {
     const SharedFd directory = file.directory->handle->open();
-    const UniqueFd fd(openat(directory->get(), file.node.name.c_str(),
-                             O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
-    struct stat stat{};
-    if (!fd || fstat(fd.get(), &stat) != 0) {
+    const std::optional<struct stat> present = FilesTarget::look(directory->get(), file.node.name);
+    if (!present || !S_ISREG(present->st_mode)) {
+      throw Error(ErrorCode::kFailed, "the restored file is not there any more");
+    }
+    const UniqueFd fd = target_.open_existing(directory->get(), file.node.name, false, *present);
+    if (!fd) {
       throw Error::from_errno(errno, "cannot open it again");
     }
-    if (!S_ISREG(stat.st_mode) || static_cast<uint64_t>(stat.st_size) != file.size ||
-        !read_and_compare(file, fd.get(), buffer)) {
+    const bool same = static_cast<uint64_t>(present->st_size) == file.size &&
+                      read_and_compare(file, fd.get(), buffer);
+    struct stat opened{};
+    if (fstat(fd.get(), &opened) == 0 && opened.st_mode != present->st_mode) {
+      // Its mode keeps even its owner out; it was changed to read it.
+      static_cast<void>(fchmod(fd.get(), present->st_mode & 07777));
+    }
+    if (!same) {
       throw Error(ErrorCode::kFailed, "the restored file does not have the content of the snapshot",
                   "Something else may be writing to the target, or the disk does not keep what is "
                   "written.");

@@ -204,6 +204,9 @@ TEST_F(RestorerTest, ContentAndMetadataComeBack) {
   EXPECT_EQ(progress().bytes_restored, large.size() + 8);
   EXPECT_EQ(progress().bytes_written, large.size() + 8);
   EXPECT_EQ(progress().files_verified, 5U);
+  EXPECT_EQ(restore(tree, {.verify = true}).errors, 0U);
+  EXPECT_EQ(progress().bytes_written, 0U);
+  EXPECT_EQ(lstat_of(at("no-permissions")).st_mode & 07777U, 0U) << "also for those it keeps out";
 }
 
 TEST_F(RestorerTest, OwnersDevicesAndAttributes) {
