@@ -151,13 +151,9 @@ struct ArchiveWriter::State {
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   ~State() {
-    if (!finished) {
-      // Closing would write an end that looks whole, and failing alone would leak the zip
-      // compressor of an entry that was begun.
-      discard = true;
-      archive_write_finish_entry(writer.get());
-      archive_write_fail(writer.get());
-    }
+    // Freeing the writer makes it write an end that would look whole.
+    discard = discard || !finished;
+    writer.reset();
   }
 
   void open() {
@@ -188,7 +184,10 @@ struct ArchiveWriter::State {
         state->discard = true;
       }
     }
-    return static_cast<la_ssize_t>(size);
+    // What is discarded must fail in tar, or it would pad a broken file to its full size, and must
+    // pass in zip, or libarchive would not free its compressor.
+    return state->discard && state->format == ArchiveFormat::kTar ? -1
+                                                                  : static_cast<la_ssize_t>(size);
   }
 
   // Warnings are about names that are not UTF-8, see above.
