@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "connector/files/file_opener.h"
 #include "connector/files/xattr.h"
 #include "model/text_file.h"
 
@@ -214,11 +215,16 @@ UniqueFd FilesTarget::create_file(int directory, const std::string& name) {
 
 UniqueFd FilesTarget::open_existing(int directory, const std::string& name, bool write,
                                     const struct stat& expected) {
-  const int flags = (write ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
-  UniqueFd fd(openat(directory, name.c_str(), flags));
+  // Looking must not leave a trace in the access time, or comparing would itself be a change.
+  const auto open = [&] {
+    constexpr int kWriting = O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
+    return write ? UniqueFd(openat(directory, name.c_str(), kWriting))
+                 : open_quietly(directory, name.c_str(), O_RDONLY);
+  };
+  UniqueFd fd = open();
   if (!fd && errno == EACCES &&
       change_mode_at(directory, name.c_str(), (expected.st_mode & 07777) | 0600) == 0) {
-    fd = UniqueFd(openat(directory, name.c_str(), flags));  // read-only for its owner, who we are
+    fd = open();  // closed even to its owner, who we are
   }
   struct stat stat{};
   const bool same = fd && fstat(fd.get(), &stat) == 0 && S_ISREG(stat.st_mode) &&
