@@ -1,0 +1,228 @@
+#include <algorithm>
+#include <ctime>
+
+#include <fmt/format.h>
+
+#include "base/format.h"
+#include "cli/commands.h"
+#include "cli/node_text.h"
+#include "cli/repository_access.h"
+#include "cli/snapshot_options.h"
+#include "engine/tree_walk.h"
+#include "model/path_pattern.h"
+
+namespace salvor::cli {
+
+namespace {
+
+struct Options {
+  std::vector<std::string> patterns;
+  FilterOptions filter;
+  std::vector<std::string> snapshots;
+  bool ignore_case = false;
+  bool long_listing = false;
+  bool human_readable = false;
+  bool reverse = false;
+  std::string oldest;
+  std::string newest;
+};
+
+// "2006-01-02 15:04:05" and the shorter forms that restic takes, in the local zone.
+std::optional<std::time_t> parse_time(const std::string& option, const std::string& text) {
+  if (text.empty()) {
+    return std::nullopt;
+  }
+  for (const char* format :
+       {"%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y"}) {
+    std::tm parts{};
+    parts.tm_isdst = -1;
+    const char* end = ::strptime(text.c_str(), format, &parts);
+    if (end != nullptr && *end == '\0') {
+      return std::mktime(&parts);
+    }
+  }
+  throw Error(ErrorCode::kUsage, "--" + option + " \"" + printable(text) + "\" is not a time",
+              "Write it as 2006-01-02 or \"2006-01-02 15:04:05\".");
+}
+
+struct Match {
+  std::string path;
+  Node node;
+};
+
+class Search {
+ public:
+  explicit Search(const Options& options)
+      : patterns_(options.patterns, options.ignore_case ? PathPatterns::Case::kInsensitive
+                                                        : PathPatterns::Case::kSensitive),
+        oldest_(parse_time("oldest", options.oldest)),
+        newest_(parse_time("newest", options.newest)) {}
+
+  // What the walk does next; a match is added to `found`.
+  Descend look(const std::string& path, const Node& node, std::vector<Match>& found) const {
+    const PathPatterns::Match match = patterns_.match(path);
+    const bool in_time =
+        !(oldest_ && node.mtime.seconds < *oldest_) &&
+        !(newest_ && (node.mtime.seconds > *newest_ ||
+                      (node.mtime.seconds == *newest_ && node.mtime.nanoseconds > 0)));
+    if (match.matched && in_time) {
+      found.push_back({path, node});
+    }
+    return match.child_may_match || match.matched ? Descend::kYes : Descend::kNo;
+  }
+
+ private:
+  const PathPatterns patterns_;
+  const std::optional<std::time_t> oldest_;
+  const std::optional<std::time_t> newest_;
+};
+
+void append_match(JsonWriter& json, const Match& match) {
+  const Node& node = match.node;
+  json.begin_object().field("path", match.path).field("permissions", mode_text(node));
+  json.field("type", node.type == NodeType::kOther ? std::string_view(node.other_type)
+                                                   : node_type_name(node.type));
+  const auto number = [&](std::string_view name, uint64_t value) {
+    if (value != 0) {
+      json.field(name, value);
+    }
+  };
+  number("mode", node.mode);
+  json.field("mtime", node.mtime).field("atime", node.atime).field("ctime", node.ctime);
+  json.field("uid", node.uid).field("gid", node.gid);
+  if (!node.user.empty()) {
+    json.field("user", node.user);
+  }
+  if (!node.group.empty()) {
+    json.field("group", node.group);
+  }
+  number("inode", node.inode);
+  number("device_id", node.device_id);
+  number("size", node.size);
+  number("links", node.links);
+  if (!node.link_target.empty()) {
+    json.field("linktarget", node.link_target);
+  }
+  number("device", node.device);
+  json.end_object();
+}
+
+void append_json(JsonWriter& json, const StoredSnapshot& stored,
+                 const std::vector<Match>& matches) {
+  json.begin_object().key("matches").begin_array();
+  for (const Match& match : matches) {
+    append_match(json, match);
+  }
+  json.end_array().field("hits", matches.size()).field("snapshot", stored.id.hex()).end_object();
+}
+
+void print_text(Session& session, const Options& options, const StoredSnapshot& stored,
+                const std::vector<Match>& matches, bool first) {
+  if (!first) {
+    session.terminal.message("");
+  }
+  session.terminal.message("Found matching entries in snapshot " + stored.id.short_hex() +
+                           " from " + local_time_text(stored.snapshot.time));
+  for (const Match& match : matches) {
+    session.terminal.print_line(
+        options.long_listing
+            ? long_node_line(session.terminal, match.node, match.path, options.human_readable)
+            : shown_path(session.terminal, match.path));
+  }
+}
+
+int run(const Options& options, Session& session) {
+  const Search search(options);
+  const OpenedRepository opened = open_repository(session);
+  SnapshotSelection selection = select_snapshots(opened.context, *opened.repository,
+                                                 options.snapshots, options.filter.filter());
+  report_ignored(session, selection);
+  opened.repository->load_index(opened.context);
+  // Newest first, as restic.
+  std::sort(selection.snapshots.begin(), selection.snapshots.end(),
+            [&](const StoredSnapshot& left, const StoredSnapshot& right) {
+              return options.reverse ? left.snapshot.time.before(right.snapshot.time)
+                                     : right.snapshot.time.before(left.snapshot.time);
+            });
+  BlobReader reader(*opened.repository);
+  JsonWriter json;
+  json.begin_array();
+  bool first = true;
+  for (const StoredSnapshot& stored : selection.snapshots) {
+    std::vector<Match> found;
+    walk_tree(
+        opened.context, reader, stored.snapshot.tree, "",
+        [&](const std::string& path, const Node& node) { return search.look(path, node, found); },
+        [&](const std::string& path, const Error& error) {
+          opened.context.events.on(ItemFailed{"find", path, error.message(), error.hint()});
+        });
+    if (found.empty()) {
+      continue;
+    }
+    if (session.terminal.json()) {
+      append_json(json, stored, found);
+    } else {
+      print_text(session, options, stored, found, first);
+    }
+    first = false;
+  }
+  if (session.terminal.json()) {
+    session.terminal.print_json(json.end_array());
+  }
+  return session.events.errors() > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
+}
+
+}  // namespace
+
+CommandSpec find_command() {
+  auto options = std::make_shared<Options>();
+  CommandSpec command{
+      .name = "find",
+      .summary = "Find a file or a directory in snapshots",
+      .description =
+          "Searches the snapshots, the newest first, for files and directories whose names match. "
+          "A pattern is a shell glob, as for --exclude: \"*.conf\", \"/etc/**/hosts\".",
+      .positionals = {{.name = "PATTERN",
+                       .target = &options->patterns,
+                       .help = "what to look for",
+                       .minimum = 1,
+                       .maximum = kUnlimited}},
+      .options = {{.long_name = "human-readable",
+                   .help = "print sizes in human readable format",
+                   .target = &options->human_readable},
+                  {.long_name = "ignore-case",
+                   .short_name = 'i',
+                   .help = "ignore case for pattern",
+                   .target = &options->ignore_case},
+                  {.long_name = "long",
+                   .short_name = 'l',
+                   .help = "use a long listing format showing size and mode",
+                   .target = &options->long_listing},
+                  {.long_name = "newest",
+                   .short_name = 'N',
+                   .value_name = "time",
+                   .help = "newest modification date/time",
+                   .target = &options->newest},
+                  {.long_name = "oldest",
+                   .short_name = 'O',
+                   .value_name = "time",
+                   .help = "oldest modification date/time",
+                   .target = &options->oldest},
+                  {.long_name = "reverse",
+                   .short_name = 'R',
+                   .help = "reverse sort order oldest to newest",
+                   .target = &options->reverse},
+                  {.long_name = "snapshot",
+                   .short_name = 's',
+                   .value_name = "id",
+                   .help = "snapshot id to search in",
+                   .target = &options->snapshots}},
+      .examples = {{"salvor find '*.conf' --oldest 2026-01-01", "Changed this year"}},
+      .exit_codes = kRepositoryExitCodes,
+      .run = [options](Session& session) { return run(*options, session); },
+  };
+  add_options(command, filter_option_table(options->filter));
+  return command;
+}
+
+}  // namespace salvor::cli

@@ -1,0 +1,31 @@
+// Goes through a snapshot's tree in the order in which people read it.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "repo/repository.h"
+
+namespace salvor {
+
+enum class Descend : uint8_t { kYes, kNo };
+
+// Called for each node, a directory before what is in it, names in stored order. `path` begins with
+// '/' and holds raw bytes: hostile snapshots name nodes as they please. For what is not a directory
+// the answer does not count.
+using NodeVisitor = std::function<Descend(const std::string& path, const Node& node)>;
+
+// Blobs must be readable (index loaded). `prefix` is the path of the root: "" for a whole snapshot.
+// Throws Error when a tree cannot be read, or, with `on_unreadable`, tells that and goes on without
+// it.
+void walk_tree(
+    const Context& context, BlobReader& reader, const BlobId& root, const std::string& prefix,
+    const NodeVisitor& visit,
+    const std::function<void(const std::string& path, const Error&)>& on_unreadable = {});
+
+// The node at `path` below `root`; nothing when there is none. "/" has no node.
+[[nodiscard]] std::optional<Node> find_node(const Context& context, BlobReader& reader,
+                                            const BlobId& root, std::string_view path);
+
+}  // namespace salvor
