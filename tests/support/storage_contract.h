@@ -313,11 +313,11 @@ TEST_P(StorageContract, ForeignFilesAreIgnored) {
   const std::string hex = named_by_hash(ObjectKind::kPack, as_bytes("foreign")).name;
   std::string upper = hex;
   std::ranges::transform(upper, upper.begin(), ::toupper);
-  bool added = false;
+  // A storage without files of its own cannot be given any: it must show the pack all the same.
   for (const std::string directory : {"keys/", "locks/", "snapshots/", "index/"}) {
     for (const std::string& file :
          {std::string("README"), hex + "-tmp-123", upper, hex.substr(1), hex + "0", "sub/" + hex}) {
-      added |= place_->add_foreign(directory + file);
+      (void)place_->add_foreign(directory + file);
     }
   }
   const std::string own = "data/" + hex.substr(0, 2) + "/";
@@ -326,10 +326,7 @@ TEST_P(StorageContract, ForeignFilesAreIgnored) {
         "data/" + std::string(hex.starts_with("00") ? "01/" : "00/") + hex,
         std::string("salvor/.hidden"), std::string("salvor/a/name-tmp-42"),
         std::string("salvor/with space"), std::string("elsewhere/") + hex}) {
-    added |= place_->add_foreign(path);
-  }
-  if (!added) {
-    GTEST_SKIP() << "this storage cannot hold foreign files";
+    (void)place_->add_foreign(path);
   }
   for (const ObjectKind kind : kAllKinds) {
     EXPECT_EQ(names(kind), kind == ObjectKind::kPack ? std::set<std::string>{pack.name}
