@@ -39,6 +39,7 @@ CommandSpec command_table(GlobalOptions& global) {
       list_command(),
       ls_command(),
       migrate_command(),
+      mount_command(),
       prune_command(),
       repair_command(),
       restore_command(),

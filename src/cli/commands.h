@@ -22,6 +22,7 @@ CommandSpec key_command();
 CommandSpec list_command();
 CommandSpec ls_command();
 CommandSpec migrate_command();
+CommandSpec mount_command();
 CommandSpec prune_command();
 CommandSpec repair_command();
 CommandSpec restore_command();

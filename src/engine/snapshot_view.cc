@@ -1,0 +1,287 @@
+#include "engine/snapshot_view.h"
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+
+namespace salvor {
+namespace {
+
+constexpr uint32_t kReadableDirectory = go_mode::kDir | 0555;
+
+// The entry of `list` with this key, moved to the front; nullptr when there is none.
+template <class List, class Key>
+auto* touch(List& list, const Key& key) {
+  for (auto it = list.begin(); it != list.end(); ++it) {
+    if (it->first == key) {
+      list.splice(list.begin(), list, it);
+      return &list.front();
+    }
+  }
+  return static_cast<typename List::value_type*>(nullptr);
+}
+
+}  // namespace
+
+SnapshotView::SnapshotView(const Context& context, Repository& repository,
+                           SnapshotViewOptions options)
+    : context_(context), repository_(repository), options_(std::move(options)) {
+  repository_.load_index(context_);
+  build(repository_.load_snapshots(context_));
+  refreshed_ = context_.clock.monotonic();
+}
+
+SnapshotView::~SnapshotView() = default;
+
+std::string SnapshotView::time_name(const Timestamp& time) const {
+  const auto seconds = static_cast<std::time_t>(time.seconds);
+  std::tm local{};
+  ::localtime_r(&seconds, &local);
+  std::array<char, 128> text{};
+  const size_t length =
+      std::strftime(text.data(), text.size(), options_.time_format.c_str(), &local);
+  std::string name(text.data(), length);
+  std::replace(name.begin(), name.end(), '/', '-');
+  return name;
+}
+
+// Snapshots of the same second get "-1", "-2" ...
+void SnapshotView::add_snapshot(Entry& directory, std::string name,
+                                const StoredSnapshot& snapshot) {
+  std::string free_name = name;
+  for (int number = 1; directory.children.contains(free_name); ++number) {
+    free_name = name + "-" + std::to_string(number);
+  }
+  Entry& entry = directory.children[free_name];
+  entry.tree = snapshot.snapshot.tree;
+  entry.time = snapshot.snapshot.time;
+  directory.time = snapshot.snapshot.time;
+  directory.children["latest"].link = free_name;
+  directory.children["latest"].time = snapshot.snapshot.time;
+}
+
+void SnapshotView::build(const std::vector<StoredSnapshot>& snapshots) {
+  root_ = Entry();
+  known_.clear();
+  for (const char* name : {"ids", "snapshots", "hosts", "tags"}) {
+    root_.children[name];
+  }
+  for (const StoredSnapshot& stored : snapshots) {  // oldest first: the last one is `latest`
+    known_.push_back(stored.id.hex());
+    if (!options_.filter.matches(stored.snapshot)) {
+      continue;
+    }
+    const std::string time = time_name(stored.snapshot.time);
+    Entry& by_id = root_.children["ids"].children[stored.id.short_hex()];
+    by_id.tree = stored.snapshot.tree;
+    by_id.time = stored.snapshot.time;
+    add_snapshot(root_.children["snapshots"], time, stored);
+    std::string host = stored.snapshot.hostname;
+    std::replace(host.begin(), host.end(), '/', '_');
+    if (!host.empty()) {
+      add_snapshot(root_.children["hosts"].children[host], time, stored);
+    }
+    for (std::string tag : stored.snapshot.tags) {
+      std::replace(tag.begin(), tag.end(), '/', '_');
+      if (!tag.empty()) {
+        add_snapshot(root_.children["tags"].children[tag], time, stored);
+      }
+    }
+    root_.time = stored.snapshot.time;
+  }
+  std::sort(known_.begin(), known_.end());
+}
+
+void SnapshotView::refresh_if_old() {
+  {
+    const std::shared_lock lock(list_mutex_);
+    if (context_.clock.monotonic() - refreshed_ < options_.refresh_after) {
+      return;
+    }
+  }
+  const std::unique_lock lock(list_mutex_);
+  if (context_.clock.monotonic() - refreshed_ < options_.refresh_after) {
+    return;
+  }
+  refreshed_ = context_.clock.monotonic();
+  std::vector<std::string> names;
+  for (const ObjectInfo& info : repository_.storage().list_all(context_, ObjectKind::kSnapshot)) {
+    names.push_back(info.name);
+  }
+  std::sort(names.begin(), names.end());
+  if (names == known_) {
+    return;
+  }
+  repository_.load_index(context_);
+  std::vector<UnreadableObject> unreadable;
+  build(repository_.load_snapshots(context_, &unreadable));
+}
+
+std::unique_ptr<BlobReader> SnapshotView::take_reader() {
+  const std::scoped_lock lock(cache_mutex_);
+  if (readers_.empty()) {
+    return std::make_unique<BlobReader>(repository_);
+  }
+  std::unique_ptr<BlobReader> reader = std::move(readers_.back());
+  readers_.pop_back();
+  return reader;
+}
+
+void SnapshotView::give_back(std::unique_ptr<BlobReader> reader) {
+  const std::scoped_lock lock(cache_mutex_);
+  readers_.push_back(std::move(reader));
+}
+
+std::shared_ptr<const Tree> SnapshotView::tree(const BlobId& id) {
+  {
+    const std::scoped_lock lock(cache_mutex_);
+    if (const CachedTree* found = touch(trees_, id)) {
+      return found->second;
+    }
+  }
+  std::unique_ptr<BlobReader> reader = take_reader();
+  auto loaded = std::make_shared<const Tree>(reader->load_tree(context_, id));
+  give_back(std::move(reader));
+  const std::scoped_lock lock(cache_mutex_);
+  trees_.emplace_front(id, loaded);
+  if (trees_.size() > options_.tree_cache_entries) {
+    trees_.pop_back();
+  }
+  return loaded;
+}
+
+std::shared_ptr<const Buffer> SnapshotView::blob(const BlobId& id) {
+  {
+    const std::scoped_lock lock(cache_mutex_);
+    if (const CachedBlob* found = touch(blobs_, id)) {
+      return found->second;
+    }
+  }
+  std::unique_ptr<BlobReader> reader = take_reader();
+  auto loaded = std::make_shared<const Buffer>(reader->load(context_, {BlobType::kData, id}));
+  give_back(std::move(reader));
+  const std::scoped_lock lock(cache_mutex_);
+  blobs_.emplace_front(id, loaded);
+  blob_bytes_ += loaded->size();
+  while (blob_bytes_ > options_.blob_cache_bytes && blobs_.size() > 1) {
+    blob_bytes_ -= blobs_.back().second->size();
+    blobs_.pop_back();
+  }
+  return loaded;
+}
+
+// list_mutex_ is held (shared) while a Place is in use.
+std::optional<SnapshotView::Place> SnapshotView::resolve(std::string_view path) {
+  Place place;
+  place.entry = &root_;
+  while (!path.empty()) {
+    const size_t slash = std::min(path.find('/'), path.size());
+    const std::string_view name = path.substr(0, slash);
+    path.remove_prefix(std::min(slash + 1, path.size()));
+    if (name.empty()) {
+      continue;
+    }
+    if (place.entry != nullptr && !place.entry->tree) {
+      const auto child = place.entry->children.find(std::string(name));
+      if (child == place.entry->children.end()) {
+        return std::nullopt;
+      }
+      place.entry = &child->second;
+      place.tree = child->second.tree;
+      continue;
+    }
+    if (!place.tree) {
+      return std::nullopt;
+    }
+    const std::shared_ptr<const Tree> nodes = tree(*place.tree);
+    const Node* node = nodes->find(name);
+    if (node == nullptr) {
+      return std::nullopt;
+    }
+    place.entry = nullptr;
+    place.node = *node;
+    place.tree = node->type == NodeType::kDir ? node->subtree : std::nullopt;
+  }
+  return place;
+}
+
+Node SnapshotView::made_up_node(const std::string& name, const Entry& entry) {
+  Node node;
+  node.name = name;
+  node.mtime = node.atime = node.ctime = entry.time;
+  if (entry.link.empty()) {
+    node.type = NodeType::kDir;
+    node.mode = kReadableDirectory;
+  } else {
+    node.type = NodeType::kSymlink;
+    node.mode = go_mode::kSymlink | 0777;
+    node.link_target = entry.link;
+  }
+  return node;
+}
+
+std::optional<Node> SnapshotView::find(std::string_view path) {
+  refresh_if_old();
+  const std::shared_lock lock(list_mutex_);
+  const std::optional<Place> place = resolve(path);
+  if (!place) {
+    return std::nullopt;
+  }
+  return place->entry != nullptr ? made_up_node("", *place->entry) : *place->node;
+}
+
+std::optional<std::vector<Node>> SnapshotView::list(std::string_view path) {
+  refresh_if_old();
+  const std::shared_lock lock(list_mutex_);
+  const std::optional<Place> place = resolve(path);
+  if (!place) {
+    return std::nullopt;
+  }
+  if (place->tree) {
+    return tree(*place->tree)->nodes;
+  }
+  if (place->entry == nullptr || !place->entry->link.empty()) {
+    return std::nullopt;
+  }
+  std::vector<Node> nodes;
+  for (const auto& [name, entry] : place->entry->children) {
+    nodes.push_back(made_up_node(name, entry));
+  }
+  return nodes;
+}
+
+uint64_t SnapshotView::content_size(const Node& file) const {
+  uint64_t size = 0;
+  for (const BlobId& id : file.content) {
+    size += repository_.index().content_length({BlobType::kData, id}).value_or(0);
+  }
+  return size;
+}
+
+size_t SnapshotView::read(const Node& file, uint64_t offset, MutableBytes out) {
+  const std::shared_lock lock(list_mutex_);
+  size_t done = 0;
+  uint64_t begin = 0;  // of the blob in the file
+  for (const BlobId& id : file.content) {
+    if (done == out.size()) {
+      break;
+    }
+    const std::optional<uint32_t> length =
+        repository_.index().content_length({BlobType::kData, id});
+    if (!length) {
+      throw Error(ErrorCode::kDamaged, "data blob " + id.short_hex() + " is not in the index");
+    }
+    if (offset < begin + *length) {
+      const std::shared_ptr<const Buffer> bytes = blob(id);
+      const auto from = static_cast<size_t>(offset - begin);
+      const size_t count = std::min(out.size() - done, bytes->size() - from);
+      std::memcpy(out.data() + done, bytes->data() + from, count);
+      done += count;
+      offset += count;
+    }
+    begin += *length;
+  }
+  return done;
+}
+
+}  // namespace salvor
