@@ -28,6 +28,7 @@ CommandSpec command_table(GlobalOptions& global) {
       cat_command(),
       check_command(),
       completion_command(),
+      copy_command(),
       diff_command(),
       dump_command(),
       find_command(),

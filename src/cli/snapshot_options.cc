@@ -78,4 +78,15 @@ std::string local_time_text(const Timestamp& time) {
   return {text.data(), length};
 }
 
+std::string snapshot_text(const StoredSnapshot& stored) {
+  const Snapshot& snapshot = stored.snapshot;
+  std::string paths;
+  for (const std::string& path : snapshot.paths) {
+    paths += (paths.empty() ? "" : " ") + printable(path);
+  }
+  return "snapshot " + stored.id.short_hex() + " of [" + paths + "] at " +
+         local_time_text(snapshot.time) + " by " + printable(snapshot.username) + "@" +
+         printable(snapshot.hostname);
+}
+
 }  // namespace salvor::cli

@@ -37,5 +37,7 @@ void append_snapshot_json(JsonWriter& json, const StoredSnapshot& snapshot);
 
 // "2026-01-02 15:04:05" in the process's local zone, as restic shows times.
 [[nodiscard]] std::string local_time_text(const Timestamp& time);
+// "snapshot 1a2b3c4d of [/home /etc] at 2026-01-02 15:04:05 by user@host".
+[[nodiscard]] std::string snapshot_text(const StoredSnapshot& stored);
 
 }  // namespace salvor::cli
