@@ -44,6 +44,7 @@ CommandSpec command_table(GlobalOptions& global) {
       prune_command(),
       repair_command(),
       restore_command(),
+      rewrite_command(),
       snapshots_command(),
       stats_command(),
       tag_command(),

@@ -27,6 +27,7 @@ CommandSpec mount_command();
 CommandSpec prune_command();
 CommandSpec repair_command();
 CommandSpec restore_command();
+CommandSpec rewrite_command();
 CommandSpec snapshots_command();
 CommandSpec stats_command();
 CommandSpec tag_command();
