@@ -148,15 +148,15 @@ void RepositoryLock::State::look_again() {
   } catch (...) {
     found = std::current_exception();
   }
+  if (found) {
+    stop.request_stop();  // before anybody learns of it: they may look at the token next
+  }
   {
     const std::scoped_lock guard(mutex);
     conflict = found;
     checked = true;
   }
   wake.notify_all();
-  if (found) {
-    stop.request_stop();
-  }
 }
 
 void RepositoryLock::State::wait_until_checked() {
