@@ -33,7 +33,7 @@ constexpr uint64_t kGib = uint64_t{1} << 30;
 constexpr uint64_t kMaxLaneTable = kGib;        // n * r * 128
 constexpr uint64_t kMaxBlocks = 64 * kMib;      // p * r * 128
 constexpr uint64_t kMaxWork = 64 * kGib;        // n * r * p * 128: about half a minute on one core
-constexpr uint64_t kSharedMemory = 128 * kMib;  // lanes run together as long as they fit in this
+constexpr uint64_t kSharedMemory = 64 * kMib;   // lanes run together as long as they fit in this
 constexpr uint64_t kSmallTable = 2 * kMib;      // kept whole: it stays in the cache
 
 class SecretBytes {

@@ -21,7 +21,7 @@ namespace salvor {
 // Fills `out`. Throws Error when the parameters are not acceptable or memory runs out. Blocks for
 // about 50-80 ms with restic's parameters and two threads. Uses up to `threads` threads (0 means 1)
 // and N * r * 64 bytes for each lane run at the same time; lanes run together as long as that stays
-// within 128 MiB. Intermediate memory is wiped or given back to the kernel, which clears it.
+// within 64 MiB. Intermediate memory is wiped or given back to the kernel, which clears it.
 // Thread-safe.
 void scrypt(ByteView password, ByteView salt, const ScryptParameters& parameters, MutableBytes out,
             unsigned threads);
