@@ -50,9 +50,8 @@ PackedBlob read_blob(json_reader::Object object) {
   PackedBlob blob;
   bool has_id = false;
   bool has_type = false;
-  for (auto field : object) {
-    const std::string_view key = json_reader::quoted_text(field.key().value().raw());
-    Value value = field.value();
+  // rustic writes "uncompressed_length":null where restic leaves the field out.
+  json_reader::for_each_field(object, [&](std::string_view key, Value& value) {
     if (key == "id") {
       blob.handle.id = json_reader::read_id<BlobId>(value);
       has_id = true;
@@ -66,7 +65,7 @@ PackedBlob read_blob(json_reader::Object object) {
     } else if (key == "uncompressed_length") {
       blob.plain_length = json_reader::read_unsigned<uint32_t>(value);
     }
-  }
+  });
   if (!has_id || !has_type) {
     fail("blob without id or type");
   }

@@ -81,6 +81,17 @@ TEST(IndexCodec, IsIndifferentToOrderAndUnknownFields) {
 }
 
 // The form changes in the middle: what the fast path has handed over must not come twice.
+// As Go does: a field that is null is one that is not there. rustic's prune writes such indexes.
+TEST(IndexCodec, TakesNullForNothing) {
+  std::string blob = blob_json("0", "100");
+  blob.insert(blob.size() - 1, ",\"uncompressed_length\":null");
+  const auto packs = decode(index_json(blob));
+  ASSERT_EQ(packs.size(), 1U);
+  ASSERT_EQ(packs[0].blobs.size(), 1U);
+  EXPECT_FALSE(packs[0].blobs[0].compressed());
+  EXPECT_EQ(packs[0].blobs[0].length, 100U);
+}
+
 TEST(IndexCodec, HandsOverEveryPackOnce) {
   const std::string first = R"({"id":")" + kId + R"(","blobs":[]})";
   const std::string odd = R"({"blobs":[],"id":")" + std::string(64, 'b') + R"("})";
