@@ -359,10 +359,9 @@ void RestoreWindow::fetch(const RestorePlan& plan) {
   FileWriter writer(context_, target_, options_, progress_);
   std::atomic<size_t> next = 0;
   TaskGroup group(pool_, context_.stop);
-  const Context inner = context_.with_stop(group.stop_token());
   const size_t tasks = std::min<size_t>(pool_.size(), plan.ranges().size());
   for (size_t i = 0; i < tasks; ++i) {
-    group.run([&] {
+    group.run([&, inner = context_.with_stop(group.stop_token())] {
       Worker worker(*this, inner, plan, writer);
       for (size_t at = next++; at < plan.ranges().size(); at = next++) {
         inner.check_stopped();

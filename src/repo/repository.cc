@@ -242,10 +242,10 @@ void Repository::load_index(const Context& context, std::vector<UnreadableObject
   {
     ThreadPool pool("salvor-index", threads_);
     TaskGroup group(pool, context.stop);
-    const Context inner = context.with_stop(group.stop_token());
     for (const ObjectInfo& info : storage_->list_all(context, ObjectKind::kIndex)) {
       files.push_back(*IndexId::parse(info.name));
-      group.run([&, name = info.name] {
+      // `inner` by value: what is declared after the group dies before the group's last task.
+      group.run([&, name = info.name, inner = context.with_stop(group.stop_token())] {
         try {
           const Buffer json = load_document(inner, ObjectKind::kIndex, name);
           decode_index(json.view(), [&](const PackId& pack, std::span<const PackedBlob> blobs) {
