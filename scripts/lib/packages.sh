@@ -11,6 +11,7 @@ SALVOR_PACKAGES_BUILD=(
   libzstd-dev         # libzstd
   libarchive-dev      # libarchive (dump --archive)
   libfuse3-dev        # libfuse3 (mount)
+  libcurl4-openssl-dev  # libcurl (storages over HTTP)
   nlohmann-json3-dev  # JSON where speed is not the point
 )
 
