@@ -8,6 +8,7 @@
 #include "cli/node_text.h"
 #include "cli/repository_access.h"
 #include "cli/snapshot_options.h"
+#include "engine/object_search.h"
 #include "engine/tree_walk.h"
 #include "model/path_pattern.h"
 
@@ -23,6 +24,10 @@ struct Options {
   bool long_listing = false;
   bool human_readable = false;
   bool reverse = false;
+  bool blob = false;
+  bool tree = false;
+  bool pack = false;
+  bool show_pack_id = false;
   std::string oldest;
   std::string newest;
 };
@@ -131,24 +136,29 @@ void print_text(Session& session, const Options& options, const StoredSnapshot& 
   }
 }
 
-int run(const Options& options, Session& session) {
-  const Search search(options);
-  const OpenedRepository opened = open_repository(session);
+// Newest first, as restic.
+std::vector<StoredSnapshot> chosen_snapshots(const Options& options, Session& session,
+                                             const OpenedRepository& opened) {
   SnapshotSelection selection = select_snapshots(opened.context, *opened.repository,
                                                  options.snapshots, options.filter.filter());
   report_ignored(session, selection);
-  opened.repository->load_index(opened.context);
-  // Newest first, as restic.
   std::sort(selection.snapshots.begin(), selection.snapshots.end(),
             [&](const StoredSnapshot& left, const StoredSnapshot& right) {
               return options.reverse ? left.snapshot.time.before(right.snapshot.time)
                                      : right.snapshot.time.before(left.snapshot.time);
             });
+  return std::move(selection.snapshots);
+}
+
+// ---- files by name ----
+
+int find_files(const Options& options, Session& session, const OpenedRepository& opened) {
+  const Search search(options);
   BlobReader reader(*opened.repository);
   JsonWriter json;
   json.begin_array();
   bool first = true;
-  for (const StoredSnapshot& stored : selection.snapshots) {
+  for (const StoredSnapshot& stored : chosen_snapshots(options, session, opened)) {
     std::vector<Match> found;
     walk_tree(
         opened.context, reader, stored.snapshot.tree, "",
@@ -172,22 +182,124 @@ int run(const Options& options, Session& session) {
   return session.events.errors() > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
 }
 
+// ---- objects by id ----
+
+void append_use(JsonWriter& json, const StoredSnapshot& stored, const ObjectUse& use) {
+  json.begin_object().field("object_type", use.parent ? "blob" : "tree");
+  json.field("id", use.object.id.hex()).field("path", use.path);
+  if (use.parent) {
+    json.field("parent_tree", use.parent->hex());
+  }
+  json.field("snapshot", stored.id.hex()).field("time", stored.snapshot.time).end_object();
+}
+
+void print_use(Session& session, const StoredSnapshot& stored, const ObjectUse& use) {
+  const auto line = [&](const std::string& text) { session.terminal.print_line(text); };
+  line(std::string("Found ") + (use.parent ? "blob " : "tree ") + use.object.id.hex());
+  if (use.parent) {
+    line(" ... in file " + shown_path(session.terminal, use.path));
+    line("     (tree " + use.parent->hex() + ")");
+  } else {
+    line(" ... path " + shown_path(session.terminal, use.path));
+  }
+  line(" ... in snapshot " + stored.id.short_hex() + " (" + local_time_text(stored.snapshot.time) +
+       ")");
+}
+
+void print_packs(Session& session, const Repository& repository, const ObjectSearch& search) {
+  for (const BlobHandle& object : search.objects()) {
+    const std::string kind = object.type == BlobType::kTree ? "tree" : "data";
+    const std::vector<BlobLocation> copies = repository.index().find_all(object);
+    if (copies.empty()) {
+      session.terminal.print_line("Object " + object.id.hex() + " with type " + kind +
+                                  " not found in the index");
+    }
+    for (const BlobLocation& copy : copies) {
+      session.terminal.print_line("Object " + object.id.hex() + " belongs to pack " +
+                                  copy.pack.hex());
+      session.terminal.print_line(fmt::format(" ... {} blob, offset {}, length {}, {} bytes stored",
+                                              kind, copy.blob.offset, copy.blob.content_length(),
+                                              copy.blob.length));
+    }
+  }
+}
+
+int find_objects(const Options& options, Session& session, const OpenedRepository& opened) {
+  ObjectSearch search(*opened.repository);
+  if (options.pack) {
+    for (const PackId& pack : search.add_packs(opened.context, options.patterns)) {
+      opened.context.events.on(
+          Warning{"pack " + pack.short_hex() +
+                  " is missing or damaged: its blobs are taken from the index"});
+    }
+  } else {
+    search.add_blobs(options.tree ? BlobType::kTree : BlobType::kData, options.patterns);
+  }
+  BlobReader reader(*opened.repository);
+  JsonWriter json;
+  json.begin_array();
+  for (const StoredSnapshot& stored : chosen_snapshots(options, session, opened)) {
+    search.run(
+        opened.context, reader, stored.snapshot,
+        [&](const ObjectUse& use) {
+          if (session.terminal.json()) {
+            append_use(json, stored, use);
+          } else {
+            print_use(session, stored, use);
+          }
+        },
+        [&](const std::string& path, const Error& error) {
+          opened.context.events.on(ItemFailed{"find", path, error.message(), error.hint()});
+        });
+  }
+  if (session.terminal.json()) {
+    session.terminal.print_json(json.end_array());
+  } else if (options.show_pack_id) {
+    print_packs(session, *opened.repository, search);
+  }
+  return session.events.errors() > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
+}
+
+int run(const Options& options, Session& session) {
+  const int kinds = int{options.blob} + int{options.tree} + int{options.pack};
+  if (kinds > 1) {
+    throw Error(ErrorCode::kUsage, "--blob, --tree and --pack exclude each other",
+                "Search for one kind of object at a time.");
+  }
+  if (options.show_pack_id && kinds == 0) {
+    throw Error(ErrorCode::kUsage, "--show-pack-id needs --blob, --tree or --pack",
+                "Files by name are in many packs; `salvor find --blob ID --show-pack-id`.");
+  }
+  const OpenedRepository opened = open_repository(session);
+  opened.repository->load_index(opened.context);
+  return kinds == 0 ? find_files(options, session, opened) : find_objects(options, session, opened);
+}
+
 }  // namespace
 
 CommandSpec find_command() {
   auto options = std::make_shared<Options>();
   CommandSpec command{
       .name = "find",
-      .summary = "Find a file or a directory in snapshots",
+      .summary = "Find a file, a directory or a stored object in snapshots",
       .description =
           "Searches the snapshots, the newest first, for files and directories whose names match. "
-          "A pattern is a shell glob, as for --exclude: \"*.conf\", \"/etc/**/hosts\".",
+          "A pattern is a shell glob, as for --exclude: \"*.conf\", \"/etc/**/hosts\".\n\n"
+          "With --blob, --tree or --pack the arguments are ids (8 digits are enough): tells which "
+          "files and directories of which snapshots use them, that is, what would be lost with "
+          "them.",
       .positionals = {{.name = "PATTERN",
                        .target = &options->patterns,
                        .help = "what to look for",
                        .minimum = 1,
                        .maximum = kUnlimited}},
-      .options = {{.long_name = "human-readable",
+      .options = {{.long_name = "blob", .help = "pattern is a blob-ID", .target = &options->blob},
+                  {.long_name = "tree", .help = "pattern is a tree-ID", .target = &options->tree},
+                  {.long_name = "pack", .help = "pattern is a pack-ID", .target = &options->pack},
+                  {.long_name = "show-pack-id",
+                   .help = "display the pack-ID the blobs belong to (with --blob or --tree)",
+                   .target = &options->show_pack_id},
+                  {.long_name = "human-readable",
                    .help = "print sizes in human readable format",
                    .target = &options->human_readable},
                   {.long_name = "ignore-case",
@@ -217,7 +329,8 @@ CommandSpec find_command() {
                    .value_name = "id",
                    .help = "snapshot id to search in",
                    .target = &options->snapshots}},
-      .examples = {{"salvor find '*.conf' --oldest 2026-01-01", "Changed this year"}},
+      .examples = {{"salvor find '*.conf' --oldest 2026-01-01", "Changed this year"},
+                   {"salvor find --pack 2b7b9e5c", "Which files a damaged pack has parts of"}},
       .exit_codes = kRepositoryExitCodes,
       .run = [options](Session& session) { return run(*options, session); },
   };

@@ -1,9 +1,11 @@
 #include <algorithm>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include "base/format.h"
 #include "cli/commands.h"
+#include "cli/ncdu_printer.h"
 #include "cli/node_text.h"
 #include "cli/repository_access.h"
 #include "cli/snapshot_options.h"
@@ -21,6 +23,7 @@ struct Options {
   bool human_readable = false;
   bool recursive = false;
   bool reverse = false;
+  bool ncdu = false;
   std::string sort = "name";
 };
 
@@ -128,13 +131,21 @@ void sort_entries(std::vector<Entry>& entries, const std::string& by) {
   }
 }
 
-int run(const Options& options, Session& session) {
+void check_options(const Options& options, const Session& session) {
+  if (options.ncdu && (session.terminal.json() || options.reverse || options.sort != "name")) {
+    throw Error(ErrorCode::kUsage, "--ncdu goes with none of --json, --sort and --reverse",
+                "ncdu sorts by itself: `salvor ls latest --ncdu | ncdu -f -`.");
+  }
   for (const std::string& dir : options.dirs) {
     if (!dir.starts_with("/")) {
       throw Error(ErrorCode::kUsage, "\"" + printable(dir) + "\" does not begin with a slash",
                   "Name directories as they stand in the snapshot, for example /home/me.");
     }
   }
+}
+
+int run(const Options& options, Session& session) {
+  check_options(options, session);
   const OpenedRepository opened = open_repository(session);
   const Context& context = opened.context;
   const SnapshotArgument argument = split_snapshot_argument(options.snapshot);
@@ -143,7 +154,12 @@ int run(const Options& options, Session& session) {
   opened.repository->load_index(context);
   BlobReader reader(*opened.repository);
   const BlobId root = find_subfolder(context, reader, stored.snapshot.tree, argument.subfolder);
-  print_snapshot(session, stored, options);
+  std::optional<NcduPrinter> ncdu;
+  if (options.ncdu) {
+    ncdu.emplace(session.terminal, stored.snapshot);
+  } else {
+    print_snapshot(session, stored, options);
+  }
 
   const bool collect = options.sort != "name" || options.reverse;
   std::vector<Entry> entries;
@@ -154,13 +170,20 @@ int run(const Options& options, Session& session) {
         options.dirs.empty() || std::any_of(options.dirs.begin(), options.dirs.end(), inside);
     const bool leads =
         options.dirs.empty() || std::any_of(options.dirs.begin(), options.dirs.end(), above);
-    if (shown && collect) {
+    if (ncdu) {
+      if (shown || leads) {
+        ncdu->node(path, node);
+      }
+    } else if (shown && collect) {
       entries.push_back({path, node});
     } else if (shown) {
       print_node(session, options, path, node);
     }
     return (shown && options.recursive) || leads ? Descend::kYes : Descend::kNo;
   });
+  if (ncdu) {
+    ncdu->finish();
+  }
   sort_entries(entries, options.sort);
   if (options.reverse) {
     std::reverse(entries.begin(), entries.end());
@@ -198,6 +221,9 @@ CommandSpec ls_command() {
                   {.long_name = "human-readable",
                    .help = "print sizes in human readable format",
                    .target = &options->human_readable},
+                  {.long_name = "ncdu",
+                   .help = "output NCDU export format (pipe into 'ncdu -f -')",
+                   .target = &options->ncdu},
                   {.long_name = "recursive",
                    .help = "include files in subfolders of the listed directories",
                    .target = &options->recursive},

@@ -144,3 +144,29 @@ class LikeOldRestic(_Reading):
 
 class LikeNewRestic(_Reading):
     peer_name = RESTIC_NEW
+
+    # The old one has no --ncdu, and does not find root trees.
+    def test_ls_for_ncdu(self):
+        self.needs("ls")
+        for arguments in ([], ["/links"], ["/links", "--recursive"], ["/sizes/text"]):
+            with self.subTest(arguments):
+                ours, theirs = self.both("ls", "--quiet", "--ncdu", "latest", *arguments)
+                self.assertEqual(ours.json()[3:], theirs.json()[3:])
+                self.assertEqual(ours.json()[:2], theirs.json()[:2])
+
+    def test_find_objects(self):
+        self.needs("find", "list")
+        packs = self.restic(self.repository, "list", "packs", "--quiet").text.split()
+        snapshot = self.restic.snapshots(self.repository)[0]
+        trees = [["--tree", t] for t in (snapshot["tree"], snapshot["tree"][:8])]
+        for arguments in [["--pack", p] for p in packs] + [["--pack", packs[0][:8]]] + trees:
+            with self.subTest(arguments):
+                ours, theirs = (r.json() for r in self.both("find", "--json", *arguments))
+
+                def key(use):
+                    return use["snapshot"], use["path"], use["id"]
+                self.assertNotEqual(ours, [])
+                self.assertEqual(sorted(ours, key=key), sorted(theirs, key=key))
+        blob = next(u for u in ours if u["object_type"] == "tree")
+        found = self.salvor(self.repository, "find", "--tree", blob["id"], "--show-pack-id").text
+        self.assertTrue(any(pack in found for pack in packs), found)
