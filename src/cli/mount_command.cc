@@ -24,6 +24,7 @@ struct Options {
   bool no_default_permissions = false;
   bool owner_root = false;
   std::string time_template;
+  std::vector<std::string> path_templates;
 };
 
 // What the FUSE callbacks need; fuse_context carries it.
@@ -282,6 +283,19 @@ int serve(const Options& options, Session& session, const Context& context, Moun
   return 0;
 }
 
+SnapshotViewOptions view_options(const Options& options) {
+  SnapshotViewOptions view;
+  view.filter = options.filter.filter();
+  if (!options.time_template.empty()) {
+    view.layout.time_template = options.time_template;
+  }
+  if (!options.path_templates.empty()) {
+    view.layout.path_templates = options.path_templates;
+  }
+  check_layout(view.layout);
+  return view;
+}
+
 int run(const Options& options, Session& session) {
   struct stat info{};
   if (::stat(options.mountpoint.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
@@ -289,13 +303,9 @@ int run(const Options& options, Session& session) {
                 "\"" + printable(options.mountpoint) + "\" is not a directory to mount on",
                 "Make it first: mkdir " + printable(options.mountpoint));
   }
+  const SnapshotViewOptions shown = view_options(options);
   const OpenedRepository opened = open_repository(session);
-  SnapshotViewOptions view_options;
-  view_options.filter = options.filter.filter();
-  if (!options.time_template.empty()) {
-    view_options.time_format = options.time_template;
-  }
-  SnapshotView view(opened.context, *opened.repository, view_options);
+  SnapshotView view(opened.context, *opened.repository, shown);
   Mounted state{view, session.terminal, options.owner_root};
   return serve(options, session, opened.context, state);
 }
@@ -329,13 +339,22 @@ CommandSpec mount_command() {
                   {.long_name = "owner-root",
                    .help = "use 'root' as the owner of files and dirs",
                    .target = &options->owner_root},
+                  {.long_name = "path-template",
+                   .value_name = "template",
+                   .help =
+                       "template for path names: %i short id, %I id, %u user, %h host, %t tags, "
+                       "%T time (can be given multiple times)",
+                   .target = &options->path_templates,
+                   .default_text = "ids/%i, snapshots/%T, hosts/%h/%T, tags/%t/%T"},
                   {.long_name = "time-template",
                    .value_name = "template",
-                   .help = "how times are written, as for strftime(3)",
+                   .help =
+                       "how times are written: Go's reference time, or strftime(3) if it has a %",
                    .target = &options->time_template,
-                   .default_text = "%Y-%m-%dT%H:%M:%S%z"}},
-      .examples = {{"salvor mount /mnt/backup",
-                    "Then look around in /mnt/backup/snapshots/latest"}},
+                   .default_text = std::string(kRfc3339Layout)}},
+      .examples = {{"salvor mount /mnt/backup", "Then look around in /mnt/backup/snapshots/latest"},
+                   {"salvor mount /mnt/backup --path-template '%h/%T' --time-template 2006-01-02",
+                    "One directory a host, in it one a day"}},
       .exit_codes = kRepositoryExitCodes,
       .run = [options](Session& session) { return run(*options, session); },
   };

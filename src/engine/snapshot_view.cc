@@ -1,8 +1,7 @@
 #include "engine/snapshot_view.h"
 
 #include <algorithm>
-#include <array>
-#include <ctime>
+#include <cstring>
 
 namespace salvor {
 namespace {
@@ -33,63 +32,17 @@ SnapshotView::SnapshotView(const Context& context, Repository& repository,
 
 SnapshotView::~SnapshotView() = default;
 
-std::string SnapshotView::time_name(const Timestamp& time) const {
-  const auto seconds = static_cast<std::time_t>(time.seconds);
-  std::tm local{};
-  ::localtime_r(&seconds, &local);
-  std::array<char, 128> text{};
-  const size_t length =
-      std::strftime(text.data(), text.size(), options_.time_format.c_str(), &local);
-  std::string name(text.data(), length);
-  std::replace(name.begin(), name.end(), '/', '-');
-  return name;
-}
-
-// Snapshots of the same second get "-1", "-2" ...
-void SnapshotView::add_snapshot(Entry& directory, std::string name,
-                                const StoredSnapshot& snapshot) {
-  std::string free_name = name;
-  for (int number = 1; directory.children.contains(free_name); ++number) {
-    free_name = name + "-" + std::to_string(number);
-  }
-  Entry& entry = directory.children[free_name];
-  entry.tree = snapshot.snapshot.tree;
-  entry.time = snapshot.snapshot.time;
-  directory.time = snapshot.snapshot.time;
-  directory.children["latest"].link = free_name;
-  directory.children["latest"].time = snapshot.snapshot.time;
-}
-
 void SnapshotView::build(const std::vector<StoredSnapshot>& snapshots) {
-  root_ = Entry();
   known_.clear();
-  for (const char* name : {"ids", "snapshots", "hosts", "tags"}) {
-    root_.children[name];
-  }
-  for (const StoredSnapshot& stored : snapshots) {  // oldest first: the last one is `latest`
+  std::vector<StoredSnapshot> shown;
+  for (const StoredSnapshot& stored : snapshots) {
     known_.push_back(stored.id.hex());
-    if (!options_.filter.matches(stored.snapshot)) {
-      continue;
+    if (options_.filter.matches(stored.snapshot)) {
+      shown.push_back(stored);
     }
-    const std::string time = time_name(stored.snapshot.time);
-    Entry& by_id = root_.children["ids"].children[stored.id.short_hex()];
-    by_id.tree = stored.snapshot.tree;
-    by_id.time = stored.snapshot.time;
-    add_snapshot(root_.children["snapshots"], time, stored);
-    std::string host = stored.snapshot.hostname;
-    std::replace(host.begin(), host.end(), '/', '_');
-    if (!host.empty()) {
-      add_snapshot(root_.children["hosts"].children[host], time, stored);
-    }
-    for (std::string tag : stored.snapshot.tags) {
-      std::replace(tag.begin(), tag.end(), '/', '_');
-      if (!tag.empty()) {
-        add_snapshot(root_.children["tags"].children[tag], time, stored);
-      }
-    }
-    root_.time = stored.snapshot.time;
   }
   std::sort(known_.begin(), known_.end());
+  root_ = lay_out(options_.layout, shown);
 }
 
 void SnapshotView::refresh_if_old() {
@@ -205,7 +158,7 @@ std::optional<SnapshotView::Place> SnapshotView::resolve(std::string_view path) 
   return place;
 }
 
-Node SnapshotView::made_up_node(const std::string& name, const Entry& entry) {
+Node SnapshotView::made_up_node(const std::string& name, const LayoutEntry& entry) {
   Node node;
   node.name = name;
   node.mtime = node.atime = node.ctime = entry.time;

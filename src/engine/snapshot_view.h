@@ -2,6 +2,8 @@
 //
 //   /ids/<short id>/...            /snapshots/<time>/...      /snapshots/latest -> <time>
 //   /hosts/<host>/<time>/...       /tags/<tag>/<time>/...     (each with its own `latest`)
+//
+// unless other templates are given (snapshot_layout.h).
 #pragma once
 
 #include <list>
@@ -16,13 +18,14 @@
 #include <vector>
 
 #include "engine/snapshot_filter.h"
+#include "engine/snapshot_layout.h"
 #include "repo/repository.h"
 
 namespace salvor {
 
 struct SnapshotViewOptions {
   SnapshotFilter filter;
-  std::string time_format = "%Y-%m-%dT%H:%M:%S%z";  // strftime, in the local zone
+  SnapshotLayoutOptions layout;
   size_t blob_cache_bytes = size_t{64} << 20;
   size_t tree_cache_entries = 256;
   std::chrono::seconds refresh_after{30};  // how old the list of snapshots may be
@@ -47,27 +50,18 @@ class SnapshotView {
   [[nodiscard]] uint64_t content_size(const Node& file) const;
 
  private:
-  // A made-up entry: a directory of others, a snapshot's root, or a link.
-  struct Entry {
-    std::map<std::string, Entry> children;
-    std::optional<BlobId> tree;
-    Timestamp time;
-    std::string link;
-  };
   struct Place {
-    const Entry* entry = nullptr;  // made up, or
-    std::optional<Node> node;      // from a tree
-    std::optional<BlobId> tree;    // if it is a directory of a snapshot
+    const LayoutEntry* entry = nullptr;  // made up, or
+    std::optional<Node> node;            // from a tree
+    std::optional<BlobId> tree;          // if it is a directory of a snapshot
   };
   using CachedBlob = std::pair<BlobId, std::shared_ptr<const Buffer>>;
   using CachedTree = std::pair<BlobId, std::shared_ptr<const Tree>>;
 
   void refresh_if_old();
   void build(const std::vector<StoredSnapshot>& snapshots);
-  static void add_snapshot(Entry& directory, std::string name, const StoredSnapshot& snapshot);
-  [[nodiscard]] std::string time_name(const Timestamp& time) const;
   [[nodiscard]] std::optional<Place> resolve(std::string_view path);
-  [[nodiscard]] static Node made_up_node(const std::string& name, const Entry& entry);
+  [[nodiscard]] static Node made_up_node(const std::string& name, const LayoutEntry& entry);
   [[nodiscard]] std::shared_ptr<const Tree> tree(const BlobId& id);
   [[nodiscard]] std::shared_ptr<const Buffer> blob(const BlobId& id);
   [[nodiscard]] std::unique_ptr<BlobReader> take_reader();
@@ -78,7 +72,7 @@ class SnapshotView {
   const SnapshotViewOptions options_;
   std::shared_mutex
       list_mutex_;  // held while root_ and the index are in use; exclusively to refresh
-  Entry root_;
+  LayoutEntry root_;
   std::vector<std::string> known_;  // names of the snapshots that root_ shows
   MonotonicTime refreshed_;
   std::mutex cache_mutex_;
