@@ -18,10 +18,10 @@ enum class Stage : uint8_t {
   kParent,      // loading and comparing the parent snapshot's trees
   kRead,        // opening and reading source files
   kChunk,       // finding chunk boundaries
-  kHash,        // hashing content
+  kHash,        // SHA-256 of content, of what is verified and of packs
   kCompress,    // compressing
   kSeal,        // encrypting
-  kVerify,      // undoing all that and hashing again
+  kVerify,      // undoing all that (the hash is in kHash)
   kStore,       // writing objects to the storage
   kTree,        // encoding and decoding trees
   kFetch,       // reading objects from the storage

@@ -185,12 +185,6 @@ void FileSaver::read_batch(std::vector<Job> jobs) {
   }
 }
 
-std::vector<Digest> FileSaver::hash(WriterPool::Loan& writer, std::span<const ByteView> messages,
-                                    size_t bytes) const {
-  const StageTimer timer(context_.profile, Stage::kHash, bytes);
-  return writer->hash(messages);
-}
-
 void FileSaver::store_batch(SmallBatch& batch) {
   std::vector<ByteView> messages;
   messages.reserve(batch.files.size());
@@ -199,7 +193,7 @@ void FileSaver::store_batch(SmallBatch& batch) {
   }
   {
     WriterPool::Loan writer = writers_.borrow();
-    const std::vector<Digest> digests = hash(writer, messages, batch.bytes.size());
+    const std::vector<Digest> digests = writer->hash(messages);
     for (size_t i = 0; i < batch.files.size(); ++i) {
       Node& node = batch.files[i].node;
       node.content.clear();
@@ -330,7 +324,7 @@ void FileSaver::store_piece(const std::shared_ptr<LargeFile>& file, Piece& piece
   std::vector<Digest> digests;
   {
     WriterPool::Loan writer = writers_.borrow();
-    digests = hash(writer, messages, begin);
+    digests = writer->hash(messages);
     for (size_t i = 0; i < messages.size(); ++i) {
       writer->add(BlobType::kData, BlobId(digests[i]), messages[i]);
     }

@@ -73,8 +73,6 @@ class FileSaver {
   void read_batch(std::vector<Job> jobs);
   [[nodiscard]] bool read_small(Job& job, SmallBatch& batch);
   void store_batch(SmallBatch& batch);
-  [[nodiscard]] std::vector<Digest> hash(WriterPool::Loan& writer,
-                                         std::span<const ByteView> messages, size_t bytes) const;
   void read_large(Job job);
   void read_pieces(ByteReader& reader, const std::shared_ptr<LargeFile>& file);
   void send_piece(const std::shared_ptr<LargeFile>& file, Piece piece);

@@ -16,7 +16,10 @@ namespace {
 
 constexpr size_t kIndexFullBlobs = 50000;
 constexpr std::chrono::minutes kIndexFullAge{10};
-constexpr size_t kBatchBytes = size_t{2} << 20;     // plaintext in a writer before it flushes
+// Plaintext in a writer. From the first limit on, the next call of hash() verifies it along with
+// its own messages; at the second, nobody having called, it is verified alone.
+constexpr size_t kBatchBytes = size_t{1} << 20;
+constexpr size_t kBatchLimit = size_t{4} << 20;
 constexpr size_t kHashStretch = size_t{256} << 10;  // of an open pack that is worth a hash stretch
 
 // zstd levels. `auto` aims at a repository no larger than restic's at a multiple of its speed:
@@ -258,7 +261,8 @@ struct BlobWriter::State {
   [[nodiscard]] bool compress(BlobType type, ByteView plaintext);
   void decode_batch();
   [[nodiscard]] std::vector<Digest> hash(std::span<const ByteView> of);
-  void verify_batch();
+  [[nodiscard]] std::vector<Digest> hash_with_batch(std::span<const ByteView> of);
+  void check_batch(std::span<const Digest> digests) const;
   void append_batch();
   void count(const Prepared& prepared);
 
@@ -330,7 +334,7 @@ AddResult BlobWriter::add(BlobType type, const BlobId& id, ByteView plaintext) {
     return {};
   }
   state_->prepare(type, id, plaintext);
-  if (state_->batch_plain >= kBatchBytes) {
+  if (state_->batch_plain >= kBatchLimit) {
     flush();
   }
   return {true};
@@ -338,7 +342,7 @@ AddResult BlobWriter::add(BlobType type, const BlobId& id, ByteView plaintext) {
 
 void BlobWriter::add_copy(BlobType type, const BlobId& id, ByteView plaintext) {
   state_->prepare(type, id, plaintext);
-  if (state_->batch_plain >= kBatchBytes) {
+  if (state_->batch_plain >= kBatchLimit) {
     flush();
   }
 }
@@ -351,13 +355,14 @@ void BlobWriter::add_sealed(const PackedBlob& blob, ByteView sealed) {
   state_->sealed.append(sealed);
   state_->batch.push_back(prepared);
   state_->batch_plain += prepared.plain_size;
-  if (state_->batch_plain >= kBatchBytes) {
+  if (state_->batch_plain >= kBatchLimit) {
     flush();
   }
 }
 
 // Undoes the sealing and the compression of every blob of the batch, into `decoded`.
 void BlobWriter::State::decode_batch() {
+  const StageTimer timer(session.context.profile, Stage::kVerify, batch_plain);
   decoded.resize(batch_plain);
   size_t begin = 0;
   for (const Prepared& prepared : batch) {
@@ -396,6 +401,11 @@ std::vector<Digest> BlobWriter::State::hash(std::span<const ByteView> of) {
       updates.push_back({&stretch.pack->hash, stretch.bytes});
     }
   }
+  uint64_t bytes = 0;
+  for (const Sha256Update& update : updates) {
+    bytes += update.bytes.size();
+  }
+  const StageTimer timer(session.context.profile, Stage::kHash, bytes);
   // Longest first: so that no lane is left alone with a long one at the end.
   std::sort(updates.begin(), updates.end(),
             [](const Sha256Update& left, const Sha256Update& right) {
@@ -415,14 +425,7 @@ std::vector<Digest> BlobWriter::State::hash(std::span<const ByteView> of) {
   return digests;
 }
 
-void BlobWriter::State::verify_batch() {
-  messages.clear();
-  size_t begin = 0;
-  for (const Prepared& prepared : batch) {
-    messages.push_back(decoded.view(begin, prepared.plain_size));
-    begin += prepared.plain_size;
-  }
-  const std::vector<Digest> digests = hash(messages);
+void BlobWriter::State::check_batch(std::span<const Digest> digests) const {
   for (size_t i = 0; i < batch.size(); ++i) {
     if (digests[i] != batch[i].blob.handle.id.digest()) {
       throw Error(ErrorCode::kDamaged,
@@ -431,6 +434,27 @@ void BlobWriter::State::verify_batch() {
                   "This points to faulty memory. The blob was not stored.");
     }
   }
+}
+
+// Verifies the batch, hands it on to the packs, and hashes `of` in the same pass: the more messages
+// there are, the fuller the lanes.
+std::vector<Digest> BlobWriter::State::hash_with_batch(std::span<const ByteView> of) {
+  session.context.check_stopped();
+  decode_batch();
+  messages.assign(of.begin(), of.end());
+  size_t begin = 0;
+  for (const Prepared& prepared : batch) {
+    messages.push_back(decoded.view(begin, prepared.plain_size));
+    begin += prepared.plain_size;
+  }
+  std::vector<Digest> digests = hash(messages);
+  check_batch(std::span(digests).subspan(of.size()));
+  append_batch();
+  batch.clear();
+  batch_plain = 0;
+  sealed.clear();
+  digests.resize(of.size());
+  return digests;
 }
 
 void BlobWriter::State::count(const Prepared& prepared) {
@@ -455,23 +479,14 @@ void BlobWriter::State::append_batch() {
 }
 
 std::vector<Digest> BlobWriter::hash(std::span<const ByteView> messages) {
-  return state_->hash(messages);
+  return state_->batch_plain >= kBatchBytes ? state_->hash_with_batch(messages)
+                                            : state_->hash(messages);
 }
 
 void BlobWriter::flush() {
-  if (state_->batch.empty()) {
-    return;
+  if (!state_->batch.empty()) {
+    (void)state_->hash_with_batch({});
   }
-  state_->session.context.check_stopped();
-  {
-    const StageTimer timer(state_->session.context.profile, Stage::kVerify, state_->batch_plain);
-    state_->decode_batch();
-    state_->verify_batch();
-  }
-  state_->append_batch();
-  state_->batch.clear();
-  state_->batch_plain = 0;
-  state_->sealed.clear();
 }
 
 }  // namespace salvor

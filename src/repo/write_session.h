@@ -101,8 +101,8 @@ class BlobWriter {
   // Stores another copy of a blob without asking the index, compressed anew (prune turns raw blobs
   // into compressed ones so). Verified like everything else.
   void add_copy(BlobType type, const BlobId& id, ByteView plaintext);
-  // SHA-256 of each message. Open packs have hashing to be done as well; it fills the lanes that
-  // these messages leave idle.
+  // SHA-256 of each message. The blobs of this writer that wait for their verification and open
+  // packs have hashing to be done as well; it fills the lanes that these messages leave idle.
   [[nodiscard]] std::vector<Digest> hash(std::span<const ByteView> messages);
   // Hands everything on to the packs.
   void flush();
