@@ -4,6 +4,7 @@
 // denied"). The hint is one or more sentences that name the likely cause and the next step.
 #pragma once
 
+#include <chrono>
 #include <exception>
 #include <string>
 #include <string_view>
@@ -30,6 +31,12 @@ enum class ErrorCode {
 [[nodiscard]] int exit_status(ErrorCode code);
 [[nodiscard]] std::string_view error_code_name(ErrorCode code);  // "wrong-password"
 
+// What a server said about trying again; comes with kUnreachable.
+struct RetryAdvice {
+  std::chrono::milliseconds after{0};  // not before so long
+  bool slow_down = false;              // it has too much to do: fewer requests at a time
+};
+
 class Error : public std::exception {
  public:
   Error(ErrorCode code, std::string message, std::string hint = {});
@@ -44,6 +51,11 @@ class Error : public std::exception {
   [[nodiscard]] bool retryable() const { return code_ == ErrorCode::kUnreachable; }
   // 0 when there was none.
   [[nodiscard]] int error_number() const { return error_number_; }
+  [[nodiscard]] const RetryAdvice& advice() const { return advice_; }
+  Error& advise(const RetryAdvice& advice) {
+    advice_ = advice;
+    return *this;
+  }
 
   // Puts "<outer>: " before the message; use while unwinding to say what was being done.
   Error& within(std::string_view outer);
@@ -55,6 +67,7 @@ class Error : public std::exception {
   std::string message_;
   std::string hint_;
   int error_number_ = 0;
+  RetryAdvice advice_;
 };
 
 // Thrown by TaskGroup::wait and by blocking calls once their stop token has fired.

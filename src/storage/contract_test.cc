@@ -6,6 +6,7 @@
 #include "storage/local_storage.h"
 #include "storage/memory_storage.h"
 #include "storage/recording_storage.h"
+#include "storage/retry_storage.h"
 #include "support/storage_contract.h"
 #include "support/temp_directory.h"
 
@@ -56,6 +57,20 @@ std::unique_ptr<StoragePlace> faultless_place() {
   });
 }
 
+// Half of all calls fail, after having done their work or before.
+std::unique_ptr<StoragePlace> retried_place() {
+  return std::make_unique<DecoratedPlace>([](std::unique_ptr<Storage> base) {
+    auto faults = std::make_unique<FaultStorage>(std::move(base));
+    for (uint64_t nth = 1; nth < 3000; nth += 2) {
+      faults->add({.nth = nth,
+                   .effect = nth % 4 == 1 ? FaultEffect::kLoseReply : FaultEffect::kFailBefore});
+    }
+    return std::make_unique<RetryStorage>(
+        std::move(faults),
+        RetryOptions{.wait = [](const Context& context, auto) { context.check_stopped(); }});
+  });
+}
+
 std::unique_ptr<StoragePlace> recording_place() {
   return std::make_unique<DecoratedPlace>([](std::unique_ptr<Storage> base) {
     TestContext context;
@@ -77,6 +92,7 @@ INSTANTIATE_TEST_SUITE_P(
                     StorageUnderTest{"local", [] { return std::make_unique<LocalPlace>(); }},
                     StorageUnderTest{"fault", faultless_place},
                     StorageUnderTest{"recording", recording_place},
+                    StorageUnderTest{"retry", retried_place},
                     StorageUnderTest{"cache", cached_place}),
     [](const auto& tested) { return tested.param.name; });
 

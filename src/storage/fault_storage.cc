@@ -6,7 +6,8 @@ namespace salvor {
 namespace {
 
 Error fault_error(const Fault& fault) {
-  return {fault.code, "storage fault (" + std::string(error_code_name(fault.code)) + ")"};
+  Error error(fault.code, "storage fault (" + std::string(error_code_name(fault.code)) + ")");
+  return error.advise(fault.advice);
 }
 
 // Waits unless stopped.

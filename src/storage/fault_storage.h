@@ -43,6 +43,7 @@ struct Fault {
   FaultEffect effect = FaultEffect::kFailBefore;
   ErrorCode code = ErrorCode::kUnreachable;  // of the Error that is thrown
   std::chrono::milliseconds delay{0};        // before anything else; ends early when stopped
+  RetryAdvice advice{};                      // of that Error
   static constexpr uint64_t kForever = UINT64_MAX;
 };
 
