@@ -7,59 +7,15 @@
 #include "engine/checker.h"
 #include "engine/pruner.h"
 #include "engine/repair.h"
-#include "storage/recording_storage.h"
-#include "support/small_repository.h"
+#include "support/crash_play.h"
 
 namespace salvor {
 namespace {
 
-using test::Files;
-using test::SmallRepository;
-using test::some_content;
+using test::numbered;
 
-Files numbered(int from, int to) {
-  Files files;
-  for (int i = from; i < to; ++i) {
-    files["dir/file" + std::to_string(i)] = some_content(1000 + static_cast<uint64_t>(i), 2500);
-  }
-  return files;
-}
-
-class MaintenanceCrashes : public ::testing::Test {
+class MaintenanceCrashes : public test::CrashPlay {
  protected:
-  MaintenanceCrashes()
-      : recording_(*context_, make_memory_storage()), repository_(2, borrow_storage(recording_)) {}
-
-  // Runs `work`, then `judge` on what each crash of it leaves, as a repository opened anew.
-  void play(const std::function<void(Repository&)>& work,
-            const std::function<void(const Crash&, Repository&)>& judge) {
-    recording_.restart(*context_);
-    work(*repository_.reopen());
-    const std::vector<Crash> crashes = recording_.crashes();
-    ASSERT_GE(crashes.size(), 4U);
-    for (const Crash& crash : crashes) {
-      SCOPED_TRACE(crash.label());
-      const std::unique_ptr<Storage> left = make_memory_storage();
-      crash.materialise(*context_, *left);
-      const std::unique_ptr<Repository> repository =
-          Repository::open(*context_, borrow_storage(*left), Secret(test::kTestPassword));
-      judge(crash, *repository);
-      if (HasFailure()) {
-        return;  // one is enough to read
-      }
-    }
-  }
-
-  // Every byte of every snapshot verifies; packs that no index lists are only notes.
-  void expect_whole(Repository& repository) {
-    CheckOptions options;
-    options.read = ReadAll{};
-    const CheckReport report = Checker(*context_, repository, options).run();
-    for (const Finding& finding : report.findings) {
-      EXPECT_FALSE(finding.is_error()) << finding.object << ": " << finding.what;
-    }
-  }
-
   void prune(Repository& repository, const std::function<void()>& confirm = {}) {
     PruneOptions options;
     options.limits.max_unused = {MaxUnused::Kind::kBytes, 0, 0};
@@ -68,10 +24,6 @@ class MaintenanceCrashes : public ::testing::Test {
     (void)pruner.plan();
     (void)pruner.execute();
   }
-
-  test::TestContext context_;
-  RecordingStorage recording_;
-  SmallRepository repository_;
 };
 
 TEST_F(MaintenanceCrashes, APruneLeavesEverySnapshotWholeAndIsFinishedByTheNext) {

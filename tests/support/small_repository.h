@@ -66,11 +66,14 @@ class SmallRepository {
   // What a snapshot holds, read blob by blob with every check there is. Throws when anything is
   // missing or damaged.
   [[nodiscard]] Files read(const SnapshotId& id) {
-    const std::unique_ptr<Repository> fresh = reopen();
-    fresh->load_index(*context_);
-    BlobReader reader(*fresh);
+    return read(*reopen(), id);
+  }
+  // The same of another repository, whose index is loaded for it.
+  [[nodiscard]] Files read(Repository& repository, const SnapshotId& id) {
+    repository.load_index(*context_);
+    BlobReader reader(repository);
     Files files;
-    read_directory(reader, fresh->load_snapshot(*context_, id).tree, "", files);
+    read_directory(reader, repository.load_snapshot(*context_, id).tree, "", files);
     return files;
   }
 
