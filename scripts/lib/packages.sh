@@ -12,6 +12,7 @@ SALVOR_PACKAGES_BUILD=(
   libarchive-dev      # libarchive (dump --archive)
   libfuse3-dev        # libfuse3 (mount)
   libcurl4-openssl-dev  # libcurl (storages over HTTP)
+  libpq-dev           # libpq (PostgreSQL)
   nlohmann-json3-dev  # JSON where speed is not the point
 )
 
@@ -23,6 +24,7 @@ SALVOR_PACKAGES_TEST=(
   tzdata              # trees carry local times: the suites run in Europe/Berlin
   faketime            # a clock set back
   util-linux          # setpriv, unshare, mount
+  postgresql-15       # a live server, and the judges: pg_verifybackup, pg_amcheck, pgbench
 )
 
 # For the sanitizer-free extras: fuzzing, coverage, formatting, static checks.

@@ -9,6 +9,7 @@
 #include "cli/backup_report.h"
 #include "cli/commands.h"
 #include "cli/repository_access.h"
+#include "cli/text.h"
 #include "connector/command/stream_source.h"
 #include "connector/files/files_source.h"
 #include "connector/files/path_list.h"
@@ -174,21 +175,6 @@ Timestamp backup_time(const Options& options, Session& session) {
   return zone.stamp(seconds, 0);
 }
 
-std::vector<std::string> split_tags(const std::vector<std::string>& lists) {
-  std::vector<std::string> tags;
-  for (const std::string& list : lists) {
-    size_t begin = 0;
-    while (begin <= list.size()) {
-      const size_t comma = std::min(list.find(',', begin), list.size());
-      if (comma > begin) {
-        tags.push_back(list.substr(begin, comma - begin));
-      }
-      begin = comma + 1;
-    }
-  }
-  return tags;
-}
-
 BackupOptions backup_options(const Options& options, Session& session) {
   BackupOptions backup;
   backup.time = backup_time(options, session);
@@ -196,7 +182,7 @@ BackupOptions backup_options(const Options& options, Session& session) {
   backup.username = current_user_name();
   backup.uid = getuid();
   backup.gid = getgid();
-  backup.tags = split_tags(options.tags);
+  backup.tags = split_list(options.tags);
   backup.program_version = "salvor " SALVOR_VERSION;
   backup.skip_if_unchanged = options.skip_if_unchanged;
   backup.detection.ignore_inode = options.ignore_inode;

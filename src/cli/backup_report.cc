@@ -83,6 +83,22 @@ void BackupReport::begin(const BackupProgress& progress,
       std::make_unique<Progress>(session_.terminal, session_.environment, clock, std::move(source));
 }
 
+void BackupReport::begin(const BackupProgress& progress,
+                         std::function<uint64_t()> estimated_bytes) {
+  const Clock& clock = session_.context.clock;
+  const auto numbers = [&progress, estimated_bytes = std::move(estimated_bytes)] {
+    const uint64_t bytes = estimated_bytes();
+    return numbers_of(progress, {std::nullopt, bytes > 0 ? std::optional(bytes) : std::nullopt});
+  };
+  ProgressSource source;
+  source.numbers = numbers;
+  source.status_json = [numbers, &clock, start = start_] {
+    return status_json(numbers(), clock.monotonic() - start);
+  };
+  display_ =
+      std::make_unique<Progress>(session_.terminal, session_.environment, clock, std::move(source));
+}
+
 void BackupReport::end(const BackupResult& result) {
   display_.reset();
   if (session_.terminal.json()) {

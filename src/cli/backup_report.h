@@ -1,6 +1,7 @@
 // What `backup` tells the user: parent, progress, summary; as text or as restic's JSON.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -20,6 +21,9 @@ class BackupReport {
   // Shows progress until `end`; totals are those of the parent, the best guess there is without a
   // scan.
   void begin(const BackupProgress& progress, const std::optional<StoredSnapshot>& parent);
+  // The same with the source's own estimate of all bytes (0: not known yet), asked whenever it is
+  // shown.
+  void begin(const BackupProgress& progress, std::function<uint64_t()> estimated_bytes);
   void end(const BackupResult& result);
 
  private:

@@ -41,6 +41,7 @@ CommandSpec command_table(GlobalOptions& global) {
       ls_command(),
       migrate_command(),
       mount_command(),
+      postgres_command(),
       prune_command(),
       repair_command(),
       restore_command(),

@@ -24,6 +24,7 @@ CommandSpec list_command();
 CommandSpec ls_command();
 CommandSpec migrate_command();
 CommandSpec mount_command();
+CommandSpec postgres_command();
 CommandSpec prune_command();
 CommandSpec repair_command();
 CommandSpec restore_command();

@@ -230,4 +230,19 @@ std::vector<std::string> suggestions(std::string_view typed,
   return best;
 }
 
+std::vector<std::string> split_list(const std::vector<std::string>& lists) {
+  std::vector<std::string> parts;
+  for (const std::string& list : lists) {
+    size_t begin = 0;
+    while (begin <= list.size()) {
+      const size_t comma = std::min(list.find(',', begin), list.size());
+      if (comma > begin) {
+        parts.push_back(list.substr(begin, comma - begin));
+      }
+      begin = comma + 1;
+    }
+  }
+  return parts;
+}
+
 }  // namespace salvor::cli

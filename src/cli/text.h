@@ -24,4 +24,7 @@ namespace salvor::cli {
 [[nodiscard]] std::vector<std::string> suggestions(std::string_view typed,
                                                    const std::vector<std::string>& candidates);
 
+// "a,b" and "c" -> a, b, c; empty parts are left out.
+[[nodiscard]] std::vector<std::string> split_list(const std::vector<std::string>& lists);
+
 }  // namespace salvor::cli

@@ -43,8 +43,9 @@ class FileOpener {
 };
 
 // The engine's side. Thread-safe across different directories; one directory's calls come from one
-// thread at a time, in ascending order of raw names. Calls block when the engine is behind (back
-// pressure) and throw Error{kCancelled} when the run was stopped.
+// thread at a time. Ascending order of raw names is the cheapest, any other is sorted when the
+// directory is finished; a name that comes twice fails the run. Calls block when the engine is
+// behind (back pressure) and throw Error{kCancelled} when the run was stopped.
 class TreeSink {
  public:
   // An open directory; valid until closed.
@@ -73,6 +74,8 @@ class Source {
   virtual ~Source() = default;
   // What the snapshot's `paths` say.
   [[nodiscard]] virtual std::vector<std::string> paths() const = 0;
+  // Tags that the source adds to its snapshot: what it learned on the way. Asked after `finish`.
+  [[nodiscard]] virtual std::vector<std::string> tags() const { return {}; }
   // Pushes everything and returns when the last directory is closed. Throws when the source as a
   // whole failed: no snapshot must be made then.
   virtual void stream_into(const Context& context, TreeSink& sink) = 0;

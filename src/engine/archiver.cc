@@ -95,6 +95,9 @@ Snapshot Archiver::describe(const Source& source, const BackupOptions& options) 
   snapshot.gid = options.gid;
   snapshot.excludes = options.excludes;
   snapshot.tags = options.tags;
+  for (std::string& tag : source.tags()) {
+    snapshot.tags.push_back(std::move(tag));
+  }
   snapshot.program_version = options.program_version;
   return snapshot;
 }

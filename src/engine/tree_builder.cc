@@ -1,5 +1,7 @@
 #include "engine/tree_builder.h"
 
+#include <algorithm>
+
 #include "codec/tree_codec.h"
 #include "crypto/sha256.h"
 
@@ -93,6 +95,13 @@ void TreeBuilder::load_old_tree(Directory& directory, const BlobId& id) {
 const Node* TreeBuilder::find_old(Directory& directory, const Node& node) const {
   const std::vector<Node>& old = directory.old_tree.nodes;
   size_t& position = directory.old_position;
+  if (position > 0 && node.name <= old[position - 1].name) {
+    // Names do not come in order: start again behind a look-up.
+    const auto found = std::lower_bound(
+        old.begin(), old.end(), node.name,
+        [](const Node& left, const std::string& name) { return left.name < name; });
+    position = static_cast<size_t>(found - old.begin());
+  }
   while (position < old.size() && old[position].name < node.name) {
     ++position;
   }
@@ -318,13 +327,24 @@ BlobId TreeBuilder::store_tree(Directory& directory, bool& empty) {
   std::string blob;
   {
     StageTimer timer(context_.profile, Stage::kTree);
-    TreeEncoder encoder;
-    for (TreeSlot& slot : directory.slots) {
+    std::vector<const Node*> nodes;
+    nodes.reserve(present);
+    for (const TreeSlot& slot : directory.slots) {
       if (!slot.absent) {
-        encoder.add(slot.same ? directory.old_tree.nodes[slot.old_index] : *slot.node);
-        slot.node.reset();
+        nodes.push_back(slot.same ? &directory.old_tree.nodes[slot.old_index] : slot.node.get());
       }
     }
+    const auto by_name = [](const Node* left, const Node* right) {
+      return left->name < right->name;
+    };
+    if (!std::is_sorted(nodes.begin(), nodes.end(), by_name)) {
+      std::sort(nodes.begin(), nodes.end(), by_name);
+    }
+    TreeEncoder encoder;
+    for (const Node* node : nodes) {
+      encoder.add(*node);
+    }
+    directory.slots.clear();
     blob = encoder.finish();
     timer.add_bytes(blob.size());
   }

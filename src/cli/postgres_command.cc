@@ -1,0 +1,152 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "base/format.h"
+#include "cli/backup_report.h"
+#include "cli/commands.h"
+#include "cli/postgres_options.h"
+#include "cli/repository_access.h"
+#include "cli/text.h"
+#include "connector/postgres/physical_source.h"
+#include "engine/archiver.h"
+
+namespace salvor::cli {
+namespace {
+
+// ---- backup
+
+struct BackupChoices {
+  PostgresServerOptions server;
+  std::vector<std::string> tags;
+  std::string host;
+  std::string label = "salvor";
+  std::string checkpoint = "fast";
+  uint64_t max_rate_kib = 0;
+  bool dry_run = false;
+};
+
+void check_choices(const BackupChoices& choices) {
+  if (choices.max_rate_kib != 0 && (choices.max_rate_kib < 32 || choices.max_rate_kib > 1048576)) {
+    throw Error(ErrorCode::kUsage, "--max-rate must be between 32 and 1048576 KiB/s",
+                "These are the server's own limits.");
+  }
+}
+
+BackupOptions backup_options(const BackupChoices& choices, Session& session) {
+  BackupOptions backup;
+  backup.time = LocalZone().stamp(session.context.clock.now());
+  backup.hostname = choices.host.empty() ? current_host_name() : choices.host;
+  backup.username = current_user_name();
+  backup.uid = getuid();
+  backup.gid = getgid();
+  backup.tags = split_list(choices.tags);
+  backup.program_version = "salvor " SALVOR_VERSION;
+  backup.write = write_options(session.global);
+  backup.write.dry_run = choices.dry_run;
+  return backup;
+}
+
+int run_backup(const BackupChoices& choices, Session& session) {
+  check_choices(choices);
+  OpenedRepository opened =
+      open_repository(session, {.lock = LockMode::kShared, .no_lock = NoLock::kIgnored});
+  opened.repository->load_index(opened.context);
+  postgres::PhysicalSource source(opened.context,
+                                  {.target = connection_target(choices.server, session.environment),
+                                   .label = choices.label,
+                                   .fast_checkpoint = choices.checkpoint == "fast",
+                                   .max_rate_kib = static_cast<uint32_t>(choices.max_rate_kib)});
+  session.terminal.message(fmt::format("backing up PostgreSQL {} at {}, cluster {}",
+                                       source.server_version(), source.display(),
+                                       source.system_identifier()));
+  if (!source.page_checksums()) {
+    session.terminal.message(
+        "this cluster has no page checksums: damaged pages cannot be found (pg_checksums "
+        "--enable)");
+  }
+  BackupOptions backup = backup_options(choices, session);
+  backup.write.confirm_lock = [&opened](const Context& context) { opened.lock->confirm(context); };
+  BackupReport report(session, choices.dry_run);
+  Archiver archiver(*opened.repository);
+  report.begin(archiver.progress(), [&source] { return source.estimated_bytes(); });
+  const BackupResult result =
+      run_under_lock(session, opened, [&] { return archiver.run(opened.context, source, backup); });
+  const postgres::BackupFacts& facts = source.facts();
+  session.terminal.message(fmt::format("consistent from {} on (started at {}, timeline {})",
+                                       facts.stop.text(), facts.start.text(),
+                                       facts.timeline.value));
+  report.end(result);
+  return result.errors > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
+}
+
+CommandSpec backup_spec() {
+  auto choices = std::make_shared<BackupChoices>();
+  return {
+      .name = "backup",
+      .summary = "Back up a running cluster (physical)",
+      .description =
+          "Takes a physical backup of a whole PostgreSQL cluster (13 to 18) over the replication "
+          "protocol; "
+          "nothing of Salvor's is needed on the database host. The snapshot is the data directory, "
+          "tablespaces "
+          "included, with the WAL that makes it consistent: a plain \"restic restore\" of it "
+          "starts.\n\n"
+          "All that arrives is compared with the server's manifest (kept in the snapshot, for "
+          "pg_verifybackup), and every page's checksum is verified. Damaged pages are named and "
+          "the snapshot is "
+          "marked pg:damaged (exit status 3); a backup that is wrong in any other way makes no "
+          "snapshot.\n\n"
+          "The role needs REPLICATION, a pg_hba.conf line for \"replication\", and two free "
+          "max_wal_senders.",
+      .options = {dbname_option(choices->server),
+                  {.long_name = "checkpoint",
+                   .value_name = "mode",
+                   .help = "how the server writes its checkpoint first: at once, or spread over "
+                           "minutes to spare its disks",
+                   .target = &choices->checkpoint,
+                   .choices = {"fast", "spread"}},
+                  {.long_name = "dry-run",
+                   .short_name = 'n',
+                   .help = "read everything, store nothing",
+                   .target = &choices->dry_run},
+                  {.long_name = "host",
+                   .short_name = 'H',
+                   .value_name = "hostname",
+                   .help = "set the hostname for the snapshot manually",
+                   .target = &choices->host,
+                   .environment = "HOST"},
+                  {.long_name = "label",
+                   .value_name = "text",
+                   .help = "the backup's label on the server (in backup_label and its log)",
+                   .target = &choices->label},
+                  {.long_name = "max-rate",
+                   .value_name = "KiB/s",
+                   .help = "the most that the server may send a second (0: no limit)",
+                   .target = &choices->max_rate_kib},
+                  {.long_name = "tag",
+                   .value_name = "tags",
+                   .help = "add tags for the new snapshot in the format tag[,tag,...]",
+                   .target = &choices->tags}},
+      .examples = {{"salvor postgres backup -d postgresql://backup@db.example.com/",
+                    "Over the network"},
+                   {"salvor postgres backup --tag pre-migration", "The server that PGHOST names"}},
+      .exit_codes = with_exit_codes(
+          kRepositoryExitCodes, {{3, "the backup was made, but holds pages with wrong checksums"}}),
+      .run = [choices](Session& session) { return run_backup(*choices, session); },
+  };
+}
+
+}  // namespace
+
+CommandSpec postgres_command() {
+  return {
+      .name = "postgres",
+      .summary = "Back up and restore PostgreSQL",
+      .description = "Physical backups of running PostgreSQL clusters, and recovery to any moment.",
+      .commands = {backup_spec()},
+  };
+}
+
+}  // namespace salvor::cli

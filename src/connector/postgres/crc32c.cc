@@ -1,0 +1,83 @@
+#include "connector/postgres/crc32c.h"
+
+#include <array>
+
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+#endif
+
+#include "base/cpu.h"
+
+namespace salvor::postgres {
+namespace {
+
+using Tables = std::array<std::array<uint32_t, 256>, 8>;
+
+// "Slicing by 8": table[k] advances a byte over k zero bytes.
+constexpr Tables make_tables() {
+  constexpr uint32_t kReflected = 0x82f63b78;
+  Tables tables{};
+  for (uint32_t byte = 0; byte < 256; ++byte) {
+    uint32_t crc = byte;
+    for (int bit = 0; bit < 8; ++bit) {
+      crc = (crc >> 1U) ^ ((crc & 1U) != 0 ? kReflected : 0);
+    }
+    tables[0][byte] = crc;
+  }
+  for (size_t k = 1; k < tables.size(); ++k) {
+    for (size_t byte = 0; byte < 256; ++byte) {
+      const uint32_t before = tables[k - 1][byte];
+      tables[k][byte] = (before >> 8U) ^ tables[0][before & 0xffU];
+    }
+  }
+  return tables;
+}
+
+constexpr Tables kTables = make_tables();
+
+uint32_t update_portable(uint32_t crc, const std::byte* data, size_t size) {
+  for (; size >= 8; data += 8, size -= 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, data, sizeof word);
+    word ^= crc;
+    crc = 0;
+    for (size_t k = 0; k < 8; ++k) {
+      crc ^= kTables[7 - k][(word >> (8 * k)) & 0xffU];
+    }
+  }
+  for (; size > 0; ++data, --size) {
+    crc = (crc >> 8U) ^ kTables[0][(crc ^ std::to_integer<uint32_t>(*data)) & 0xffU];
+  }
+  return crc;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("sse4.2"))) uint32_t update_sse42(uint32_t crc, const std::byte* data,
+                                                        size_t size) {
+  uint64_t wide = crc;
+  for (; size >= 8; data += 8, size -= 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, data, sizeof word);
+    wide = _mm_crc32_u64(wide, word);
+  }
+  crc = static_cast<uint32_t>(wide);
+  for (; size > 0; ++data, --size) {
+    crc = _mm_crc32_u8(crc, std::to_integer<uint8_t>(*data));
+  }
+  return crc;
+}
+#endif
+
+}  // namespace
+
+void Crc32c::update(ByteView bytes) {
+#if defined(__x86_64__)
+  if (cpu_features().avx2) {  // which implies SSE 4.2
+    state_ = update_sse42(state_, bytes.data(), bytes.size());
+    return;
+  }
+#endif
+  state_ = update_portable(state_, bytes.data(), bytes.size());
+}
+
+}  // namespace salvor::postgres

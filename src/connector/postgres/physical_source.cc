@@ -1,0 +1,230 @@
+#include "connector/postgres/physical_source.h"
+
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "base/format.h"
+#include "connector/postgres/physical_receiver.h"
+
+namespace salvor::postgres {
+namespace {
+
+constexpr size_t kBlocksInMessage = 8;
+constexpr size_t kSmallFilesBytes = size_t{32} << 20;  // in memory
+
+// "17, 18, 23 and 4 more"
+std::string block_list(const DamagedPages& pages) {
+  std::string list;
+  const size_t shown = std::min(pages.blocks.size(), kBlocksInMessage);
+  for (size_t i = 0; i < shown; ++i) {
+    list += (i == 0 ? "" : ", ") + std::to_string(pages.blocks[i]);
+  }
+  return pages.count > shown ? list + fmt::format(" and {} more", pages.count - shown) : list;
+}
+
+std::string version_text(int version) {
+  return fmt::format("{}.{}", version / 10000, version % 10000);
+}
+
+// The server's clock, from a connection that speaks SQL.
+WallTime server_time(const Context& context, Connection& connection) {
+  const std::string text =
+      connection.run(context, "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+          .text(0, 0);
+  int64_t micros = 0;
+  std::from_chars(text.data(), text.data() + text.size(), micros);
+  return WallTime(std::chrono::microseconds(micros));
+}
+
+}  // namespace
+
+struct PhysicalSource::State {
+  PhysicalOptions options;
+  MemoryBudget budget{kSmallFilesBytes};
+  std::unique_ptr<Connection> backup;
+  std::unique_ptr<Connection> helper;  // holds the slot; may speak SQL
+  bool helper_has_sql = false;
+  SystemIdentity identity;
+  SegmentSize segment_size;
+  bool page_checksums = false;
+  std::string version;
+  std::atomic<uint64_t> estimated = 0;
+  BackupFacts facts;
+
+  void connect_helper(const Context& context);
+  void hold_wal(const Context& context) const;
+  [[nodiscard]] WallTime now(const Context& context) const;
+  [[nodiscard]] std::string relation_name(const Context& context, const RelationFile& file) const;
+  void report_damage(const Context& context, const PhysicalReceiver& receiver,
+                     TreeSink& sink) const;
+};
+
+PhysicalSource::PhysicalSource(const Context& context, PhysicalOptions options)
+    : state_(std::make_unique<State>()) {
+  state_->options = std::move(options);
+  state_->backup =
+      std::make_unique<Connection>(context, state_->options.target, ConnectionMode::kReplication);
+  Connection& server = *state_->backup;
+  require_supported(server);
+  state_->identity = identify_system(context, server);
+  state_->version = version_text(server.server_version());
+  const auto size = SegmentSize::parse(server.show(context, "wal_segment_size"));
+  if (!size || server.show(context, "block_size") != "8192") {
+    throw Error(ErrorCode::kFailed, "the server was built with a page or segment size of its own",
+                "Salvor knows pages of 8 KiB and WAL segments from 1 MiB to 1 GiB.");
+  }
+  state_->segment_size = *size;
+  state_->page_checksums = server.show(context, "data_checksums") == "on";
+  state_->connect_helper(context);
+}
+
+PhysicalSource::~PhysicalSource() = default;
+
+void PhysicalSource::State::connect_helper(const Context& context) {
+  try {
+    helper =
+        std::make_unique<Connection>(context, options.target, ConnectionMode::kReplicationWithSql);
+    helper_has_sql = true;
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled) {
+      throw;
+    }
+    helper = std::make_unique<Connection>(context, options.target, ConnectionMode::kReplication);
+  }
+}
+
+// Keeps the server from recycling WAL that it has to send at the end.
+void PhysicalSource::State::hold_wal(const Context& context) const {
+  const std::string name =
+      fmt::format("salvor_backup_{:08x}", context.random.next_u64() & UINT32_MAX);
+  const bool new_syntax = helper->server_version() >= 150000;
+  try {
+    static_cast<void>(helper->run(context, "CREATE_REPLICATION_SLOT " + name +
+                                               " TEMPORARY PHYSICAL " +
+                                               (new_syntax ? "(RESERVE_WAL)" : "RESERVE_WAL")));
+  } catch (const ServerError& error) {
+    context.events.on(Warning{"no replication slot for the time of the backup: " + error.message(),
+                              "If the server recycles WAL before it was sent, the backup fails. "
+                              "Raise max_replication_slots or "
+                              "wal_keep_size."});
+  }
+}
+
+WallTime PhysicalSource::State::now(const Context& context) const {
+  return helper_has_sql ? server_time(context, *helper) : context.clock.now();
+}
+
+// "public.accounts" if it can be found out, else "".
+std::string PhysicalSource::State::relation_name(const Context& context,
+                                                 const RelationFile& file) const {
+  try {
+    std::string database;
+    if (file.database != 0) {
+      database = helper
+                     ->run(context, "SELECT datname FROM pg_database WHERE oid = " +
+                                        std::to_string(file.database))
+                     .text(0, 0);
+    }
+    ConnectionTarget target = options.target;
+    target.database = database;
+    Connection sql(context, target, ConnectionMode::kSql);
+    constexpr uint32_t kGlobalTablespace = 1664;
+    const uint32_t tablespace = file.database == 0 ? kGlobalTablespace : file.tablespace;
+    const ResultSet answer =
+        sql.run(context, fmt::format("SELECT pg_filenode_relation({}, {})::regclass::text",
+                                     tablespace, file.file_number));
+    std::string name = answer.text(0, 0);
+    return database.empty() ? name : name.append(" in database ").append(database);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled) {
+      throw;
+    }
+    return "";  // the path says the same, less kindly
+  }
+}
+
+void PhysicalSource::State::report_damage(const Context& context, const PhysicalReceiver& receiver,
+                                          TreeSink& sink) const {
+  for (const DamagedPages& pages : receiver.damaged()) {
+    const std::string name = helper_has_sql ? relation_name(context, pages.relation) : "";
+    sink.report_unreadable(
+        "/" + pages.path,
+        Error(ErrorCode::kDamaged,
+              fmt::format("{} with a wrong checksum: block {}{}",
+                          pages.count == 1 ? "a page" : std::to_string(pages.count) + " pages",
+                          block_list(pages), name.empty() ? "" : " of " + name),
+              "The disk or memory of the database server damaged it. The backup holds the page as "
+              "it is "
+              "and is marked pg:damaged. Look into the table, and keep older backups."));
+  }
+  if (facts.damaged && receiver.damaged().empty()) {
+    sink.report_unreadable(
+        "/", Error(ErrorCode::kDamaged, "the server found pages with wrong checksums",
+                   "Its log names them. The backup is marked pg:damaged; keep older backups."));
+  }
+}
+
+std::vector<std::string> PhysicalSource::paths() const {
+  return {snapshot_path(state_->identity.system_identifier)};
+}
+
+std::vector<std::string> PhysicalSource::tags() const {
+  return to_tags(state_->facts);
+}
+
+void PhysicalSource::stream_into(const Context& context, TreeSink& sink) {
+  state_->hold_wal(context);
+  PhysicalReceiver receiver(context, sink, state_->page_checksums, state_->budget,
+                            state_->estimated);
+  BaseBackupStop stop;
+  try {
+    stop = run_base_backup(context, *state_->backup,
+                           {.label = state_->options.label,
+                            .fast_checkpoint = state_->options.fast_checkpoint,
+                            .max_rate_kib = state_->options.max_rate_kib},
+                           receiver);
+    receiver.finish();
+  } catch (...) {
+    receiver.fail();
+    throw;
+  }
+  receiver.verify(state_->identity.system_identifier, state_->segment_size, stop);
+  state_->facts = {
+      .system_identifier = state_->identity.system_identifier,
+      .version = state_->version,
+      .timeline = stop.timeline,
+      .start = receiver.start().lsn,
+      .stop = stop.lsn,
+      .stop_time = state_->now(context),
+      .damaged = stop.damaged || !receiver.damaged().empty(),
+  };
+  state_->report_damage(context, receiver, sink);
+  state_->helper.reset();
+}
+
+uint64_t PhysicalSource::system_identifier() const {
+  return state_->identity.system_identifier;
+}
+
+const std::string& PhysicalSource::server_version() const {
+  return state_->version;
+}
+
+std::string PhysicalSource::display() const {
+  return state_->backup->display();
+}
+
+bool PhysicalSource::page_checksums() const {
+  return state_->page_checksums;
+}
+
+uint64_t PhysicalSource::estimated_bytes() const {
+  return state_->estimated;
+}
+
+const BackupFacts& PhysicalSource::facts() const {
+  return state_->facts;
+}
+
+}  // namespace salvor::postgres
