@@ -204,6 +204,7 @@ std::optional<std::vector<Node>> SnapshotView::list(std::string_view path) {
 }
 
 uint64_t SnapshotView::content_size(const Node& file) const {
+  const std::shared_lock lock(list_mutex_);
   uint64_t size = 0;
   for (const BlobId& id : file.content) {
     size += repository_.index().content_length({BlobType::kData, id}).value_or(0);
@@ -226,6 +227,11 @@ size_t SnapshotView::read(const Node& file, uint64_t offset, MutableBytes out) {
     }
     if (offset < begin + *length) {
       const std::shared_ptr<const Buffer> bytes = blob(id);
+      if (bytes->size() != *length) {  // a good copy, but not the one that the index lists first
+        throw Error(ErrorCode::kDamaged,
+                    "data blob " + id.short_hex() + " is not as long as the index says",
+                    "Run `salvor repair index`.");
+      }
       const auto from = static_cast<size_t>(offset - begin);
       const size_t count = std::min(out.size() - done, bytes->size() - from);
       std::memcpy(out.data() + done, bytes->data() + from, count);

@@ -70,8 +70,8 @@ class SnapshotView {
   const Context context_;
   Repository& repository_;
   const SnapshotViewOptions options_;
-  std::shared_mutex
-      list_mutex_;  // held while root_ and the index are in use; exclusively to refresh
+  // Held while root_ and the index are in use; exclusively to refresh.
+  mutable std::shared_mutex list_mutex_;
   LayoutEntry root_;
   std::vector<std::string> known_;  // names of the snapshots that root_ shows
   MonotonicTime refreshed_;

@@ -63,11 +63,30 @@ class SmallRepository {
     return *session.commit(*context_, snapshot);
   }
 
+  // Stores blobs as they are given, data first: for trees that no backup makes.
+  BlobId store(BlobType type, std::string_view content) {
+    repository_->load_index(*context_);
+    WriteSession session(*context_, *repository_, {});
+    const BlobId id(sha256(as_bytes(content)));
+    {
+      const std::unique_ptr<BlobWriter> writer = session.make_writer();
+      writer->add(type, id, as_bytes(content));
+      writer->flush();
+    }
+    session.finish(*context_);
+    return id;
+  }
+  BlobId store_tree(const std::vector<Node>& nodes) {
+    return store(BlobType::kTree, encode_tree(Tree{nodes}));
+  }
+  StoredSnapshot save(Snapshot snapshot) {
+    const SnapshotId id = repository_->save_snapshot(*context_, snapshot);
+    return {id, std::move(snapshot)};
+  }
+
   // What a snapshot holds, read blob by blob with every check there is. Throws when anything is
   // missing or damaged.
-  [[nodiscard]] Files read(const SnapshotId& id) {
-    return read(*reopen(), id);
-  }
+  [[nodiscard]] Files read(const SnapshotId& id) { return read(*reopen(), id); }
   // The same of another repository, whose index is loaded for it.
   [[nodiscard]] Files read(Repository& repository, const SnapshotId& id) {
     repository.load_index(*context_);
