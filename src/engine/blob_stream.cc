@@ -56,24 +56,25 @@ void BlobStream::load(const BlobId& id, const std::shared_ptr<Slot>& slot) {
 }
 
 ByteView BlobStream::next() {
-  if (slots_.empty()) {
-    return {};
-  }
-  const std::shared_ptr<Slot> slot = slots_.front();
-  slots_.pop_front();
-  {
-    std::unique_lock lock(mutex_);
-    // A stopped group drops tasks: look at the token as well.
-    while (!slot->done) {
-      context_.check_stopped();
-      loaded_.wait_for(lock, std::chrono::milliseconds(100));
+  current_ = Buffer();
+  // Blobs without content, which no known program writes, must not look like the end.
+  while (!slots_.empty() && current_.size() == 0) {
+    const std::shared_ptr<Slot> slot = slots_.front();
+    slots_.pop_front();
+    {
+      std::unique_lock lock(mutex_);
+      // A stopped group drops tasks: look at the token as well.
+      while (!slot->done) {
+        context_.check_stopped();
+        loaded_.wait_for(lock, std::chrono::milliseconds(100));
+      }
+      if (slot->error) {
+        std::rethrow_exception(slot->error);
+      }
+      current_ = std::move(slot->bytes);
     }
-    if (slot->error) {
-      std::rethrow_exception(slot->error);
-    }
-    current_ = std::move(slot->bytes);
+    fill();
   }
-  fill();
   return current_.view();
 }
 
