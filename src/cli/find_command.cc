@@ -8,9 +8,8 @@
 #include "cli/node_text.h"
 #include "cli/repository_access.h"
 #include "cli/snapshot_options.h"
+#include "engine/file_search.h"
 #include "engine/object_search.h"
-#include "engine/tree_walk.h"
-#include "model/path_pattern.h"
 
 namespace salvor::cli {
 
@@ -33,7 +32,7 @@ struct Options {
 };
 
 // "2006-01-02 15:04:05" and the shorter forms that restic takes, in the local zone.
-std::optional<std::time_t> parse_time(const std::string& option, const std::string& text) {
+std::optional<int64_t> parse_time(const std::string& option, const std::string& text) {
   if (text.empty()) {
     return std::nullopt;
   }
@@ -50,39 +49,13 @@ std::optional<std::time_t> parse_time(const std::string& option, const std::stri
               "Write it as 2006-01-02 or \"2006-01-02 15:04:05\".");
 }
 
-struct Match {
-  std::string path;
-  Node node;
-};
+FileSearch make_search(const Options& options) {
+  return {PathPatterns(options.patterns, options.ignore_case ? PathPatterns::Case::kInsensitive
+                                                             : PathPatterns::Case::kSensitive),
+          parse_time("oldest", options.oldest), parse_time("newest", options.newest)};
+}
 
-class Search {
- public:
-  explicit Search(const Options& options)
-      : patterns_(options.patterns, options.ignore_case ? PathPatterns::Case::kInsensitive
-                                                        : PathPatterns::Case::kSensitive),
-        oldest_(parse_time("oldest", options.oldest)),
-        newest_(parse_time("newest", options.newest)) {}
-
-  // What the walk does next; a match is added to `found`.
-  Descend look(const std::string& path, const Node& node, std::vector<Match>& found) const {
-    const PathPatterns::Match match = patterns_.match(path);
-    const bool in_time =
-        !(oldest_ && node.mtime.seconds < *oldest_) &&
-        !(newest_ && (node.mtime.seconds > *newest_ ||
-                      (node.mtime.seconds == *newest_ && node.mtime.nanoseconds > 0)));
-    if (match.matched && in_time) {
-      found.push_back({path, node});
-    }
-    return match.child_may_match || match.matched ? Descend::kYes : Descend::kNo;
-  }
-
- private:
-  const PathPatterns patterns_;
-  const std::optional<std::time_t> oldest_;
-  const std::optional<std::time_t> newest_;
-};
-
-void append_match(JsonWriter& json, const Match& match) {
+void append_match(JsonWriter& json, const FileMatch& match) {
   const Node& node = match.node;
   json.begin_object().field("path", match.path).field("permissions", mode_text(node));
   json.field("type", node.type == NodeType::kOther ? std::string_view(node.other_type)
@@ -113,22 +86,22 @@ void append_match(JsonWriter& json, const Match& match) {
 }
 
 void append_json(JsonWriter& json, const StoredSnapshot& stored,
-                 const std::vector<Match>& matches) {
+                 const std::vector<FileMatch>& matches) {
   json.begin_object().key("matches").begin_array();
-  for (const Match& match : matches) {
+  for (const FileMatch& match : matches) {
     append_match(json, match);
   }
   json.end_array().field("hits", matches.size()).field("snapshot", stored.id.hex()).end_object();
 }
 
 void print_text(Session& session, const Options& options, const StoredSnapshot& stored,
-                const std::vector<Match>& matches, bool first) {
+                const std::vector<FileMatch>& matches, bool first) {
   if (!first) {
     session.terminal.message("");
   }
   session.terminal.message("Found matching entries in snapshot " + stored.id.short_hex() +
                            " from " + local_time_text(stored.snapshot.time));
-  for (const Match& match : matches) {
+  for (const FileMatch& match : matches) {
     session.terminal.print_line(
         options.long_listing
             ? long_node_line(session.terminal, match.node, match.path, options.human_readable)
@@ -153,16 +126,14 @@ std::vector<StoredSnapshot> chosen_snapshots(const Options& options, Session& se
 // ---- files by name ----
 
 int find_files(const Options& options, Session& session, const OpenedRepository& opened) {
-  const Search search(options);
+  const FileSearch search = make_search(options);
   BlobReader reader(*opened.repository);
   JsonWriter json;
   json.begin_array();
   bool first = true;
   for (const StoredSnapshot& stored : chosen_snapshots(options, session, opened)) {
-    std::vector<Match> found;
-    walk_tree(
-        opened.context, reader, stored.snapshot.tree, "",
-        [&](const std::string& path, const Node& node) { return search.look(path, node, found); },
+    const std::vector<FileMatch> found = search.run(
+        opened.context, reader, stored.snapshot.tree,
         [&](const std::string& path, const Error& error) {
           opened.context.events.on(ItemFailed{"find", path, error.message(), error.hint()});
         });
