@@ -72,6 +72,17 @@ class Copy(TestCase):
         self.assertEqual([["t1"], ["t2"]], [s["tags"] for s in self.snapshots(self.target)])
         self.restic(self.target, "check", "--read-data")
 
+    def test_a_warning_when_the_two_cut_files_differently(self):
+        self.history()
+        warning = "cut files at different places"
+        other, alike = self.path("other"), self.path("alike")
+        self.salvor(other, "init")
+        self.assertIn(warning, self.copy(self.salvor, self.source, other).errors)
+        self.salvor(alike, "init", "--from-repo", str(self.source), "--copy-chunker-params",
+                    env={"RESTIC_FROM_PASSWORD": PASSWORD})
+        self.assertNotIn(warning, self.copy(self.salvor, self.source, alike).errors)
+        self.assertEqual(3, len(self.snapshots(alike)))
+
     @limit(180)
     def test_an_interrupted_copy_loses_nothing_that_it_stored(self):
         tree = self.make_tree("tree", {f"f{i}": self.bytes(4_000_000) for i in range(30)})
