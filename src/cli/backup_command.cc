@@ -240,9 +240,7 @@ int run(const Options& options, Session& session) {
   }
   backup.parent = find_parent(opened.context, repository, options, backup, source->paths());
   report.parent(backup.parent, !options.force);
-  if (opened.lock) {
-    backup.write.confirm_lock = [&](const Context& context) { opened.lock->confirm(context); };
-  }
+  backup.write.confirm_lock = [&](const Context& under) { opened.confirm_lock(under); };
   Archiver archiver(repository);
   report.begin(archiver.progress(), backup.parent);
   const BackupResult result = run_under_lock(

@@ -43,6 +43,7 @@ CommandSpec command_table(GlobalOptions& global) {
       mount_command(),
       postgres_command(),
       prune_command(),
+      recover_command(),
       repair_command(),
       restore_command(),
       rewrite_command(),

@@ -26,6 +26,7 @@ CommandSpec migrate_command();
 CommandSpec mount_command();
 CommandSpec postgres_command();
 CommandSpec prune_command();
+CommandSpec recover_command();
 CommandSpec repair_command();
 CommandSpec restore_command();
 CommandSpec rewrite_command();

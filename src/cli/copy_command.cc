@@ -80,10 +80,8 @@ int run(const Options& options, Session& session) {
     CopyOptions copy{.threads = std::max(1U, std::thread::hardware_concurrency()),
                      .write = write_options(session.global)};
     copy.write.confirm_lock = [&](const Context& under) {
-      if (source.lock) {
-        source.lock->confirm(under);
-      }
-      opened.lock->confirm(under);
+      source.confirm_lock(under);
+      opened.confirm_lock(under);
     };
     copy.on_start = [&](const StoredSnapshot& stored) {
       session.terminal.print_summary("\n" + snapshot_text(stored));

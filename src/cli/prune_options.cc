@@ -156,16 +156,8 @@ PruneOutcome run_prune(Session& session, OpenedRepository& opened, PruneOptions 
   Terminal& terminal = session.terminal;
   PruneProgress progress;
   options.progress = &progress;
-  options.confirm_lock = [&opened] {
-    if (opened.lock) {
-      opened.lock->confirm(opened.context);
-    }
-  };
-  options.write.confirm_lock = [&opened](const Context& context) {
-    if (opened.lock) {
-      opened.lock->confirm(context);
-    }
-  };
+  options.confirm_lock = [&opened] { opened.confirm_lock(opened.context); };
+  options.write.confirm_lock = [&opened](const Context& under) { opened.confirm_lock(under); };
   Pruner pruner(opened.context, *opened.repository, std::move(options));
   PruneOutcome outcome;
   {

@@ -1,15 +1,13 @@
 #include <algorithm>
 #include <cerrno>
-#include <thread>
 
 #include <fcntl.h>
 
 #include "base/fd.h"
 #include "base/format.h"
 #include "cli/commands.h"
-#include "cli/repository_access.h"
+#include "cli/repair_options.h"
 #include "cli/snapshot_options.h"
-#include "engine/repair.h"
 
 namespace salvor::cli {
 namespace {
@@ -29,23 +27,6 @@ struct SnapshotsOptions {
   bool forget = false;
 };
 
-RepairOptions repair_options(const Session& session, const OpenedRepository& opened) {
-  RepairOptions options;
-  options.write = write_options(session.global);
-  options.threads = std::max(1U, std::thread::hardware_concurrency());
-  options.confirm_lock = [&opened] {
-    if (opened.lock) {
-      opened.lock->confirm(opened.context);
-    }
-  };
-  options.write.confirm_lock = [&opened](const Context& context) {
-    if (opened.lock) {
-      opened.lock->confirm(context);
-    }
-  };
-  return options;
-}
-
 template <class Id>
 void print_each(Terminal& terminal, const char* what, const std::vector<Id>& ids) {
   for (const Id& id : ids) {
@@ -58,8 +39,9 @@ void print_each(Terminal& terminal, const char* what, const std::vector<Id>& ids
 int run_index(const IndexOptions& options, Session& session) {
   OpenedRepository opened =
       open_repository(session, {.lock = LockMode::kExclusive, .no_lock = NoLock::kIgnored});
-  const IndexRepair report = repair_index(opened.context, *opened.repository,
-                                          options.read_all_packs, repair_options(session, opened));
+  const IndexRepair report =
+      repair_index(opened.context, *opened.repository, options.read_all_packs,
+                   repair_options(session.global, opened));
   Terminal& terminal = session.terminal;
   print_each(terminal, "removed invalid index", report.unreadable_files);
   print_each(terminal, "added pack to the index:", report.added);
@@ -129,8 +111,8 @@ int run_packs(const PacksOptions& options, Session& session) {
   for (const PackId& pack : packs) {
     keep_copy(opened, terminal, pack);
   }
-  const PackRepair report =
-      repair_packs(opened.context, *opened.repository, packs, repair_options(session, opened));
+  const PackRepair report = repair_packs(opened.context, *opened.repository, packs,
+                                         repair_options(session.global, opened));
   for (const BlobHandle& blob : report.lost) {
     terminal.message(std::string("lost ") + (blob.type == BlobType::kTree ? "tree" : "data") +
                      " blob " + blob.id.hex());
@@ -197,7 +179,7 @@ int run_snapshots(const SnapshotsOptions& options, Session& session) {
   report_ignored(session, selection);
   const std::vector<SnapshotRepair> repairs =
       repair_snapshots(opened.context, *opened.repository, selection.snapshots,
-                       {.repair = repair_options(session, opened),
+                       {.repair = repair_options(session.global, opened),
                         .dry_run = options.dry_run,
                         .forget = options.forget});
   Terminal& terminal = session.terminal;

@@ -32,6 +32,13 @@ struct OpenedRepository {
   std::unique_ptr<RepositoryLock> lock;  // null without a lock
   // The session's context under the lock's token: it fires on Ctrl-C and when the lock is lost.
   Context context;
+
+  // Throws when the lock was lost; without a lock there is nothing to lose.
+  void confirm_lock(const Context& under) const {
+    if (lock) {
+      lock->confirm(under);
+    }
+  }
 };
 
 // Asks for the password if need be (three times when it is typed wrong). Throws Error{kUsage} when

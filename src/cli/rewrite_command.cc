@@ -153,9 +153,7 @@ int run(const Options& options, Session& session) {
                                          : LockMode::kShared;
   const OpenedRepository opened =
       open_repository(session, {.lock = lock, .no_lock = NoLock::kIgnored});
-  if (opened.lock) {
-    rewrite.write.confirm_lock = [&](const Context& under) { opened.lock->confirm(under); };
-  }
+  rewrite.write.confirm_lock = [&](const Context& under) { opened.confirm_lock(under); };
   std::vector<UnreadableObject> unreadable;
   const SnapshotSelection selection = select_snapshots(
       opened.context, *opened.repository, options.ids, options.filter.filter(), &unreadable);
