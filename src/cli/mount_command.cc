@@ -23,7 +23,7 @@ struct Options {
   bool allow_other = false;
   bool no_default_permissions = false;
   bool owner_root = false;
-  std::string time_template;
+  std::string time_template{kRfc3339Layout};
   std::vector<std::string> path_templates;
 };
 
@@ -286,9 +286,7 @@ int serve(const Options& options, Session& session, const Context& context, Moun
 SnapshotViewOptions view_options(const Options& options) {
   SnapshotViewOptions view;
   view.filter = options.filter.filter();
-  if (!options.time_template.empty()) {
-    view.layout.time_template = options.time_template;
-  }
+  view.layout.time_template = options.time_template;
   if (!options.path_templates.empty()) {
     view.layout.path_templates = options.path_templates;
   }
@@ -346,6 +344,11 @@ CommandSpec mount_command() {
                        "%T time (can be given multiple times)",
                    .target = &options->path_templates,
                    .default_text = "ids/%i, snapshots/%T, hosts/%h/%T, tags/%t/%T"},
+                  {.long_name = "snapshot-template",
+                   .value_name = "template",
+                   .help = "the former name of --time-template",
+                   .target = &options->time_template,
+                   .hidden = true},
                   {.long_name = "time-template",
                    .value_name = "template",
                    .help =

@@ -24,9 +24,8 @@ std::string strftime_text(const Timestamp& time, const std::string& format) {
 }
 
 std::string time_text(const Timestamp& time, const std::string& layout) {
-  std::string text = layout.find('%') == std::string::npos ? format_go_layout(time, layout)
-                                                           : strftime_text(time, layout);
-  std::replace(text.begin(), text.end(), '/', '-');
+  const std::string text = layout.find('%') == std::string::npos ? format_go_layout(time, layout)
+                                                                 : strftime_text(time, layout);
   return text.empty() ? "_" : text;
 }
 
@@ -133,21 +132,42 @@ LayoutEntry& directory_at(LayoutEntry& root, std::span<const std::string> path) 
   return *at;
 }
 
-void add_snapshot(LayoutEntry& directory, const std::string& name, const StoredSnapshot& stored,
-                  bool link_latest) {
+// Returns the name that it got in the directory.
+std::string add_snapshot(LayoutEntry& directory, const std::string& name,
+                         const StoredSnapshot& stored) {
   const std::string free_name = unique_name(
       name, [&](const std::string& candidate) { return !directory.children.contains(candidate); });
   LayoutEntry& entry = directory.children[free_name];
   entry.tree = stored.snapshot.tree;
   entry.time = directory.time = stored.snapshot.time;
-  if (!link_latest) {
-    return;
-  }
+  return free_name;
+}
+
+void link_latest(LayoutEntry& directory, const std::string& target, const StoredSnapshot& stored) {
   LayoutEntry& latest = directory.children[std::string(kLatest)];
   if (!latest.tree && latest.children.empty()) {
-    latest.link = free_name;
+    latest.link = target;
     latest.time = stored.snapshot.time;
   }
+}
+
+// `path` is what the template gives before a time at its end. The time may have directories of its
+// own ("2006/01/02"): the link stands above them, and "%h-%T" begins its name before the time.
+void place(LayoutEntry& root, const std::string& path, const std::string& time,
+           const StoredSnapshot& stored) {
+  std::vector<std::string> parts = components(path + time);
+  const std::string name = parts.back();
+  parts.pop_back();
+  const std::string free_name = add_snapshot(directory_at(root, parts), name, stored);
+  if (time.empty()) {
+    return;
+  }
+  const std::vector<std::string> above = components(path.substr(0, path.rfind('/') + 1));
+  std::string target;
+  for (size_t i = above.size(); i < parts.size(); ++i) {
+    target += parts[i] + "/";
+  }
+  link_latest(directory_at(root, above), target + free_name, stored);
 }
 
 // "hosts" of "hosts/%h/%T".
@@ -192,11 +212,7 @@ LayoutEntry lay_out(const SnapshotLayoutOptions& options,
     for (const std::string& path_template : options.path_templates) {
       const Expansion expansion = expand(path_template, stored, time);
       for (const std::string& path : expansion.paths) {
-        // "%h-%T": the last component begins before the time.
-        std::vector<std::string> parts = components(expansion.time_at_end ? path + time : path);
-        const std::string name = parts.back();
-        parts.pop_back();
-        add_snapshot(directory_at(root, parts), name, stored, expansion.time_at_end);
+        place(root, path, expansion.time_at_end ? time : std::string(), stored);
       }
     }
     root.time = stored.snapshot.time;

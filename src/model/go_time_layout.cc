@@ -125,7 +125,8 @@ size_t write_fraction(std::string_view rest, const Parts& parts, std::string& ou
     return 0;
   }
   std::string digits = zero_padded(parts.nanoseconds, 9);
-  digits.resize(end - 1, '0');
+  digits.resize(
+      std::min(end - 1, digits.size()));  // Go has nine digits, however many are asked for
   if (rest[1] == '9') {
     digits.erase(digits.find_last_not_of('0') + 1);
   }
