@@ -1,20 +1,18 @@
 #include "engine/retention.h"
 
 #include <algorithm>
-#include <map>
-#include <random>
 #include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "support/properties.h"
 
 namespace salvor {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 
 constexpr int64_t kHour = 3600;
 constexpr int64_t kDay = 24 * kHour;
@@ -187,72 +185,150 @@ TEST(Retention, GroupsByHostAndPathsWhateverTheirOrder) {
 // --- properties over generated histories ---------------------------------------------------------
 
 struct History {
-  std::vector<StoredSnapshot> snapshots;
+  std::vector<StoredSnapshot> snapshots;  // newest first
   RetentionPolicy policy;
 };
 
-History generate(std::mt19937& random) {
-  const auto up_to = [&](int limit) { return static_cast<int>(random() % (limit + 1U)); };
+rc::Gen<int> count_gen() {
+  return rc::gen::weightedOneOf<int>({{3, rc::gen::just(0)}, {2, rc::gen::inRange(-1, 6)}});
+}
+
+rc::Gen<CalendarSpan> span_gen() {
+  return rc::gen::weightedOneOf<CalendarSpan>(
+      {{4, rc::gen::just(CalendarSpan())},
+       {1, rc::gen::construct<CalendarSpan>(rc::gen::inRange(0, 2), rc::gen::inRange(0, 3),
+                                            rc::gen::inRange(0, 11), rc::gen::inRange(0, 31))}});
+}
+
+// Inside a property only. Times are distinct unless `ties`.
+History any_history(bool ties = true) {
   History history;
-  const int64_t step = std::array<int64_t, 4>{600, kHour, kDay, 20 * kDay}[up_to(3)];
-  const int count = 1 + up_to(60);
+  const int64_t step =
+      *rc::gen::element<int64_t>(int64_t{600}, int64_t{kHour}, int64_t{kDay}, 20 * kDay);
+  const auto gaps = *rc::gen::nonEmpty(
+      rc::gen::container<std::vector<int64_t>>(rc::gen::inRange<int64_t>(ties ? 0 : 1, 2 * step)));
   int64_t time = kStart;
-  for (int i = 0; i < count; ++i) {
-    history.snapshots.push_back(at(time, (up_to(4) - 2) * 3600));
-    time -= up_to(static_cast<int>(2 * step));  // sometimes equal
+  for (const int64_t gap : gaps) {
+    const auto tags = *rc::gen::element(TagList{}, TagList{"a"}, TagList{"a", "b"});
+    history.snapshots.push_back(at(time, *rc::gen::inRange(-2, 3) * 3600, tags));
+    time -= gap;
   }
-  for (int* rule : {&history.policy.last, &history.policy.hourly, &history.policy.daily,
-                    &history.policy.weekly, &history.policy.monthly, &history.policy.yearly}) {
-    *rule = up_to(2) == 0 ? up_to(6) - 1 : 0;
+  RetentionPolicy& policy = history.policy;
+  for (int* rule : {&policy.last, &policy.hourly, &policy.daily, &policy.weekly, &policy.monthly,
+                    &policy.yearly}) {
+    *rule = *count_gen();
   }
-  for (CalendarSpan* span : {&history.policy.within, &history.policy.within_hourly,
-                             &history.policy.within_daily, &history.policy.within_yearly}) {
-    if (up_to(4) == 0) {
-      *span = {up_to(1), up_to(2), up_to(10), up_to(30)};
-    }
+  for (CalendarSpan* span :
+       {&policy.within, &policy.within_hourly, &policy.within_daily, &policy.within_weekly,
+        &policy.within_monthly, &policy.within_yearly}) {
+    *span = *span_gen();
   }
-  std::shuffle(history.snapshots.begin(), history.snapshots.end(), random);
+  if (*rc::gen::inRange(0, 4) == 0) {
+    policy.keep_tags = {{"a", "b"}};
+  }
   return history;
 }
 
-TEST(RetentionProperties, HoldForGeneratedHistories) {
-  const auto seed = std::random_device()();
-  SCOPED_TRACE("seed " + std::to_string(seed));
-  std::mt19937 random(seed);
-  for (int round = 0; round < 500; ++round) {
-    const History history = generate(random);
-    const RetentionResult result =
-        apply_retention(history.snapshots, history.policy, wall(kStart + 1));
-    // Nothing is lost or invented.
-    std::set<SnapshotId> seen;
-    for (const auto* list : {&result.keep, &result.remove}) {
-      for (const StoredSnapshot& stored : *list) {
-        EXPECT_TRUE(seen.insert(stored.id).second);
-      }
-    }
-    EXPECT_EQ(seen.size(), history.snapshots.size());
-    ASSERT_EQ(result.reasons.size(), result.keep.size());
+RetentionResult apply(const History& history) {
+  return apply_retention(history.snapshots, history.policy, wall(kStart + 1));
+}
+
+std::set<SnapshotId> ids(const std::vector<StoredSnapshot>& snapshots) {
+  std::set<SnapshotId> result;
+  for (const StoredSnapshot& stored : snapshots) {
+    result.insert(stored.id);
+  }
+  return result;
+}
+
+TEST(RetentionProperties, NothingIsLostOrInventedAndWhatStaysHasAReason) {
+  test::expect_property([] {
+    const History history = any_history();
+    const RetentionResult result = apply(history);
+    RC_ASSERT(result.keep.size() + result.remove.size() == history.snapshots.size());
+    std::set<SnapshotId> seen = ids(result.keep);
+    seen.merge(ids(result.remove));
+    RC_ASSERT(seen == ids(history.snapshots));
+    RC_ASSERT(result.reasons.size() == result.keep.size());
     for (const KeepReason& reason : result.reasons) {
-      EXPECT_FALSE(reason.matches.empty());
+      RC_ASSERT(!reason.matches.empty());
     }
     if (history.policy.empty()) {
-      EXPECT_THAT(result.keep, IsEmpty());
-      continue;
+      RC_ASSERT(result.keep.empty());
     }
-    // What is kept stays kept when the policy is applied again to what it kept (with the counts
-    // it had left over, the oldest may change its reason but not its fate).
-    const RetentionResult again = apply_retention(result.keep, history.policy, wall(kStart + 1));
-    EXPECT_EQ(times(again.keep), times(result.keep));
-    // A more generous policy never removes more.
-    RetentionPolicy generous = history.policy;
-    generous.last = kKeepAll;
-    EXPECT_THAT(apply_retention(history.snapshots, generous, wall(kStart + 1)).remove, IsEmpty());
-    // Any counting rule keeps the newest.
-    if (history.policy.last != 0 || history.policy.hourly != 0 || history.policy.daily != 0 ||
-        history.policy.weekly != 0 || history.policy.monthly != 0 || history.policy.yearly != 0) {
-      EXPECT_EQ(result.keep.front().snapshot.time.seconds, kStart);
+  });
+}
+
+TEST(RetentionProperties, TheOrderOfTheListDoesNotMatter) {
+  test::expect_property([] {
+    History history = any_history();
+    const RetentionResult result = apply(history);
+    std::reverse(history.snapshots.begin(), history.snapshots.end());
+    RC_ASSERT(ids(apply(history).keep) == ids(result.keep));
+  });
+}
+
+TEST(RetentionProperties, KeepLastKeepsTheNewestN) {
+  test::expect_property([] {
+    History history = any_history(false);
+    const int count = *rc::gen::inRange(1, 20);
+    history.policy = {};
+    history.policy.last = count;
+    const std::vector<StoredSnapshot> kept = apply(history).keep;
+    RC_ASSERT(kept.size() == std::min<size_t>(count, history.snapshots.size()));
+    for (size_t i = 0; i < kept.size(); ++i) {
+      RC_ASSERT(kept[i].id == history.snapshots[i].id);
     }
-  }
+  });
+}
+
+TEST(RetentionProperties, AnyCountKeepsTheNewestAndNoMoreThanItSays) {
+  test::expect_property([] {
+    History history = any_history();
+    history.policy = {};
+    RetentionPolicy& policy = history.policy;
+    int* const rule = *rc::gen::element(&policy.hourly, &policy.daily, &policy.weekly,
+                                        &policy.monthly, &policy.yearly);
+    *rule = *rc::gen::inRange(1, 8);
+    const std::vector<StoredSnapshot> kept = apply(history).keep;
+    RC_ASSERT(kept.front().snapshot.time.seconds == kStart);
+    RC_ASSERT(kept.size() <= static_cast<size_t>(*rule));
+  });
+}
+
+// Whoever asks for more never keeps less.
+TEST(RetentionProperties, AMoreGenerousPolicyKeepsAllThatTheOtherKept) {
+  test::expect_property([] {
+    History history = any_history();
+    const std::set<SnapshotId> kept = ids(apply(history).keep);
+    RetentionPolicy& policy = history.policy;
+    for (int* rule : {&policy.last, &policy.hourly, &policy.daily, &policy.weekly, &policy.monthly,
+                      &policy.yearly}) {
+      if (*rule >= 0) {
+        *rule = *rc::gen::arbitrary<bool>() ? kKeepAll : *rule;
+      }
+    }
+    policy.keep_tags.push_back({"a"});
+    const std::set<SnapshotId> more = ids(apply(history).keep);
+    RC_ASSERT(std::includes(more.begin(), more.end(), kept.begin(), kept.end()));
+  });
+}
+
+// With the counts it had left over, the oldest may change its reason but not its fate.
+TEST(RetentionProperties, WhatIsKeptStaysKeptWhenThePolicyIsAppliedAgain) {
+  test::expect_property([] {
+    History history = any_history();
+    const std::vector<StoredSnapshot> kept = apply(history).keep;
+    history.snapshots = kept;
+    RC_ASSERT(times(apply(history).keep) == times(kept));
+  });
+}
+
+TEST(RetentionProperties, SpansAreReadAsTheyAreWritten) {
+  test::expect_property([] {
+    const CalendarSpan span = *span_gen();
+    RC_ASSERT(parse_calendar_span(span.text()) == span);
+  });
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
 #include "repo/index.h"
 
+#include <map>
 #include <thread>
 
 #include <gtest/gtest.h>
 
-#include "base/random.h"
+#include "codec/index_codec.h"
+#include "support/properties.h"
 
 namespace salvor {
 namespace {
@@ -110,6 +112,93 @@ TEST(Index, EntryNumbersAreDenseAndStable) {
   EXPECT_EQ(index.pack_number_of(number), 0U);
   EXPECT_EQ(index.entry_number({BlobType::kData, blob_id(4)}), Index::kNoEntry);
   EXPECT_EQ(index.entry_count(), 3U);
+}
+
+// A model: every copy of every blob, as a pack was entered.
+using Model = std::map<BlobHandle, std::vector<std::pair<PackId, PackedBlob>>>;
+
+// Packs of few different blobs, so that copies, and types that share an id, are common.
+std::vector<std::pair<PackId, std::vector<PackedBlob>>> any_packs() {
+  std::vector<std::pair<PackId, std::vector<PackedBlob>>> packs;
+  const auto sizes = *rc::gen::container<std::vector<int>>(rc::gen::inRange(1, 20));
+  for (const int size : sizes) {
+    std::vector<PackedBlob> blobs;
+    uint32_t offset = 0;
+    for (int i = 0; i < size; ++i) {
+      const auto type = *rc::gen::element(BlobType::kData, BlobType::kTree);
+      const auto length = *rc::gen::inRange<uint32_t>(33, 5000);
+      const auto plain = *rc::gen::element<uint32_t>(0, 1, 100'000);
+      blobs.push_back({{type, blob_id(*rc::gen::inRange<uint64_t>(0, 60))}, offset, length, plain});
+      offset += length;
+    }
+    packs.emplace_back(pack_id(packs.size()), blobs);
+  }
+  return packs;
+}
+
+void expect_is(const Index& index, const Model& model) {
+  size_t entries = 0;
+  for (const auto& [handle, copies] : model) {
+    RC_ASSERT(index.contains(handle));
+    const std::vector<BlobLocation> found = index.find_all(handle);
+    RC_ASSERT(found.size() == copies.size());
+    for (const auto& [pack, blob] : copies) {
+      RC_ASSERT(std::any_of(found.begin(), found.end(), [&](const BlobLocation& location) {
+        return location.pack == pack && location.blob == blob;
+      }));
+    }
+    entries += copies.size();
+  }
+  for (uint64_t number = 0; number < 70; ++number) {
+    for (const BlobType type : {BlobType::kData, BlobType::kTree}) {
+      const BlobHandle handle{type, blob_id(number)};
+      RC_ASSERT(index.contains(handle) == model.contains(handle));
+    }
+  }
+  size_t visited = 0;
+  index.for_each([&](const PackId&, const PackedBlob&) { ++visited; });
+  RC_ASSERT(visited == entries);
+}
+
+TEST(IndexProperties, WhatWasPutIsFoundAfterSavingLoadingAndMerging) {
+  test::expect_property([] {
+    const auto packs = any_packs();
+    Model model;
+    for (const auto& [pack, blobs] : packs) {
+      for (const PackedBlob& blob : blobs) {
+        model[blob.handle].emplace_back(pack, blob);
+      }
+    }
+    Index index;
+    for (const auto& [pack, blobs] : packs) {
+      if (*rc::gen::arbitrary<bool>()) {
+        (void)index.claim(blobs.front().handle);
+      }
+      index.add_pack(pack, blobs);
+    }
+    expect_is(index, model);
+    // Into files of any number of packs each, some packs in two of them, and back into one index.
+    Index loaded;
+    IndexEncoder encoder;
+    const auto load = [&] {
+      const std::string json = encoder.finish();
+      encoder = IndexEncoder();
+      decode_index(as_bytes(json), [&](const PackId& pack, std::span<const PackedBlob> blobs) {
+        loaded.add_pack(pack, blobs);
+      });
+    };
+    for (const auto& [pack, blobs] : packs) {
+      encoder.add_pack(pack, blobs);
+      if (*rc::gen::inRange(0, 3) == 0) {
+        load();
+        if (*rc::gen::arbitrary<bool>()) {
+          encoder.add_pack(pack, blobs);
+        }
+      }
+    }
+    load();
+    expect_is(loaded, model);
+  });
 }
 
 }  // namespace
