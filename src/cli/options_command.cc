@@ -1,0 +1,26 @@
+#include "cli/commands.h"
+#include "cli/session.h"
+
+namespace salvor::cli {
+
+CommandSpec options_command() {
+  return {
+      .name = "options",
+      .summary = "Print list of extended options",
+      .description =
+          "Lists what can be set with -o key=value. Options of storages that are not in use are "
+          "left alone, so that one command line serves several.",
+      .heading = "Additional Commands",
+      .run =
+          [](Session& session) {
+            session.terminal.print(
+                "All Extended Options:\n"
+                "  local.connections  accepted for restic's sake, without effect: as many as the "
+                "work needs\n"
+                "  local.layout       only \"default\" is known\n");
+            return 0;
+          },
+  };
+}
+
+}  // namespace salvor::cli
