@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "model/text_file.h"
 #include "model/unicode_lower.h"
+#include "support/plain_patterns.h"
 
 namespace salvor {
 namespace {
@@ -184,39 +185,6 @@ TEST(PathPatterns, MalformedPatternsAreAllNamed) {
   }
 }
 
-// restic's definition, written down as it is: "**" is replaced by more and more "*".
-bool plain_match(std::vector<std::string> parts, const std::vector<std::string>& path) {
-  const auto any_depth = std::find(parts.begin(), parts.end(), "**");
-  if (any_depth != parts.end()) {
-    const auto length = static_cast<ptrdiff_t>(path.size());
-    const auto count = static_cast<ptrdiff_t>(parts.size());
-    const auto position = any_depth - parts.begin();
-    parts.erase(any_depth);
-    for (ptrdiff_t i = 0; i <= length - count + 1; ++i) {
-      if (plain_match(parts, path)) {
-        return true;
-      }
-      parts.insert(parts.begin() + position, "*");
-    }
-    return false;
-  }
-  if (parts.empty() || parts.size() > path.size()) {
-    return false;
-  }
-  const size_t last = parts.front() == "/" ? 0 : path.size() - parts.size();
-  for (size_t offset = parts.front() == "/" ? 0 : 1; offset <= last; ++offset) {
-    bool all = true;
-    for (size_t i = 0; i < parts.size() && all; ++i) {
-      all = parts[i] == "/" ? path[offset + i] == "/"
-                            : Glob::parse(parts[i])->matches(path[offset + i]);
-    }
-    if (all) {
-      return true;
-    }
-  }
-  return false;
-}
-
 TEST(PathPatterns, AgreesWithThePlainDefinition) {
   const unsigned seed = std::random_device()();
   SCOPED_TRACE(seed);
@@ -253,7 +221,7 @@ TEST(PathPatterns, AgreesWithThePlainDefinition) {
       text += "/" + path.back();
       bool expected = false;
       for (size_t i = 0; i < parts.size(); ++i) {
-        const bool one = plain_match(parts[i], path);
+        const bool one = test::plain_match(parts[i], path);
         expected = negated[i] ? expected && !one : expected || one;
       }
       ASSERT_EQ(patterns.match(text).matched, expected)
