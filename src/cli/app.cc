@@ -54,6 +54,19 @@ int dispatch(std::span<const std::string> arguments, const Environment& environm
   return status;
 }
 
+// The command's own status for failures, if it has one; also when the rest of the line is wrong.
+std::optional<int> failure_status(std::span<const std::string> arguments) {
+  GlobalOptions global;
+  const CommandSpec root = command_table(global);
+  const CommandSpec* command = &root;
+  for (const std::string& argument : arguments) {
+    if (const CommandSpec* found = find_command(*command, argument)) {
+      command = found;
+    }
+  }
+  return command->failure_status != 0 ? std::optional(command->failure_status) : std::nullopt;
+}
+
 }  // namespace
 
 int run_salvor(std::span<const std::string> arguments, const Environment& environment,
@@ -66,7 +79,7 @@ int run_salvor(std::span<const std::string> arguments, const Environment& enviro
     if (terminal.output_closed()) {
       return kOutputClosedStatus;
     }
-    const int status = exit_status(error.code());
+    const int status = failure_status(arguments).value_or(exit_status(error.code()));
     terminal.report(error, status);
     return status;
   } catch (const std::bad_alloc&) {
@@ -74,13 +87,13 @@ int run_salvor(std::span<const std::string> arguments, const Environment& enviro
     terminal.report(Error(ErrorCode::kFailed, "out of memory",
                           "Free some memory, or lower --pack-size and --read-concurrency."),
                     1);
-    return 1;
+    return failure_status(arguments).value_or(1);
   } catch (const std::exception& error) {
     terminal.clear_status();
     terminal.report(Error(ErrorCode::kFailed, std::string("internal error: ") + error.what(),
                           "This is a bug in Salvor; please report it with the command line."),
                     1);
-    return 1;
+    return failure_status(arguments).value_or(1);
   }
 }
 

@@ -145,6 +145,9 @@ struct CommandSpec {
   std::string heading = {};  // section of the command list; empty: "Available Commands"
   bool hidden = false;
   std::vector<std::string> aliases = {};
+  // Other than 0: every failure ends with this status, wrong usage included. For programs that give
+  // small statuses a meaning of their own.
+  int failure_status = 0;
   // Returns the exit status; throws Error. Empty for groups.
   std::function<int(Session&)> run = {};
 };

@@ -54,6 +54,7 @@ CommandSpec command_table(GlobalOptions& global) {
       tag_command(),
       unlock_command(),
       version_command(),
+      wal_command(),
   };
   // clang-format on
   return root;

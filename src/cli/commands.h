@@ -37,6 +37,7 @@ CommandSpec stats_command();
 CommandSpec tag_command();
 CommandSpec unlock_command();
 CommandSpec version_command();
+CommandSpec wal_command();
 
 // The root of the table: the program itself, its options bound to `global`.
 [[nodiscard]] CommandSpec command_table(GlobalOptions& global);

@@ -1,0 +1,81 @@
+// PostgreSQL's WAL in the repository's journal: one object a segment, history file and backup note,
+// of one cluster.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "connector/postgres/backup_facts.h"
+#include "connector/postgres/lsn.h"
+#include "connector/postgres/timeline_history.h"
+#include "repo/journal.h"
+
+namespace salvor {
+
+// All that is archived of one timeline, as runs of segments without holes.
+struct WalRun {
+  postgres::SegmentNumber first;
+  postgres::SegmentNumber last;  // inclusive
+};
+
+struct WalTimeline {
+  postgres::Timeline timeline;
+  std::vector<WalRun> runs;  // ascending
+  std::optional<postgres::TimelineHistory> history;
+};
+
+// Thread-safe.
+class WalArchive {
+ public:
+  WalArchive(const Repository& repository, uint64_t system_identifier,
+             postgres::SegmentSize segment_size);
+
+  // Checks that `content` is what `name` says, of this cluster, and stores it. Durable on return;
+  // idempotent. Throws Error{kUsage} for a name that is none, Error{kDamaged} for content that is
+  // not what the name says, Error{kFailed} when another content is archived under the name.
+  JournalPut push(const Context& context, const std::string& name, ByteView content) const;
+  // The file's content, checked again; nothing when the archive proves that it is not there.
+  [[nodiscard]] std::optional<Buffer> fetch(const Context& context, const std::string& name) const;
+
+  // What there is, by timeline. History files are read.
+  [[nodiscard]] std::vector<WalTimeline> survey(const Context& context) const;
+  // Whether a segment that is not there should be: later ones of its timeline are, and its timeline
+  // had begun.
+  [[nodiscard]] bool is_hole(const Context& context, const postgres::WalFileName& name) const;
+  // Removes segments and backup notes before `first_kept` on all timelines; histories stay. Returns
+  // how many.
+  size_t remove_before(const Context& context, postgres::SegmentNumber first_kept, bool dry_run,
+                       uint64_t* stored_bytes = nullptr) const;
+
+  [[nodiscard]] postgres::SegmentSize segment_size() const { return segment_size_; }
+  [[nodiscard]] const Journal& journal() const { return journal_; }
+
+ private:
+  void check(const std::string& name, const postgres::WalFileName& parsed, ByteView content) const;
+
+  const uint64_t system_identifier_;
+  const postgres::SegmentSize segment_size_;
+  const Journal journal_;
+};
+
+// An archive of which nothing but the cluster is known: the segment size is read from a segment in
+// it (16 MiB when there is none).
+[[nodiscard]] WalArchive open_wal_archive(const Context& context, const Repository& repository,
+                                          uint64_t system_identifier);
+
+// The clusters that have WAL in the repository.
+[[nodiscard]] std::vector<uint64_t> archived_systems(const Context& context,
+                                                     Repository& repository);
+
+// Physical backups in the repository, oldest stop first; of one cluster, or (0) of all.
+struct PhysicalBackup {
+  StoredSnapshot snapshot;
+  postgres::BackupFacts facts;
+};
+[[nodiscard]] std::vector<PhysicalBackup> physical_backups(const Context& context,
+                                                           const Repository& repository,
+                                                           uint64_t system_identifier = 0);
+
+}  // namespace salvor

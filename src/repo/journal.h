@@ -1,0 +1,58 @@
+// The journal area: what happened to a store between its snapshots, one object a segment.
+//
+//   salvor/journal/<store>/<stream>/<position>
+//
+// An object is visible at once, durable when `put` returns, and never changed. It is sealed under
+// the repository's master key and carries its own name and the hash of its content, so that no
+// object can pass for another one. Nothing in the restic part of the repository depends on the
+// area, and no lock is needed to write to it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/context.h"
+#include "repo/repository.h"
+
+namespace salvor {
+
+inline constexpr size_t kJournalContentLimit = size_t{1} << 30;  // of one object
+
+struct JournalEntry {
+  std::string position;
+  uint64_t stored_bytes = 0;
+};
+
+enum class JournalPut : uint8_t { kStored, kExisted };
+
+// One stream of one store. Thread-safe. The repository must outlive it; its index need not be
+// loaded.
+class Journal {
+ public:
+  // The words become parts of object names: letters, digits and "._-+=@,~%".
+  Journal(const Repository& repository, std::string_view store, std::string_view stream);
+
+  // Stores `content` under `position`; what will be stored is decoded and compared first. The same
+  // content again is kExisted; another one throws Error{kFailed} and changes nothing. Durable on
+  // return.
+  JournalPut put(const Context& context, std::string_view position, ByteView content) const;
+  // Verified. Throws Error{kNotFound} when there is none, Error{kDamaged} when it is not what was
+  // stored.
+  [[nodiscard]] Buffer get(const Context& context, std::string_view position) const;
+  [[nodiscard]] bool contains(const Context& context, std::string_view position) const;
+  // Sorted by position. Reads the names of the whole area: not for every day.
+  [[nodiscard]] std::vector<JournalEntry> list(const Context& context) const;
+  // Removing what is absent succeeds.
+  void remove(const Context& context, std::span<const std::string> positions) const;
+
+ private:
+  [[nodiscard]] ObjectName object(std::string_view position) const;
+
+  const Repository& repository_;
+  const std::string prefix_;  // "journal/<store>/<stream>/"
+};
+
+}  // namespace salvor
