@@ -29,8 +29,10 @@ JsonWriter summary_json(const PruneOutcome& outcome, bool dry_run) {
   json.field("used", packs.used).field("partly_used", packs.partly_used);
   json.field("unused", packs.unused).field("unreferenced", packs.unreferenced);
   json.field("keep", packs.keep).field("repack", packs.repack).field("remove", packs.remove);
+  json.field("wait", packs.wait).field("recover", packs.recover);
   json.end_object();
   json.field("packs_removed", outcome.result.packs_removed);
+  json.field("packs_marked", outcome.result.packs_marked);
   json.field("packs_written", outcome.result.packs_written);
   json.field("not_removed", outcome.result.not_removed);
   json.end_object();
@@ -75,7 +77,12 @@ CommandSpec prune_command() {
           "than --max-unused is left.\n\n"
           "New packs and the new index are stored and durable before anything old is removed: a "
           "prune may be interrupted at any moment, and the next one goes on from there. A "
-          "repository with damage is not pruned.",
+          "repository with damage is not pruned.\n\n"
+          "restic and Salvor keep out of a prune by locks; rustic knows none. Where rustic works "
+          "on "
+          "the repository too, what is unneeded is therefore only marked, and removed by a prune "
+          "23 "
+          "hours later (--keep-delete) unless a backup has come to need it meanwhile.",
       .options = {{.long_name = "dry-run",
                    .short_name = 'n',
                    .help = "do not modify the repository, just print what would be done",

@@ -121,6 +121,15 @@ std::vector<OptionSpec> prune_option_table(PruneFlags& flags) {
        .value_name = "below-limit",
        .help = "pack below-limit packfiles (allowed suffixes: m/M)",
        .target = &flags.repack_smaller_than},
+      {.long_name = "keep-delete",
+       .value_name = "duration",
+       .help = "only mark unneeded packs, and remove those marked this long ago: for programs that "
+               "know no locks (rustic), longer than one of their backups runs",
+       .target = &flags.keep_delete,
+       .default_text = "23h if rustic made a snapshot, else 0s"},
+      {.long_name = "instant-delete",
+       .help = "remove at once, as --keep-delete 0s",
+       .target = &flags.instant_delete},
   };
 }
 
@@ -143,6 +152,14 @@ PruneOptions prune_options(const PruneFlags& flags, const GlobalOptions& global)
       throw Error(ErrorCode::kUsage, "--repack-smaller-than exceeds the pack size",
                   "Packs of that size could not be made; see --pack-size.");
     }
+  }
+  if (flags.instant_delete && flags.keep_delete) {
+    throw Error(ErrorCode::kUsage, "--instant-delete and --keep-delete are mutually exclusive");
+  }
+  if (flags.instant_delete) {
+    options.keep_delete = std::chrono::seconds(0);
+  } else if (flags.keep_delete) {
+    options.keep_delete = std::chrono::ceil<std::chrono::seconds>(*flags.keep_delete);
   }
   if (flags.repack_uncompressed && options.write.compression == Compression::kOff) {
     throw Error(ErrorCode::kUsage,
@@ -177,6 +194,16 @@ PruneOutcome run_prune(Session& session, OpenedRepository& opened, PruneOptions 
       return outcome;
     }
     outcome.result = pruner.execute();
+  }
+  if (outcome.result.packs_recovered > 0) {
+    terminal.print_summary(fmt::format("{} packs marked earlier are needed after all: back in use",
+                                       outcome.result.packs_recovered));
+  }
+  if (const uint64_t waiting = outcome.result.packs_marked + outcome.figures.packs.wait;
+      waiting > 0) {
+    terminal.print_summary(fmt::format(
+        "{} packs are marked, not removed: a prune {} after they were marked removes them", waiting,
+        format_duration(pruner.keep_delete())));
   }
   if (outcome.result.not_removed > 0) {
     terminal.warn(std::to_string(outcome.result.not_removed) + " objects could not be removed",

@@ -18,6 +18,8 @@ struct PruneFlags {
   bool repack_small = false;  // deprecated in restic: small packs are repacked anyway
   bool repack_uncompressed = false;
   std::optional<Size> repack_smaller_than;
+  std::optional<Duration> keep_delete;
+  bool instant_delete = false;
 };
 
 [[nodiscard]] std::vector<OptionSpec> prune_option_table(PruneFlags& flags);

@@ -1,5 +1,6 @@
 #include "codec/index_codec.h"
 
+#include "codec/go_json.h"
 #include "codec/hex.h"
 #include "codec/json_reader.h"
 #include "codec/json_text.h"
@@ -79,15 +80,19 @@ PackedBlob read_blob(json_reader::Object object) {
 
 IndexEncoder::IndexEncoder() : out_("{\"packs\":[") {}
 
-void IndexEncoder::add_pack(const PackId& pack, std::span<const PackedBlob> blobs) {
-  const size_t old_size = out_.size();
+namespace {
+
+// Everything of a pack but the closing brace.
+void append_pack(std::string& out, bool first, const PackId& pack,
+                 std::span<const PackedBlob> blobs) {
+  const size_t old_size = out.size();
   const size_t bound = kPackBound + blobs.size() * kBlobBound;
-  if (out_.capacity() < old_size + bound) {
-    out_.reserve(2 * (old_size + bound));
+  if (out.capacity() < old_size + bound) {
+    out.reserve(2 * (old_size + bound));
   }
-  out_.resize(old_size + bound);
-  char* end = out_.data() + old_size;
-  if (!empty_) {
+  out.resize(old_size + bound);
+  char* end = out.data() + old_size;
+  if (!first) {
     *end++ = ',';
   }
   end = put_hex(put_literal(end, "{\"id\":\""), pack.digest());
@@ -98,19 +103,38 @@ void IndexEncoder::add_pack(const PackId& pack, std::span<const PackedBlob> blob
   if (!blobs.empty()) {
     --end;
   }
-  end = put_literal(end, "]}");
-  out_.resize(static_cast<size_t>(end - out_.data()));
+  *end++ = ']';
+  out.resize(static_cast<size_t>(end - out.data()));
+}
+
+}  // namespace
+
+void IndexEncoder::add_pack(const PackId& pack, std::span<const PackedBlob> blobs) {
+  append_pack(out_, empty_, pack, blobs);
+  out_ += '}';
   empty_ = false;
 }
 
+void IndexEncoder::add_marked(const MarkedPack& pack) {
+  append_pack(marked_, marked_.empty(), pack.id, pack.blobs);
+  if (pack.time) {
+    marked_ += ",\"time\":\"";
+    append_go_time(marked_, *pack.time);
+    marked_ += '"';
+  }
+  marked_ += '}';
+}
+
 std::string IndexEncoder::finish() {
-  out_ += "]}\n";
+  out_ += ']';
+  if (!marked_.empty()) {
+    out_ += ",\"packs_to_delete\":[" + marked_ + "]";
+  }
+  out_ += "}\n";
   return std::move(out_);
 }
 
 namespace {
-
-using OnPack = std::function<void(const PackId&, std::span<const PackedBlob>)>;
 
 // Packs in restic's exact form.
 class FastReader {
@@ -118,7 +142,7 @@ class FastReader {
   explicit FastReader(std::string_view text) : cursor_(text) {}
 
   // False when something is in another form; `packs()` of them have then been handed over.
-  bool read(const OnPack& on_pack) {
+  bool read(const OnIndexedPack& on_pack) {
     if (!cursor_.take("{\"packs\":[")) {
       return false;
     }
@@ -180,48 +204,56 @@ class FastReader {
   size_t packs_ = 0;
 };
 
-PackId read_pack(json_reader::Object object, std::vector<PackedBlob>& blobs) {
-  PackId id;
+MarkedPack read_pack(json_reader::Object object) {
+  MarkedPack pack;
   bool has_id = false;
-  blobs.clear();
   json_reader::for_each_field(object, [&](std::string_view key, Value& value) {
     if (key == "id") {
-      id = json_reader::read_id<PackId>(value);
+      pack.id = json_reader::read_id<PackId>(value);
       has_id = true;
     } else if (key == "blobs") {
-      blobs.clear();
+      pack.blobs.clear();
       for (auto item : value.get_array()) {
-        blobs.push_back(read_blob(item.get_object()));
+        pack.blobs.push_back(read_blob(item.get_object()));
+      }
+    } else if (key == "time") {
+      // A time that nobody understands is one that is not known: it must not cost the index.
+      if (auto text = value.get_raw_json_string(); !text.error()) {
+        pack.time = parse_go_time(json_reader::quoted_text(text.value().raw()));
       }
     }
   });
   if (!has_id) {
     fail("pack without id");
   }
-  return id;
+  return pack;
 }
 
 // Any JSON that means an index. The first `skip` packs are not handed over.
-void read_any_form(ByteView json, size_t skip, const OnPack& on_pack) {
+void read_any_form(ByteView json, size_t skip, const OnIndexedPack& on_pack,
+                   const OnMarkedPack& on_marked) {
   json_reader::Reader reader;
   auto document = reader.open(json, kMaxIndexBytes);
-  std::vector<PackedBlob> blobs;
   bool found = false;
   for (auto top : document.get_object()) {
-    if (json_reader::quoted_text(top.key().value().raw()) != "packs") {
+    const std::string_view key = json_reader::quoted_text(top.key().value().raw());
+    const bool listed = key == "packs";
+    if (!listed && (key != "packs_to_delete" || !on_marked)) {
       continue;
     }
-    found = true;
+    found = found || listed;
     Value packs = top.value();
     if (packs.is_null()) {
       continue;
     }
     for (auto element : packs.get_array()) {
-      const PackId id = read_pack(element.get_object(), blobs);
-      if (skip > 0) {
+      MarkedPack pack = read_pack(element.get_object());
+      if (!listed) {
+        on_marked(std::move(pack));
+      } else if (skip > 0) {
         --skip;
       } else {
-        on_pack(id, blobs);
+        on_pack(pack.id, pack.blobs);
       }
     }
   }
@@ -233,20 +265,21 @@ void read_any_form(ByteView json, size_t skip, const OnPack& on_pack) {
 
 }  // namespace
 
-void decode_index(ByteView json, const OnPack& on_pack) {
+void decode_index(ByteView json, const OnIndexedPack& on_pack, const OnMarkedPack& on_marked) {
   json_reader::guard("index", [&] {
     if (json.size() > kMaxIndexBytes) {
       fail("larger than the limit");
     }
     FastReader fast(as_text(json));
     if (!fast.read(on_pack)) {
-      read_any_form(json, fast.packs(), on_pack);
+      read_any_form(json, fast.packs(), on_pack, on_marked);
     }
   });
 }
 
-void decode_index_any_form(ByteView json, const OnPack& on_pack) {
-  json_reader::guard("index", [&] { read_any_form(json, 0, on_pack); });
+void decode_index_any_form(ByteView json, const OnIndexedPack& on_pack,
+                           const OnMarkedPack& on_marked) {
+  json_reader::guard("index", [&] { read_any_form(json, 0, on_pack, on_marked); });
 }
 
 }  // namespace salvor

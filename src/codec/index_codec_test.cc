@@ -92,6 +92,42 @@ TEST(IndexCodec, TakesNullForNothing) {
   EXPECT_EQ(packs[0].blobs[0].length, 100U);
 }
 
+// "packs_to_delete" as rustic 0.11 writes it: a second list, with the time of the mark.
+TEST(IndexCodec, KeepsMarkedPacksApart) {
+  IndexEncoder encoder;
+  PackedBlob blob;
+  blob.offset = 7;
+  blob.length = 100;
+  const PackId listed(Digest{std::byte{1}});
+  const PackId waiting(Digest{std::byte{2}});
+  encoder.add_pack(listed, std::span(&blob, 1));
+  encoder.add_marked({waiting, {blob, blob}, Timestamp{1772851145, 500'000'000, 0}});
+  encoder.add_marked({listed, {}, std::nullopt});
+  const std::string json = encoder.finish();
+  EXPECT_NE(json.find("\"time\":\"2026-03-07T02:39:05.5Z\"}"), std::string::npos) << json;
+
+  std::vector<MarkedPack> marked;
+  const auto on_marked = [&](MarkedPack pack) { marked.push_back(std::move(pack)); };
+  std::vector<PackId> packs;
+  decode_index(as_bytes(json), [&](const PackId& id, auto) { packs.push_back(id); }, on_marked);
+  EXPECT_EQ(packs, std::vector<PackId>{listed});
+  ASSERT_EQ(marked.size(), 2U);
+  EXPECT_EQ(marked[0].id, waiting);
+  EXPECT_EQ(marked[0].blobs, (std::vector<PackedBlob>{blob, blob}));
+  EXPECT_EQ(marked[0].time, (Timestamp{1772851145, 500'000'000, 0}));
+  EXPECT_FALSE(marked[1].time);
+  EXPECT_EQ(decode(json).size(), 1U);
+
+  // A time in another form must not cost the index.
+  marked.clear();
+  for (const char* time : {"\"yesterday\"", "17", "null", "{}"}) {
+    const std::string text = R"({"packs":[],"packs_to_delete":[{"id":")" + kId + R"(","time":)" +
+                             time + R"(,"blobs":[]}]})";
+    decode_index(as_bytes(text), [](const PackId&, auto) {}, on_marked);
+  }
+  EXPECT_EQ(marked.size(), 4U);
+}
+
 TEST(IndexCodec, HandsOverEveryPackOnce) {
   const std::string first = R"({"id":")" + kId + R"(","blobs":[]})";
   const std::string odd = R"({"blobs":[],"id":")" + std::string(64, 'b') + R"("})";

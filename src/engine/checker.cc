@@ -4,6 +4,7 @@
 #include <charconv>
 #include <map>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 
 #include "base/format.h"
@@ -122,6 +123,8 @@ struct Checker::State {
   void tree_trouble(FindingKind kind, const BlobId& tree, const std::string& what);
   void check_tree(const BlobId& id, const Tree& tree);
   void blob_missing(const BlobHandle& handle);
+  [[nodiscard]] std::string missing_text(const BlobHandle& handle) const;
+  [[nodiscard]] std::string healing(const BlobHandle& handle);
   [[nodiscard]] std::vector<uint32_t> packs_to_read() const;
   void choose_at_random(std::vector<uint32_t>& packs, double fraction) const;
   void read_pack(const Context& inner, PackReader& reader, uint32_t number);
@@ -167,7 +170,7 @@ void Checker::State::read_index_file(const Context& inner, const std::string& na
   std::vector<std::pair<PackId, PackFacts>> listed;
   try {
     const Buffer json = repository.load_document(inner, ObjectKind::kIndex, name);
-    decode_index(json.view(), [&](const PackId& pack, std::span<const PackedBlob> blobs) {
+    const auto on_pack = [&](const PackId& pack, std::span<const PackedBlob> blobs) {
       PackFacts facts;
       facts.size_bytes = pack_size_of(blobs);
       facts.content = blob_list_mark(blobs);
@@ -176,7 +179,8 @@ void Checker::State::read_index_file(const Context& inner, const std::string& na
         (blob.handle.type == BlobType::kTree ? facts.has_trees : facts.has_data) = true;
       }
       listed.emplace_back(pack, facts);
-    });
+    };
+    decode_index(json.view(), on_pack);
   } catch (const Error& error) {
     if (!is_damage(error)) {
       throw;
@@ -237,13 +241,17 @@ void Checker::State::check_index() {
 // --- packs, keys, locks, snapshots ---------------------------------------------------------------
 
 void Checker::State::check_packs() {
+  std::set<PackId> marked;  // by a prune, to be removed later: as it should be
+  for (const MarkedPack& pack : repository.marked_packs()) {
+    marked.insert(pack.id);
+  }
   table = std::make_unique<PackTable>(repository.index());
   repository.storage().list(context, ObjectKind::kPack, [&](const ObjectInfo& info) {
     const auto known = packs.find(*PackId::parse(info.name));
     if (known != packs.end()) {
       known->second.present = true;
       known->second.real_size = info.size_bytes;
-    } else if (index_complete) {
+    } else if (index_complete && !marked.contains(*PackId::parse(info.name))) {
       report.suggest_prune = true;
       find({FindingKind::kPackUnreferenced, "pack " + info.name,
             "no index lists it (" + format_bytes(info.size_bytes) + ")",
@@ -384,7 +392,7 @@ void Checker::State::tree_trouble(FindingKind kind, const BlobId& tree, const st
   const size_t place =
       find({kind, "tree " + tree.hex(), what,
             invalid ? "`salvor repair snapshots --forget` replaces it by what can be kept of it."
-                    : kHeal});
+                    : healing(handle)});
   hit(handle, place);
 }
 
@@ -405,15 +413,31 @@ void Checker::State::blob_missing(const BlobHandle& handle) {
     return;  // told as an invalid tree
   }
   const std::scoped_lock lock(mutex);
+  const std::string why = missing_text(handle);
   if (handle.type == BlobType::kTree) {
-    tree_trouble(FindingKind::kTreeUnreadable, handle.id, "no index lists it");
+    tree_trouble(FindingKind::kTreeUnreadable, handle.id, why);
     return;
   }
   if (!told_blobs.contains(handle)) {
-    const size_t place = find(
-        {FindingKind::kBlobMissing, "data blob " + handle.id.hex(), "no index lists it", kHeal});
+    const size_t place =
+        find({FindingKind::kBlobMissing, "data blob " + handle.id.hex(), why, healing(handle)});
     hit(handle, place);
   }
+}
+
+std::string Checker::State::missing_text(const BlobHandle& handle) const {
+  const std::optional<PackId> marked = repository.find_marked(handle);
+  return marked ? "pack " + marked->hex() + ", which holds it, is marked for deletion"
+                : "no index lists it";
+}
+
+// What to do about a blob that is missing or damaged.
+std::string Checker::State::healing(const BlobHandle& handle) {
+  if (!repository.find_marked(handle)) {
+    return kHeal;
+  }
+  report.suggest_prune = true;
+  return "Run `salvor prune`: it takes back what is needed after all.";
 }
 
 void Checker::State::check_trees() {

@@ -21,6 +21,7 @@ struct FileFacts {
   IndexId id;
   size_t blobs = 0;
   bool lists_dropped = false;
+  bool has_marks = false;
 };
 
 }  // namespace
@@ -41,6 +42,14 @@ IndexWriter::~IndexWriter() = default;
 void IndexWriter::add(const PackId& pack, std::span<const PackedBlob> blobs) {
   state_->encoder.add_pack(pack, blobs);
   state_->blobs += blobs.size();
+  if (state_->blobs >= kIndexFullBlobs) {
+    store();
+  }
+}
+
+void IndexWriter::add_marked(const MarkedPack& pack) {
+  state_->encoder.add_marked(pack);
+  state_->blobs += pack.blobs.size();
   if (state_->blobs >= kIndexFullBlobs) {
     store();
   }
@@ -82,19 +91,23 @@ std::vector<IndexId> rewrite_index(const Context& context, const Repository& rep
     context.check_stopped();
     FileFacts fact{file};
     const Buffer json = repository.load_document(context, ObjectKind::kIndex, file.hex());
-    decode_index(json.view(), [&](const PackId& pack, std::span<const PackedBlob> blobs) {
-      fact.blobs += blobs.size();
-      fact.lists_dropped = fact.lists_dropped || drop(pack);
-    });
+    decode_index(
+        json.view(),
+        [&](const PackId& pack, std::span<const PackedBlob> blobs) {
+          fact.blobs += blobs.size();
+          fact.lists_dropped = fact.lists_dropped || drop(pack);
+        },
+        [&](const MarkedPack&) { fact.has_marks = true; });
     small += fact.blobs < kSmallFileBlobs ? 1 : 0;
     facts.push_back(fact);
   }
   const bool merge_small = small > kMostSmallFiles;
   const auto goes = [&](const FileFacts& fact) {
-    return options.rewrite_all || fact.lists_dropped ||
+    return options.rewrite_all || fact.lists_dropped || (fact.has_marks && options.marked) ||
            (merge_small && fact.blobs < kSmallFileBlobs);
   };
-  if (options.extra.empty() && std::none_of(facts.begin(), facts.end(), goes)) {
+  const bool adds = !options.extra.empty() || (options.marked && !options.marked->empty());
+  if (!adds && std::none_of(facts.begin(), facts.end(), goes)) {
     return {};
   }
 
@@ -110,11 +123,18 @@ std::vector<IndexId> rewrite_index(const Context& context, const Repository& rep
       }
       context.check_stopped();
       const Buffer json = repository.load_document(context, ObjectKind::kIndex, fact.id.hex());
-      decode_index(json.view(), [&](const PackId& pack, std::span<const PackedBlob> blobs) {
-        if (!drop(pack) && listed.emplace(pack, blob_list_mark(blobs)).second && !staying) {
-          writer.add(pack, blobs);
-        }
-      });
+      decode_index(
+          json.view(),
+          [&](const PackId& pack, std::span<const PackedBlob> blobs) {
+            if (!drop(pack) && listed.emplace(pack, blob_list_mark(blobs)).second && !staying) {
+              writer.add(pack, blobs);
+            }
+          },
+          [&](const MarkedPack& pack) {
+            if (!staying && options.marked == nullptr) {
+              writer.add_marked(pack);
+            }
+          });
       if (!staying) {
         obsolete.push_back(fact.id);
       }
@@ -123,6 +143,11 @@ std::vector<IndexId> rewrite_index(const Context& context, const Repository& rep
   for (const ListedPack& pack : options.extra) {
     if (listed.emplace(pack.id, blob_list_mark(pack.blobs)).second) {
       writer.add(pack.id, pack.blobs);
+    }
+  }
+  if (options.marked != nullptr) {
+    for (const MarkedPack& pack : *options.marked) {
+      writer.add_marked(pack);
     }
   }
   (void)writer.finish();

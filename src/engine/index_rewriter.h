@@ -28,6 +28,7 @@ class IndexWriter {
   IndexWriter(const Context& context, const Repository& repository);
   ~IndexWriter();
   void add(const PackId& pack, std::span<const PackedBlob> blobs);
+  void add_marked(const MarkedPack& pack);
   // Stores what is left; durable on return. Returns every file written.
   [[nodiscard]] std::vector<IndexId> finish();
 
@@ -40,6 +41,9 @@ class IndexWriter {
 struct IndexRewriteOptions {
   std::span<const ListedPack> extra = {};  // packs to add
   bool rewrite_all = false;                // also files that list nothing that is dropped
+  // The packs that are marked for deletion from now on; all marks of before go. Without it those of
+  // rewritten files are carried over.
+  const std::vector<MarkedPack>* marked = nullptr;
 };
 
 // Writes index files for everything that `files` list except packs for which `drop` says so; files

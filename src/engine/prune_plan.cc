@@ -57,6 +57,8 @@ class Decision {
       figures.packs.keep += fate == PackFate::kKeep ? 1 : 0;
       figures.packs.repack += fate == PackFate::kRepack ? 1 : 0;
       figures.packs.remove += fate == PackFate::kRemove ? 1 : 0;
+      figures.packs.wait += fate == PackFate::kWait ? 1 : 0;
+      figures.packs.recover += fate == PackFate::kRecover ? 1 : 0;
     }
     if (limits_.repository_version < 2) {
       figures.bytes.uncompressed = 0;
@@ -135,6 +137,14 @@ void Decision::sort_out() {
   PruneStatistics& figures = plan_.statistics;
   for (size_t i = 0; i < packs_.size(); ++i) {
     const PackUse& pack = packs_[i];
+    if (pack.marked && pack.used_blobs > 0) {
+      plan_.fates[i] = PackFate::kRecover;
+      continue;
+    }
+    if (pack.marked && pack.present && !pack.mark_is_old) {
+      plan_.fates[i] = PackFate::kWait;
+      continue;
+    }
     if (pack.used_blobs == 0) {
       figures.packs.unused += pack.present ? 1 : 0;
       remove(i, pack.present ? PackFate::kRemove : PackFate::kForget);
@@ -219,8 +229,9 @@ MaxUnused parse_max_unused(std::string_view text) {
 }
 
 bool PrunePlan::changes_index() const {
-  return std::any_of(fates.begin(), fates.end(),
-                     [](PackFate fate) { return fate != PackFate::kKeep; });
+  return std::any_of(fates.begin(), fates.end(), [](PackFate fate) {
+    return fate != PackFate::kKeep && fate != PackFate::kWait;
+  });
 }
 
 PrunePlan decide_prune(std::span<const PackUse> packs, std::vector<UnlistedPack> unlisted,

@@ -3,7 +3,8 @@
 // Pure: facts in, plan out. The rules are restic's (restic format, section 9): packs without used
 // blobs go; packs with unused ones are candidates for repacking, the most wasteful first, until
 // what stays unused is within the limit; tree packs, mixed packs and raw tree packs are always
-// repacked, small packs when there are enough of them.
+// repacked, small packs when there are enough of them. Packs that are marked for deletion already
+// come back when they are needed, and go when the mark is old enough, as rustic does it.
 #pragma once
 
 #include <cstdint>
@@ -51,6 +52,9 @@ struct PackUse {
   bool has_trees = false;
   bool has_data = false;
   bool has_raw = false;  // a blob that is not compressed
+  // An earlier prune has taken it out of the index; `mark_is_old`: long enough ago to remove it.
+  bool marked = false;
+  bool mark_is_old = false;
 
   [[nodiscard]] uint64_t size() const { return used_bytes + unused_bytes; }
   [[nodiscard]] bool only_data() const { return has_data && !has_trees; }
@@ -60,13 +64,16 @@ struct PackUse {
 struct UnlistedPack {
   PackId id;
   uint64_t size_bytes = 0;
+  bool only_mark = false;  // a program without locks may be about to list it: mark it for now
 };
 
 enum class PackFate : uint8_t {
   kKeep,
   kRepack,  // copy its used blobs, then remove it
   kRemove,
-  kForget,  // it is gone already and not needed: take it out of the index
+  kForget,   // it is gone already and not needed: take it out of the index
+  kWait,     // marked, not for long enough yet
+  kRecover,  // marked, but needed after all: back into the index
 };
 
 // Figures as `restic prune` reports them; bytes are sealed blobs with their headers.
@@ -97,6 +104,8 @@ struct PruneStatistics {
     uint64_t keep = 0;
     uint64_t repack = 0;
     uint64_t remove = 0;
+    uint64_t wait = 0;     // marked by an earlier prune; they stay for now
+    uint64_t recover = 0;  // marked by an earlier prune, and needed after all
   } packs;
 
   [[nodiscard]] uint64_t total_blobs() const { return blobs.used + blobs.unused + blobs.duplicate; }

@@ -1,6 +1,7 @@
 #include "engine/pruner.h"
 
 #include <algorithm>
+#include <map>
 #include <unordered_set>
 
 #include "base/task.h"
@@ -27,12 +28,14 @@ struct Pruner::State {
     options.limits.repository_version = repo.config().version;
     if (options.recover_no_free_space) {
       options.limits.max_repack_bytes = 0;
+      options.keep_delete = std::chrono::seconds(0);
     }
   }
 
   // Planning.
   void load();
   void mark();
+  void know_marked_packs();
   void list_packs();
   void choose_copies();
   void settle_duplicates(std::span<const Index::EntryNumber> duplicates);
@@ -48,6 +51,7 @@ struct Pruner::State {
   void copy_blobs(const Context& inner, BlobWriter& writer, const PackId& pack,
                   std::span<const PackedBlob> blobs);
   void remove_unlisted();
+  void choose_marks();
   void replace_index();
   void recreate_index();
   void remove_packs();
@@ -75,6 +79,10 @@ struct Pruner::State {
   std::optional<PrunePlan> plan;
   std::unordered_set<PackId, IdHash> going;  // from the index, and from the storage
   std::unordered_set<PackId, IdHash> going_unlisted;
+  std::chrono::seconds keep_delete{0};
+  std::map<PackId, const MarkedPack*> marked_before;
+  std::vector<MarkedPack> marks;      // from now on
+  std::vector<ListedPack> recovered;  // back into the index
   PruneResult result;
 };
 
@@ -83,7 +91,16 @@ struct Pruner::State {
 void Pruner::State::load() {
   repository.load_index(context);
   marked_index_files = repository.index_files();
+  know_marked_packs();
   table = std::make_unique<PackTable>(repository.index());
+}
+
+// What an earlier prune has marked may have come to be needed: its blobs take part like all others.
+void Pruner::State::know_marked_packs() {
+  for (const MarkedPack& pack : repository.marked_packs()) {
+    marked_before.emplace(pack.id, &pack);
+    repository.index().add_pack(pack.id, pack.blobs);
+  }
 }
 
 // Trees of the snapshots that are stored now, except those of `known`, which it makes complete.
@@ -101,13 +118,17 @@ std::vector<BlobId> Pruner::State::roots_besides(std::span<const SnapshotId> kno
 void Pruner::State::mark() {
   const std::vector<StoredSnapshot> snapshots = repository.load_snapshots(context);
   std::vector<BlobId> roots;
+  bool rustic = false;
   for (const StoredSnapshot& stored : snapshots) {
+    rustic = rustic || stored.snapshot.program_version.starts_with("rustic");
     marked_snapshots.push_back(stored.id);
     const auto& ignored = options.ignore_snapshots;
     if (std::find(ignored.begin(), ignored.end(), stored.id) == ignored.end()) {
       roots.push_back(stored.snapshot.tree);
     }
   }
+  keep_delete =
+      options.keep_delete.value_or(rustic ? kKeepDeleteBesideRustic : std::chrono::seconds(0));
   used = std::make_unique<EntrySet>(repository.index().entry_count());
   TreeWalkHandlers handlers;
   handlers.trees_read = &progress.trees;
@@ -116,17 +137,33 @@ void Pruner::State::mark() {
 
 void Pruner::State::list_packs() {
   packs.resize(table->size());
+  const WallTime now = context.clock.now();
+  const auto is_old = [&](const MarkedPack& mark) {
+    return keep_delete.count() == 0 || (mark.time && mark.time->wall() + keep_delete <= now);
+  };
   for (size_t i = 0; i < packs.size(); ++i) {
     packs[i].id = table->id(i);
     packs[i].used_bytes = pack_size_of({});
+    if (const auto mark = marked_before.find(packs[i].id); mark != marked_before.end()) {
+      packs[i].marked = true;
+      packs[i].mark_is_old = is_old(*mark->second);
+    }
   }
-  repository.storage().list(context, ObjectKind::kPack, [this](const ObjectInfo& info) {
+  repository.storage().list(context, ObjectKind::kPack, [&](const ObjectInfo& info) {
     const PackId id = *PackId::parse(info.name);
     if (const std::optional<size_t> number = table->find(id)) {
       packs[*number].present = true;
       packs[*number].real_size = info.size_bytes;
-    } else {
+      return;
+    }
+    const auto mark = marked_before.find(id);
+    if (mark == marked_before.end()) {
+      unlisted.push_back({id, info.size_bytes, keep_delete.count() > 0});
+    } else if (is_old(*mark->second)) {
       unlisted.push_back({id, info.size_bytes});
+    } else {
+      ++statistics.packs.wait;
+      marks.push_back(*mark->second);
     }
   });
 }
@@ -192,8 +229,9 @@ void Pruner::State::choose_copies() {
   settle_duplicates(duplicates);
 }
 
-// Prefers packs that are whole, then packs that hold nothing but duplicates (an interrupted prune
-// leaves such: going on from there they need no second copying), then packs that stay anyway.
+// Prefers packs that are whole, then packs that are not marked for deletion, then packs that hold
+// nothing but duplicates (an interrupted prune leaves such: going on from there they need no second
+// copying), then packs that stay anyway.
 void Pruner::State::settle_duplicates(std::span<const Index::EntryNumber> duplicates) {
   const Index& index = repository.index();
   std::vector<uint32_t> duplicates_in(packs.size());
@@ -204,6 +242,9 @@ void Pruner::State::settle_duplicates(std::span<const Index::EntryNumber> duplic
     const size_t number = table->pack_of(entry);
     const PackUse& pack = packs[number];
     if (!pack.present || pack.real_size != pack.size()) {
+      return -1;
+    }
+    if (pack.marked) {
       return 0;
     }
     if (duplicates_in[number] == table->entries(number).size()) {
@@ -241,12 +282,42 @@ void Pruner::State::settle_duplicates(std::span<const Index::EntryNumber> duplic
 
 void Pruner::State::prepare_removal() {
   for (size_t i = 0; i < packs.size(); ++i) {
-    if (plan->fates[i] != PackFate::kKeep) {
+    const PackFate fate = plan->fates[i];
+    if (fate == PackFate::kRemove || fate == PackFate::kRepack || fate == PackFate::kForget) {
       going.insert(packs[i].id);
     }
   }
   for (const UnlistedPack& pack : plan->unlisted) {
-    going_unlisted.insert(pack.id);
+    if (!pack.only_mark) {
+      going_unlisted.insert(pack.id);
+    }
+  }
+  choose_marks();
+}
+
+// Which packs the new index marks for deletion, and which it takes back.
+void Pruner::State::choose_marks() {
+  const Timestamp time = LocalZone().stamp(context.clock.now());
+  for (size_t i = 0; i < packs.size(); ++i) {
+    const PackId& id = table->id(i);
+    const bool newly = !packs[i].marked && keep_delete.count() > 0 &&
+                       (plan->fates[i] == PackFate::kRemove || plan->fates[i] == PackFate::kRepack);
+    if (newly) {
+      marks.push_back({id, table->blobs(i), time});
+      ++result.packs_marked;
+    } else if (plan->fates[i] == PackFate::kWait) {
+      marks.push_back(*marked_before.at(id));
+      marks.back().time = marks.back().time.value_or(time);
+    } else if (plan->fates[i] == PackFate::kRecover) {
+      recovered.push_back({id, table->blobs(i)});
+      ++result.packs_recovered;
+    }
+  }
+  for (const UnlistedPack& pack : plan->unlisted) {
+    if (pack.only_mark) {
+      marks.push_back({pack.id, {}, time});
+      ++result.packs_marked;
+    }
   }
 }
 
@@ -405,12 +476,14 @@ void Pruner::State::repack() {
 }
 
 void Pruner::State::replace_index() {
-  if (going.empty()) {
+  const bool marks_change = result.packs_marked > 0 || marks.size() != marked_before.size();
+  if (going.empty() && !marks_change) {
     return;
   }
   const std::vector<IndexId> files = list_index_files(context, repository);
   const std::vector<IndexId> obsolete = rewrite_index(
-      context, repository, files, [this](const PackId& pack) { return going.contains(pack); });
+      context, repository, files, [this](const PackId& pack) { return going.contains(pack); },
+      {.extra = recovered, .marked = &marks});
   look_again(true);
   confirm();
   std::vector<ObjectName> objects;
@@ -441,7 +514,7 @@ void Pruner::State::recreate_index() {
   remove_packs();
   IndexWriter writer(context, repository);
   for (size_t i = 0; i < packs.size(); ++i) {
-    if (plan->fates[i] == PackFate::kKeep) {
+    if (plan->fates[i] == PackFate::kKeep || plan->fates[i] == PackFate::kRecover) {
       writer.add(table->id(i), table->blobs(i));
     }
   }
@@ -452,7 +525,9 @@ void Pruner::State::remove_packs() {
   confirm();
   std::vector<ObjectName> objects;
   for (size_t i = 0; i < packs.size(); ++i) {
-    if (plan->fates[i] == PackFate::kRemove || plan->fates[i] == PackFate::kRepack) {
+    const bool unneeded =
+        plan->fates[i] == PackFate::kRemove || plan->fates[i] == PackFate::kRepack;
+    if (unneeded && (packs[i].marked || keep_delete.count() == 0)) {
       objects.push_back(pack_object(table->id(i)));
     }
   }
@@ -482,6 +557,10 @@ const PrunePlan& Pruner::plan() {
   state.plan =
       decide_prune(state.packs, std::move(state.unlisted), state.options.limits, state.statistics);
   return *state.plan;
+}
+
+std::chrono::seconds Pruner::keep_delete() const {
+  return state_->keep_delete;
 }
 
 const PackId& Pruner::pack(size_t number) const {

@@ -95,8 +95,8 @@ class TreeWalk {
 void TreeWalk::enter(const BlobId& tree, std::vector<PlacedTree>& found) {
   const Index::EntryNumber number = index_.entry_number({BlobType::kTree, tree});
   if (number == Index::kNoEntry) {
-    tell_unreadable(
-        tree, Error(ErrorCode::kDamaged, "tree " + tree.short_hex() + " is not in the index"));
+    const Error why = repository_.not_indexed({BlobType::kTree, tree});
+    tell_unreadable(tree, Error(ErrorCode::kDamaged, why.message(), why.hint()));
     return;
   }
   if (marked_.insert(number)) {

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 #include "base/id.h"
+#include "model/timestamp.h"
 
 namespace salvor {
 
@@ -36,6 +39,14 @@ struct PackedBlob {
     return compressed() ? plain_length : length - 32;
   }
   friend bool operator==(const PackedBlob&, const PackedBlob&) = default;
+};
+
+// A pack that a prune has taken out of the index but left in the storage for a while, because a
+// program that knows no locks may be referring to it just now (rustic's "packs_to_delete").
+struct MarkedPack {
+  PackId id;
+  std::vector<PackedBlob> blobs;  // empty for a pack that no index listed
+  std::optional<Timestamp> time;  // when it was marked
 };
 
 struct BlobLocation {

@@ -1,6 +1,7 @@
 #include "repo/repository.h"
 
 #include <algorithm>
+#include <map>
 #include <mutex>
 
 #include "base/task.h"
@@ -238,6 +239,7 @@ SnapshotId Repository::save_snapshot(const Context& context, const Snapshot& sna
 void Repository::load_index(const Context& context, std::vector<UnreadableObject>* unreadable) {
   auto index = std::make_unique<Index>();
   std::vector<IndexId> files;
+  std::map<PackId, MarkedPack> marked;
   std::mutex mutex;
   {
     ThreadPool pool("salvor-index", threads_);
@@ -248,9 +250,16 @@ void Repository::load_index(const Context& context, std::vector<UnreadableObject
       group.run([&, name = info.name, inner = context.with_stop(group.stop_token())] {
         try {
           const Buffer json = load_document(inner, ObjectKind::kIndex, name);
-          decode_index(json.view(), [&](const PackId& pack, std::span<const PackedBlob> blobs) {
-            index->add_pack(pack, blobs);
-          });
+          decode_index(
+              json.view(),
+              [&](const PackId& pack, std::span<const PackedBlob> blobs) {
+                index->add_pack(pack, blobs);
+              },
+              [&](MarkedPack pack) {
+                const std::scoped_lock lock(mutex);
+                const PackId id = pack.id;
+                marked.emplace(id, std::move(pack));
+              });
         } catch (const Error& error) {
           if (unreadable == nullptr || error.code() != ErrorCode::kDamaged) {
             throw;
@@ -265,6 +274,36 @@ void Repository::load_index(const Context& context, std::vector<UnreadableObject
   std::sort(files.begin(), files.end());
   index_ = std::move(index);
   index_files_ = std::move(files);
+  for (const PackId& listed : marked.empty() ? std::vector<PackId>() : index_->packs()) {
+    marked.erase(listed);
+  }
+  marked_packs_.clear();
+  for (auto& [id, pack] : marked) {
+    marked_packs_.push_back(std::move(pack));
+  }
+}
+
+std::optional<PackId> Repository::find_marked(const BlobHandle& handle) const {
+  for (const MarkedPack& pack : marked_packs_) {
+    for (const PackedBlob& blob : pack.blobs) {
+      if (blob.handle == handle) {
+        return pack.id;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+Error Repository::not_indexed(const BlobHandle& handle) const {
+  const std::string blob =
+      (handle.type == BlobType::kTree ? "tree " : "data blob ") + handle.id.short_hex();
+  if (const std::optional<PackId> marked = find_marked(handle)) {
+    return {ErrorCode::kNotFound,
+            blob + " is in pack " + marked->short_hex() + ", which is marked for deletion",
+            "Run `salvor prune`: it takes back what is needed after all."};
+  }
+  return {ErrorCode::kNotFound, blob + " is not in the index",
+          "Run `salvor check`, then `salvor repair index`."};
 }
 
 BlobReader::BlobReader(const Repository& repository)
@@ -283,9 +322,7 @@ Buffer BlobReader::load(const Context& context, const BlobHandle& handle) {
   const std::vector<BlobLocation> copies = repository_.index().find_all(handle);
   const char* kind = handle.type == BlobType::kTree ? "tree" : "data";
   if (copies.empty()) {
-    throw Error(ErrorCode::kNotFound,
-                std::string(kind) + " blob " + handle.id.short_hex() + " is not in the index",
-                "Run `salvor check`, then `salvor repair index`.");
+    throw repository_.not_indexed(handle);
   }
   std::string tried;
   for (const BlobLocation& copy : copies) {

@@ -90,6 +90,13 @@ class Repository {
   [[nodiscard]] const Index& index() const { return *index_; }
   // Index files that make up index().
   [[nodiscard]] const std::vector<IndexId>& index_files() const { return index_files_; }
+  // The packs that those files mark for deletion and none of them lists: nothing may be read from
+  // them or refer to them, but the next prune must know them.
+  [[nodiscard]] const std::vector<MarkedPack>& marked_packs() const { return marked_packs_; }
+  // The marked pack that holds a blob. Slow; for explaining why the index does not list it.
+  [[nodiscard]] std::optional<PackId> find_marked(const BlobHandle& handle) const;
+  // Says so of a blob that the index does not list: Error{kNotFound} with the next step.
+  [[nodiscard]] Error not_indexed(const BlobHandle& handle) const;
 
  private:
   Repository(std::unique_ptr<Storage> storage, Random& random);
@@ -101,6 +108,7 @@ class Repository {
   RepositoryConfig config_;
   std::unique_ptr<Index> index_;
   std::vector<IndexId> index_files_;
+  std::vector<MarkedPack> marked_packs_;
   unsigned threads_ = 2;
 };
 

@@ -1,8 +1,10 @@
 """rustic, the third program of the format. It takes minutes to build, so these run where it is there:
 tests/peers/get rustic; scripts/test -L rustic."""
+from pathlib import Path
+
 import treemaker
 import treestate
-from toolbox import PASSWORD, RUSTIC, TestCase, labelled, limit
+from toolbox import PASSWORD, RESTIC_NEW, RUSTIC, TestCase, labelled, limit
 
 
 @labelled("rustic")
@@ -53,5 +55,42 @@ class WithRustic(TestCase):
         self.rustic(self.repository, "prune", "--instant-delete")
         self.salvor.check(self.repository)
         self.salvor(self.repository, "prune", "--max-unused", "0")
+        self.rustic(self.repository, "check", "--read-data")
+        self.assert_restores(self.salvor, self.repository, self.tree)
+
+    def test_prune_waits_where_rustic_works_and_rustic_understands_the_marks(self):
+        """rustic takes no locks, so what is unneeded is marked first and removed later (ADR 0006)."""
+        self.rustic(self.repository, "backup", ".", cwd=self.tree)
+        junk = self.make_tree("junk", {f"{i}": self.bytes(50_000) for i in range(10)})
+        name = self.salvor.backup(self.repository, junk)["snapshot_id"]
+        snapshot = Path(self.repository) / "snapshots" / name
+        document = snapshot.read_bytes()
+        self.salvor(self.repository, "forget", name)
+        packs = self.salvor.listed(self.repository, "packs")
+        told = self.salvor(self.repository, "prune", "--max-unused", "0", "--json").json()
+        self.assertGreater(told["packs_marked"], 0)
+        self.assertEqual(told["packs_removed"], 0)
+        self.assertLessEqual(set(packs), set(self.salvor.listed(self.repository, "packs")))
+        for tool in (self.salvor, self.peer(RESTIC_NEW), self.rustic):
+            tool(self.repository, "check")
+
+        # A rustic backup that had begun before the prune ends now and needs what is marked.
+        snapshot.write_bytes(document)
+        self.assertIn("marked for deletion", str(self.salvor(self.repository, "check", expect=1)))
+        told = self.salvor(self.repository, "prune", "--max-unused", "0", "--json").json()
+        self.assertGreater(told["packs"]["recover"], 0)
+        for tool in (self.salvor, self.peer(RESTIC_NEW), self.rustic):
+            tool(self.repository, "check")
+        self.assert_restores(self.salvor, self.repository, junk, name)
+
+        # rustic's own prune goes on from our marks.
+        self.salvor(self.repository, "forget", name)
+        self.salvor(self.repository, "prune", "--max-unused", "0")
+        before = len(self.salvor.listed(self.repository, "packs"))
+        self.rustic(self.repository, "prune", "--keep-delete", "0s")
+        self.assertLess(len(self.salvor.listed(self.repository, "packs")), before)
+        self.salvor.check(self.repository)
+        # And ours from rustic's.
+        self.salvor(self.repository, "prune", "--max-unused", "0", "--instant-delete")
         self.rustic(self.repository, "check", "--read-data")
         self.assert_restores(self.salvor, self.repository, self.tree)
