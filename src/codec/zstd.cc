@@ -128,9 +128,12 @@ constexpr size_t kTrialPiece = 2048;
 constexpr size_t kMaxTrialPieces = 16;
 constexpr size_t kTrialGain = 100;
 constexpr int kTrialLevel = -1;
+constexpr size_t kWorthSampling = size_t{32} << 10;
+constexpr size_t kRatioPieces = 4;
+constexpr size_t kRatioPiece = 1024;
 
 // How far the sum of the squared byte counts of a sample is from that of random bytes, whose
-// expectation is n + n(n-1)/256. A surplus of n*n*0.00086 is what makes an entropy of 0.98 * 8
+// expectation is n + n(n-1)/256. A surplus of n*n*0.00020 is what makes an entropy of 0.995 * 8
 // bits. A deficit (counts more even than chance) is structure too.
 int64_t surplus(ByteView sample) {
   std::array<uint16_t, 256> counts{};
@@ -152,12 +155,16 @@ struct Compressor::State {
   Buffer pieces;
   Buffer trial;
 
-  size_t run(ByteView plain, int level, Buffer& out) {
+  size_t run(ByteView plain, const CompressionMethod& method, Buffer& out) {
     out.resize(ZSTD_compressBound(plain.size()));
     ZSTD_CCtx* const c = context.get();
-    ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, level);
-    ZSTD_CCtx_setParameter(c, ZSTD_c_windowLog,
-                           level >= kFirstLevelWithLargeWindow ? kMaxWindowLog : 0);
+    const bool large = method.level >= kFirstLevelWithLargeWindow;
+    ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, method.level);
+    ZSTD_CCtx_setParameter(c, ZSTD_c_windowLog, large ? kMaxWindowLog : method.window_log);
+    ZSTD_CCtx_setParameter(c, ZSTD_c_hashLog, method.hash_log);
+    ZSTD_CCtx_setParameter(c, ZSTD_c_chainLog, method.chain_log);
+    ZSTD_CCtx_setParameter(c, ZSTD_c_minMatch, method.min_match);
+    ZSTD_CCtx_setParameter(c, ZSTD_c_strategy, method.two_tables ? ZSTD_dfast : 0);
     const size_t size = ZSTD_compress2(c, out.data(), out.size(), plain.data(), plain.size());
     if (ZSTD_isError(size) != 0) {
       throw Error(ErrorCode::kFailed, std::string("cannot compress: ") + ZSTD_getErrorName(size));
@@ -175,23 +182,32 @@ Compressor::~Compressor() = default;
 Compressor::Compressor(Compressor&&) noexcept = default;
 Compressor& Compressor::operator=(Compressor&&) noexcept = default;
 
-void Compressor::compress(ByteView plain, int level, Buffer& out) {
-  out.resize(state_->run(plain, level, out));
+void Compressor::compress(ByteView plain, const CompressionMethod& method, Buffer& out) {
+  out.resize(state_->run(plain, method, out));
+}
+
+double Compressor::sample_ratio(ByteView plain) {
+  const size_t stride = plain.size() / kRatioPieces;
+  state_->pieces.clear();
+  for (size_t i = 0; i < kRatioPieces; ++i) {
+    state_->pieces.append(plain.subspan(i * stride + (stride - kRatioPiece) / 2, kRatioPiece));
+  }
+  const size_t size = state_->run(state_->pieces.view(), {.level = 1}, state_->trial);
+  return static_cast<double>(size) / static_cast<double>(state_->pieces.size());
 }
 
 bool Compressor::looks_incompressible(ByteView plain) {
-  if (plain.size() < 1024) {
+  if (plain.size() < kWorthSampling) {
     return false;
   }
-  // Evenly spread samples; up to 1/16 of the input, so that small inputs do not cost more than they
-  // save.
-  const size_t count = std::clamp<size_t>(plain.size() / 16 / kSampleBytes, 2, kMaxSamples);
+  // Evenly spread samples.
+  const size_t count = std::clamp<size_t>(plain.size() / 8 / kSampleBytes, 8, kMaxSamples);
   const size_t stride = (plain.size() - kSampleBytes) / (count - 1);
   // A sample's saving in units of its squared size; text would be 0.07. Beyond 0.02 (a third saved)
   // it says no more.
   constexpr auto kSquare = static_cast<int64_t>(kSampleBytes * kSampleBytes);
   constexpr int64_t kCap = kSquare / 50;
-  constexpr int64_t kThreshold = kSquare * 86 / 100'000;
+  constexpr int64_t kThreshold = kSquare * 20 / 100'000;
   constexpr int64_t kTooEven = -kSquare / 800;  // seven standard deviations
   int64_t total = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -216,7 +232,7 @@ bool Compressor::looks_incompressible(ByteView plain) {
     state_->pieces.append(plain.subspan((plain.size() - length) / pieces * i, length));
   }
   const size_t trial = state_->pieces.size();
-  return state_->run(state_->pieces.view(), kTrialLevel, state_->trial) >
+  return state_->run(state_->pieces.view(), {.level = kTrialLevel}, state_->trial) >
          trial - trial / kTrialGain;
 }
 

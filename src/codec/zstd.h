@@ -8,6 +8,16 @@
 
 namespace salvor {
 
+// What of a level's parameters to change; 0: nothing.
+struct CompressionMethod {
+  int level = 3;  // zstd's own scale (negative = faster)
+  int window_log = 0;
+  int hash_log = 0;
+  int chain_log = 0;
+  int min_match = 0;
+  bool two_tables = false;  // zstd's dfast, which finds more than one table does
+};
+
 // Reuses one context. Not thread-safe: one a thread.
 class Compressor {
  public:
@@ -18,12 +28,18 @@ class Compressor {
 
   // One frame with content size, no checksum, no dictionary, window log at most 23. Replaces
   // `out`'s content. `level` is zstd's own scale (negative = faster).
-  void compress(ByteView plain, int level, Buffer& out);
+  void compress(ByteView plain, int level, Buffer& out) {
+    compress(plain, CompressionMethod{.level = level}, out);
+  }
+  void compress(ByteView plain, const CompressionMethod& method, Buffer& out);
 
-  // Whether compressing `plain` is likely to save less than about 2 %: looks at samples of a few
-  // KiB only. Small inputs
-  // (< 1 KiB) always answer false: just try.
+  // Whether compressing `plain` is likely to save less than about 1 %: looks at samples of a few
+  // KiB only. Small inputs (< 32 KiB) always answer false: trying costs no more than asking.
   [[nodiscard]] bool looks_incompressible(ByteView plain);
+
+  // Compressed size / size of a few KiB from four places of `plain` (which must be longer than
+  // that): more than the whole would have, but comparable among blobs. Takes 20 us.
+  [[nodiscard]] double sample_ratio(ByteView plain);
 
  private:
   struct State;

@@ -1,5 +1,6 @@
 #include "repo/pack_assembler.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -15,8 +16,8 @@ constexpr size_t kLargestEntry = 41;  // of a pack header
 
 }  // namespace
 
-PackAssembler::PackAssembler(uint64_t target_bytes, Random& random)
-    : target_(target_bytes), random_(random) {
+PackAssembler::PackAssembler(uint64_t target_bytes, unsigned uploads, Random& random)
+    : target_(target_bytes), most_buffers_(std::min(4U, 2 + uploads)), random_(random) {
   open_[0].target = target_;
   open_[1].target = target_ / 2;
 }
@@ -29,7 +30,7 @@ bool PackAssembler::full(const OpenSlot& slot) {
 void PackAssembler::provide_buffer(OpenPack& pack, std::unique_lock<std::mutex>& lock,
                                    const std::stop_token& stop) {
   const bool available = recycled_.wait(lock, stop, [&] {
-    return pack.bytes.capacity() > 0 || !spare_.empty() || buffers_ < kPackBuffers;
+    return pack.bytes.capacity() > 0 || !spare_.empty() || buffers_ < most_buffers_;
   });
   if (!available) {
     throw cancelled();
@@ -141,7 +142,7 @@ void PackAssembler::hashed(const HashStretch& stretch) {
 void PackAssembler::recycle(Buffer buffer) {
   {
     const std::scoped_lock lock(mutex_);
-    if (spare_.empty() && buffers_ <= kPackBuffers &&
+    if (spare_.empty() && buffers_ <= most_buffers_ &&
         buffer.capacity() <= target_ + 2 * kBlobSlack) {
       spare_.push_back(std::move(buffer));
     } else {

@@ -46,13 +46,12 @@ struct OpenPack {
 
 // The open packs of one blob type. Thread-safe.
 //
-// Memory: at most kPackBuffers packs exist at a time, from the first blob until their upload has
-// ended; whoever needs one more waits for an upload. The first pack of the second slot is closed at
-// half the target, so that the two slots fill up in turn and not together.
+// Memory: at most two packs more than `uploads`, but no more than four, exist at a time, from the
+// first blob until their upload has ended; whoever needs one more waits for an upload. The first
+// pack of the second slot is closed at half the target, so that the two slots fill up in turn and
+// not together.
 class PackAssembler {
  public:
-  static constexpr size_t kPackBuffers = 4;
-
   // A stretch of an open pack that a thread has undertaken to hash.
   struct HashStretch {
     OpenPack* pack = nullptr;
@@ -63,7 +62,7 @@ class PackAssembler {
     std::optional<OpenPack> finished;  // a pack that is full now: upload it, then append the rest
   };
 
-  PackAssembler(uint64_t target_bytes, Random& random);
+  PackAssembler(uint64_t target_bytes, unsigned uploads, Random& random);
 
   // Copies blobs in until a pack is full. Waits for a buffer; throws Error{kCancelled} when `stop`
   // fires meanwhile. The caller must not hold a finished pack.
@@ -90,6 +89,7 @@ class PackAssembler {
   [[nodiscard]] static bool full(const OpenSlot& slot);
 
   const uint64_t target_;
+  const size_t most_buffers_;
   Random& random_;
   std::mutex mutex_;
   std::condition_variable hashing_done_;
