@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "cli/backup_report.h"
 #include "cli/commands.h"
+#include "cli/postgres_commands.h"
 #include "cli/postgres_options.h"
 #include "cli/repository_access.h"
 #include "cli/text.h"
@@ -145,7 +146,7 @@ CommandSpec postgres_command() {
       .name = "postgres",
       .summary = "Back up and restore PostgreSQL",
       .description = "Physical backups of running PostgreSQL clusters, and recovery to any moment.",
-      .commands = {backup_spec()},
+      .commands = {backup_spec(), postgres_restore_spec()},
   };
 }
 

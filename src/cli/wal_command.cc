@@ -8,6 +8,7 @@
 #include "cli/repository_access.h"
 #include "engine/wal_fetch.h"
 #include "engine/wal_push.h"
+#include "engine/wal_server.h"
 #include "engine/wal_verify.h"
 
 namespace salvor::cli {
@@ -127,10 +128,14 @@ struct FetchChoices {
   std::string name;
   std::string destination;
   std::string pgdata;
+  std::string socket;
   uint64_t ahead = 8;
 };
 
 int run_fetch(const FetchChoices& choices, Session& session) {
+  if (!choices.socket.empty()) {
+    return ask_wal_server(choices.socket, choices.name, choices.destination) ? 0 : 1;
+  }
   if (choices.ahead > 256) {
     throw Error(ErrorCode::kUsage, "--ahead must be at most 256");
   }
@@ -177,7 +182,12 @@ CommandSpec fetch_spec() {
                    .value_name = "n",
                    .help = "bring n segments behind it, too",
                    .target = &choices->ahead},
-                  pgdata_option(choices->pgdata)},
+                  pgdata_option(choices->pgdata),
+                  {.long_name = "socket",
+                   .value_name = "path",
+                   .help = "ask the salvor that recovers the cluster",
+                   .target = &choices->socket,
+                   .hidden = true}},
       .exit_codes = {{0, "the file is there"},
                      {1, "the archive has no such file, and none behind it"},
                      {255, "any failure: recovery must stop"}},

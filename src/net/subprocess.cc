@@ -196,6 +196,13 @@ ExitState Subprocess::wait() {
   return *exit_;
 }
 
+std::optional<ExitState> Subprocess::poll() {
+  if (!exit_) {
+    static_cast<void>(poll_exit(WNOHANG));
+  }
+  return exit_;
+}
+
 void Subprocess::terminate() {
   if (pidfd_) {
     syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGTERM, nullptr, 0);

@@ -47,6 +47,8 @@ class Subprocess {
   void close_stdin() { stdin_.reset(); }
   // Blocks until it ends.
   ExitState wait();
+  // Whether it has ended, and how; does not block.
+  [[nodiscard]] std::optional<ExitState> poll();
   // Asks it to end (SIGTERM). Thread-safe; does nothing once it has ended.
   void terminate();
 

@@ -1,0 +1,10 @@
+// The sub-commands of `postgres` that have files of their own.
+#pragma once
+
+#include "cli/command.h"
+
+namespace salvor::cli {
+
+CommandSpec postgres_restore_spec();
+
+}  // namespace salvor::cli

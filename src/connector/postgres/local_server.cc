@@ -1,0 +1,177 @@
+#include "connector/postgres/local_server.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "net/subprocess.h"
+
+namespace salvor::postgres {
+namespace {
+
+constexpr uint64_t kLogLimit = uint64_t{64} << 20;
+constexpr size_t kTailBytes = 2000;
+
+void write_private(const std::string& path, std::string_view content,
+                   const std::optional<std::pair<uid_t, gid_t>>& owner) {
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!file) {
+    throw Error::from_errno(errno, "cannot write " + path);
+  }
+  write_full(file.get(), as_bytes(content), path);
+  if (owner && ::fchown(file.get(), owner->first, owner->second) != 0) {
+    throw Error::from_errno(errno, "cannot give away " + path);
+  }
+}
+
+bool executable(const std::string& path) {
+  return ::access(path.c_str(), X_OK) == 0;
+}
+
+// `command` as the user whom the server runs as.
+std::vector<std::string> as_owner(const LocalServerOptions& options,
+                                  std::vector<std::string> command) {
+  if (options.owner && ::geteuid() == 0) {
+    const std::vector<std::string> prefix{
+        "setpriv", "--reuid=" + std::to_string(options.owner->first),
+        "--regid=" + std::to_string(options.owner->second), "--clear-groups", "--"};
+    command.insert(command.begin(), prefix.begin(), prefix.end());
+  }
+  return command;
+}
+
+}  // namespace
+
+std::string find_binaries(const std::string& given, unsigned major_version) {
+  const std::string major = std::to_string(major_version);
+  std::vector<std::string> places;
+  if (!given.empty()) {
+    places = {given};
+  } else {
+    places = {"/usr/lib/postgresql/" + major + "/bin", "/usr/pgsql-" + major + "/bin",
+              "/usr/local/pgsql/bin", "/usr/local/bin", "/usr/bin"};
+  }
+  for (const std::string& place : places) {
+    if (!executable(place + "/postgres") || !executable(place + "/pg_ctl")) {
+      continue;
+    }
+    Subprocess version({.arguments = {place + "/postgres", "--version"}});
+    std::string text(100, '\0');
+    text.resize(version.read(std::as_writable_bytes(std::span(text))));
+    if (version.wait().success() && text.find(") " + major + ".") != std::string::npos) {
+      return place;
+    }
+  }
+  throw Error(ErrorCode::kNotFound, "there is no PostgreSQL " + major + " server on this machine",
+              "Install postgresql-" + major +
+                  ", name its folder with --bin, or restore without starting it "
+                  "(--action none).");
+}
+
+struct LocalServer::State {
+  LocalServerOptions options;
+  std::string log;
+  std::unique_ptr<Subprocess> process;
+
+  void control(const char* how) const {
+    Subprocess pg_ctl({.arguments = as_owner(options, {options.binaries + "/pg_ctl", "stop", "-s",
+                                                       "-D", options.data, "-m", how, "-t", "600"}),
+                       .pipe_stdout = true});
+    static_cast<void>(pg_ctl.wait());
+  }
+};
+
+LocalServer::LocalServer(LocalServerOptions options) : state_(std::make_unique<State>()) {
+  state_->options = std::move(options);
+  const LocalServerOptions& chosen = state_->options;
+  state_->log = chosen.folder + "/server.log";
+  write_private(state_->log, "", chosen.owner);
+  write_private(chosen.folder + "/pg_hba.conf", "local all all trust\n", chosen.owner);
+  std::vector<std::string> command{chosen.binaries + "/postgres", "-D", chosen.data};
+  const auto set = [&command](const std::string& name, const std::string& value) {
+    command.emplace_back("-c");
+    command.push_back(name + "=" + value);
+  };
+  if (!executable(chosen.data) || ::access((chosen.data + "/postgresql.conf").c_str(), F_OK) != 0) {
+    // Debian keeps it in /etc: everything at its default will do for recovery.
+    write_private(chosen.folder + "/postgresql.conf", "", chosen.owner);
+    set("config_file", chosen.folder + "/postgresql.conf");
+    set("data_directory", chosen.data);
+  }
+  set("hba_file", chosen.folder + "/pg_hba.conf");
+  set("unix_socket_directories", chosen.folder);
+  for (const char* const nothing :
+       {"listen_addresses", "external_pid_file", "primary_conninfo", "primary_slot_name",
+        "synchronous_standby_names", "unix_socket_group"}) {
+    set(nothing, "");
+  }
+  for (const char* const off : {"ssl", "logging_collector"}) {
+    set(off, "off");
+  }
+  set("port", "5432");
+  set("unix_socket_permissions", "0700");
+  set("log_destination", "stderr");
+  set("log_min_messages", "warning");
+  set("lc_messages", "C");
+  set("max_logical_replication_workers", "0");  // no subscription may reach out to production
+  for (const auto& [name, value] : chosen.settings) {
+    set(name, value);
+  }
+  std::vector<std::string> shell{"sh", "-c", "umask 077; exec \"$@\" >>\"$SALVOR_SERVER_LOG\" 2>&1",
+                                 "sh"};
+  for (std::string& word : as_owner(chosen, std::move(command))) {
+    shell.push_back(std::move(word));
+  }
+  state_->process = std::make_unique<Subprocess>(SubprocessOptions{
+      .arguments = std::move(shell), .environment = {"SALVOR_SERVER_LOG=" + state_->log}});
+}
+
+LocalServer::~LocalServer() {
+  try {
+    if (running()) {
+      state_->control("immediate");
+    }
+  } catch (const Error&) {
+    return;  // the destructor of the process kills it
+  }
+}
+
+bool LocalServer::running() {
+  return state_->process && !state_->process->poll();
+}
+
+ConnectionTarget LocalServer::target(const std::string& database) const {
+  return {"host='" + state_->options.folder +
+              "' port=5432 connect_timeout=10 sslmode=disable user='" + state_->options.superuser +
+              "'",
+          database};
+}
+
+std::string LocalServer::log_tail() const {
+  const Buffer content = read_file(state_->log, kLogLimit);
+  const std::string_view text = as_text(content.view());
+  return std::string(text.substr(text.size() - std::min(text.size(), kTailBytes)));
+}
+
+std::string LocalServer::log_line(std::string_view word) const {
+  const Buffer content = read_file(state_->log, kLogLimit);
+  const std::string_view text = as_text(content.view());
+  const size_t at = text.rfind(word);
+  if (at == std::string_view::npos) {
+    return "";
+  }
+  const size_t begin = text.rfind('\n', at);
+  const size_t from = begin == std::string_view::npos ? 0 : begin + 1;
+  return std::string(text.substr(from, std::min(text.find('\n', at), text.size()) - from));
+}
+
+void LocalServer::stop() {
+  state_->control("fast");
+  const ExitState ended = state_->process->wait();
+  if (!ended.success()) {
+    throw Error(ErrorCode::kFailed, "the server did not stop properly: " + ended.text(),
+                "Its log ends with: " + log_tail());
+  }
+}
+
+}  // namespace salvor::postgres

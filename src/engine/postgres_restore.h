@@ -1,0 +1,92 @@
+// Brings a PostgreSQL cluster back: files, WAL, recovery to a moment, proof that it is there.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "connector/postgres/backup_label.h"
+#include "engine/recovery_target.h"
+#include "engine/restore_progress.h"
+#include "repo/repository.h"
+
+namespace salvor {
+
+// What happens when the target directory holds a cluster already.
+enum class ExistingCluster : uint8_t {
+  kRefuse,
+  kMoveAside,  // renamed to <target>.before-<time>: nothing is lost
+  kDelta,      // changed into the restored one: only what differs is written; it is lost
+};
+
+enum class AfterRecovery : uint8_t {
+  kPromote,  // recovered, promoted, checked, stopped: ready to be started as usual
+  kPause,  // recovered up to the target, checked, stopped; starting it again goes to the same place
+           // and waits
+  kNone,   // files and settings only; recovery begins when somebody starts it
+};
+
+struct PostgresRestoreOptions {
+  std::string target;
+  RecoveryTarget recovery;
+  ExistingCluster existing = ExistingCluster::kRefuse;
+  AfterRecovery after = AfterRecovery::kPromote;
+  std::vector<std::pair<std::string, std::string>> tablespaces;  // old path -> new path
+  std::string tablespaces_in;  // new home of those not named: <this>/<oid>; empty: where they were
+  std::string binaries;        // empty: looked for
+  std::string superuser = "postgres";
+  std::vector<std::pair<std::string, std::string>> settings;  // for our server only
+  // The original lives on, or may: this cluster must never archive under the same name. Its
+  // settings get archive_mode = off.
+  bool copy = false;
+  std::string program;                    // this one, for restore_command
+  std::string restore_command;            // what kPause and kNone leave in the cluster's settings
+  std::chrono::seconds limit{24 * 3600};  // for recovery
+  // Told what happens, one sentence a step.
+  std::function<void(const std::string&)> on_step;
+};
+
+struct PostgresRestoreResult {
+  std::string moved_aside;      // where the old cluster is now; empty: there was none
+  std::string stopped;          // the server's words about where recovery ended; may be empty
+  postgres::Timeline timeline;  // the cluster's now
+  uint64_t databases = 0;       // that were opened and read
+  uint64_t restored_bytes = 0;
+  uint64_t written_bytes = 0;
+};
+
+// Runs one restore. The caller has planned it (plan_recovery), loaded the index and may hold a
+// lock. An interrupted run leaves a directory that no server starts from (there is no pg_control
+// until the end); run it again with kDelta.
+class PostgresRestorer {
+ public:
+  PostgresRestorer(Repository& repository, const WalArchive& archive)
+      : repository_(repository), archive_(archive) {}
+
+  // Throws Error when the cluster is not what was asked for: it is never promoted then.
+  [[nodiscard]] PostgresRestoreResult run(const Context& context, const RecoveryPlan& plan,
+                                          const PostgresRestoreOptions& options);
+
+ private:
+  struct Place;  // a directory to be filled, and from what
+
+  [[nodiscard]] std::vector<postgres::TablespaceLocation> read_map(const Context& context,
+                                                                   const BlobId& tree) const;
+  [[nodiscard]] std::vector<Place> places(const Context& context, const BlobId& tree,
+                                          const PostgresRestoreOptions& options);
+  void make_room(const Place& place, const PostgresRestoreOptions& options,
+                 PostgresRestoreResult& result) const;
+  void restore_files(const Context& context, const std::vector<Place>& places,
+                     const PostgresRestoreOptions& options, PostgresRestoreResult& result);
+  void prepare(const RecoveryPlan& plan, const PostgresRestoreOptions& options) const;
+  void recover(const Context& context, const RecoveryPlan& plan,
+               const PostgresRestoreOptions& options, PostgresRestoreResult& result) const;
+
+  Repository& repository_;
+  const WalArchive& archive_;
+  std::vector<postgres::TablespaceLocation> map_;  // with the new places
+};
+
+}  // namespace salvor
