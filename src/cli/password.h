@@ -44,10 +44,6 @@ struct FoundPassword {
 // Throws Error{kFailed} for malformed UTF-16.
 [[nodiscard]] Secret decode_password_text(std::string_view content);
 
-// Splits as a shell does (quotes, backslashes), without expanding anything. Throws Error{kUsage}
-// for an unfinished quote or an empty command.
-[[nodiscard]] std::vector<std::string> split_command(std::string_view command);
-
 // Runs a program and returns its standard output (at most 64 KiB). Its standard error is shown when
 // stderr is a terminal and is part of the error when it fails. Throws Error.
 [[nodiscard]] Secret run_password_command(const std::string& command, Terminal& terminal,

@@ -45,15 +45,6 @@ TEST(Password, MalformedUtf16IsAnErrorNotAWrongPassword) {
   EXPECT_THROW(decoded(std::string_view("\xff\xfe\x00\xdc", 4)), Error);
 }
 
-TEST(Password, CommandsAreSplitAsAShellDoes) {
-  EXPECT_THAT(split_command("pass show 'my repo' a\\ b \"c 'd'\" e''f"),
-              ElementsAre("pass", "show", "my repo", "a b", "c 'd'", "ef"));
-  EXPECT_THAT(split_command("  a  '' \"\\\"\" '\\'"), ElementsAre("a", "", "\"", "\\"));
-  EXPECT_THROW((void)split_command("a 'b"), Error);
-  EXPECT_THROW((void)split_command("  "), Error);
-  EXPECT_THAT(split_command("echo $HOME *"), ElementsAre("echo", "$HOME", "*"));
-}
-
 class PasswordSourcesTest : public ::testing::Test {
  protected:
   Secret find(const PasswordSources& sources) {

@@ -107,8 +107,13 @@ Subprocess::Subprocess(const SubprocessOptions& options) {
     throw Error(ErrorCode::kUsage, "no command was given");
   }
   name_ = options.arguments.front();
+  std::vector<std::string> words = options.arguments;
+  if (options.ignore_interrupt) {
+    // What is ignored stays so across exec; ssh and its like respect that.
+    words.insert(words.begin(), {"/bin/sh", "-c", "trap '' INT QUIT; exec \"$0\" \"$@\""});
+  }
   std::vector<char*> arguments;
-  for (const std::string& argument : options.arguments) {
+  for (const std::string& argument : words) {
     arguments.push_back(const_cast<char*>(argument.c_str()));
   }
   arguments.push_back(nullptr);
@@ -117,6 +122,7 @@ Subprocess::Subprocess(const SubprocessOptions& options) {
   SpawnSettings settings;
   Pipe input;
   Pipe output;
+  Pipe errors;
   if (options.pipe_stdin) {
     input = make_pipe();
     posix_spawn_file_actions_adddup2(&settings.actions, input.read_end.get(), STDIN_FILENO);
@@ -127,8 +133,12 @@ Subprocess::Subprocess(const SubprocessOptions& options) {
     output = make_pipe();
     posix_spawn_file_actions_adddup2(&settings.actions, output.write_end.get(), STDOUT_FILENO);
   }
-  const int error = posix_spawnp(&pid_, name_.c_str(), &settings.actions, &settings.attributes,
-                                 arguments.data(), environment.data());
+  if (options.pipe_stderr) {
+    errors = make_pipe();
+    posix_spawn_file_actions_adddup2(&settings.actions, errors.write_end.get(), STDERR_FILENO);
+  }
+  const int error = posix_spawnp(&pid_, words.front().c_str(), &settings.actions,
+                                 &settings.attributes, arguments.data(), environment.data());
   if (error != 0) {
     pid_ = -1;
     throw Error(
@@ -139,11 +149,13 @@ Subprocess::Subprocess(const SubprocessOptions& options) {
   pidfd_ = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
   stdin_ = std::move(input.write_end);
   stdout_ = std::move(output.read_end);
+  stderr_ = std::move(errors.read_end);
 }
 
 Subprocess::~Subprocess() {
   stdin_.reset();
   stdout_.reset();
+  stderr_.reset();
   if (pid_ < 0 || exit_ || poll_exit(WNOHANG)) {
     return;
   }

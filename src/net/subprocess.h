@@ -25,11 +25,15 @@ struct SubprocessOptions {
   std::vector<std::string> arguments;  // [0] is the program, looked up in PATH; no shell
   bool pipe_stdin = false;             // else /dev/null
   bool pipe_stdout = true;             // else this process's
+  bool pipe_stderr = false;            // else this process's
+  // It outlives a Ctrl-C that is meant for us (it may be needed to tidy up). Goes through sh: a
+  // program that does not exist then ends with exit status 127 instead of an Error.
+  bool ignore_interrupt = false;
   // Added to, or replacing parts of, the environment ("NAME=value").
   std::vector<std::string> environment;
 };
 
-// A running program. Its stderr is ours. It inherits no other descriptor, and of the environment
+// A running program. It inherits no other descriptor, and of the environment
 // everything but the variables that hold repository passwords. Not thread-safe, except `terminate`.
 class Subprocess {
  public:
@@ -53,6 +57,10 @@ class Subprocess {
   void terminate();
 
   [[nodiscard]] const std::string& name() const { return name_; }
+  // Our ends of the pipes, for callers that poll; -1 where there is none. Owned by this object.
+  [[nodiscard]] int stdin_fd() const { return stdin_.get(); }
+  [[nodiscard]] int stdout_fd() const { return stdout_.get(); }
+  [[nodiscard]] int stderr_fd() const { return stderr_.get(); }
 
  private:
   [[nodiscard]] bool poll_exit(int flags);
@@ -62,6 +70,7 @@ class Subprocess {
   UniqueFd pidfd_;  // stays valid when the number is reused
   UniqueFd stdin_;
   UniqueFd stdout_;
+  UniqueFd stderr_;
   std::optional<ExitState> exit_;
 };
 

@@ -55,6 +55,24 @@ TEST(Subprocess, InputIsPassedOn) {
   EXPECT_TRUE(program.wait().success());
 }
 
+TEST(Subprocess, ErrorsCanBeRead) {
+  Subprocess program({.arguments = {"sh", "-c", "echo trouble >&2"}, .pipe_stderr = true});
+  EXPECT_EQ(read_all(program), "");
+  std::array<std::byte, 64> buffer;
+  const ssize_t got = ::read(program.stderr_fd(), buffer.data(), buffer.size());
+  EXPECT_EQ(as_text(ByteView(buffer).first(static_cast<size_t>(got))), "trouble\n");
+}
+
+TEST(Subprocess, AnIgnoredInterruptDoesNotEndIt) {
+  Subprocess program(
+      {.arguments = {"sh", "-c", "kill -INT $$; echo alive"}, .ignore_interrupt = true});
+  EXPECT_EQ(read_all(program), "alive\n");
+  EXPECT_TRUE(program.wait().success());
+  Subprocess missing(
+      {.arguments = {"/nonexistent/program"}, .pipe_stderr = true, .ignore_interrupt = true});
+  EXPECT_EQ(missing.wait().status, 127);
+}
+
 TEST(Subprocess, PasswordsStayHere) {
   ASSERT_EQ(setenv("SALVOR_PASSWORD", "secret", 1), 0);
   ASSERT_EQ(setenv("RESTIC_PASSWORD", "secret", 1), 0);
