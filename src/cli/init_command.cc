@@ -34,7 +34,7 @@ int run(const Options& options, Session& session) {
                        .username = current_user_name(),
                        .hostname = current_host_name()};
   const std::string location = repository_location(session);
-  auto storage = open_limited_storage(session.global, location);
+  auto storage = open_limited_storage(session, location);
   if (storage->stat(session.context, {ObjectKind::kConfig, ""})) {
     throw Error(ErrorCode::kFailed,
                 "there is a repository at " + display_location(location) + " already",

@@ -17,7 +17,10 @@ CommandSpec options_command() {
                 "All Extended Options:\n"
                 "  local.connections  accepted for restic's sake, without effect: as many as the "
                 "work needs\n"
-                "  local.layout       only \"default\" is known\n");
+                "  local.layout       only \"default\" is known\n"
+                "  sftp.args          more arguments for ssh, before ours\n"
+                "  sftp.command       the program to run instead of ssh\n"
+                "  sftp.connections   at most so many at a time (default: 5)\n");
             return 0;
           },
   };

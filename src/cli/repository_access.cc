@@ -45,7 +45,7 @@ std::unique_ptr<Repository> open_with_password(Session& session, const Access& a
                             .threads = std::max(1U, std::thread::hardware_concurrency())};
   for (int attempt = 1;; ++attempt) {
     // Opened before the password is asked for: a wrong location is told at once.
-    auto storage = open_limited_storage(session.global, access.location);
+    auto storage = open_limited_storage(session, access.location);
     if (attempt == 1 && !storage->stat(session.context, {ObjectKind::kConfig, ""})) {
       throw Error(ErrorCode::kNoRepository,
                   "there is no repository at " + display_location(access.location),
@@ -73,6 +73,19 @@ bool wants_lock(Session& session, const OpenRequest& request) {
     session.terminal.warn("--no-lock has no effect on this command: it changes the repository");
   }
   return !session.global.no_lock || request.no_lock == NoLock::kIgnored;
+}
+
+// What the storages may need besides the location. Refers to the session's environment.
+StorageOptions storage_options(const Session& session) {
+  StorageOptions options;
+  for (const std::string& option : session.global.extended) {
+    const size_t equals = option.find('=');  // checked to be there
+    options.extended.insert_or_assign(option.substr(0, equals), option.substr(equals + 1));
+  }
+  options.environment = [&environment = session.environment](const std::string& name) {
+    return environment.get(name);
+  };
+  return options;
 }
 
 // --cleanup-cache. Failing to tidy up must not keep a backup from being made.
@@ -120,9 +133,9 @@ std::string repository_location(const Session& session) {
   return location_from(session.global.repository, session.global.repository_file, "-r");
 }
 
-std::unique_ptr<Storage> open_limited_storage(const GlobalOptions& options,
-                                              const std::string& location) {
-  return with_limits(open_storage(location),
+std::unique_ptr<Storage> open_limited_storage(const Session& session, const std::string& location) {
+  const GlobalOptions& options = session.global;
+  return with_limits(open_storage(location, storage_options(session)),
                      {.upload_bytes_per_second = options.limit_upload_kib << 10U,
                       .download_bytes_per_second = options.limit_download_kib << 10U});
 }

@@ -65,7 +65,7 @@ auto run_under_lock(const Session& session, const OpenedRepository& opened, Work
 [[nodiscard]] std::string repository_location(const Session& session);
 [[nodiscard]] PasswordSources password_sources(const GlobalOptions& options);
 // The storage at `location`, under --limit-upload and --limit-download.
-[[nodiscard]] std::unique_ptr<Storage> open_limited_storage(const GlobalOptions& options,
+[[nodiscard]] std::unique_ptr<Storage> open_limited_storage(const Session& session,
                                                             const std::string& location);
 
 // --compression and --pack-size as the engine takes them.

@@ -7,6 +7,7 @@
 #include "storage/memory_storage.h"
 #include "storage/recording_storage.h"
 #include "storage/retry_storage.h"
+#include "storage/sftp_storage.h"
 #include "support/storage_contract.h"
 #include "support/temp_directory.h"
 
@@ -26,6 +27,27 @@ class LocalPlace final : public StoragePlace {
  public:
   std::unique_ptr<Storage> open() override {
     return open_local_storage((directory_ / "repository").string());
+  }
+  bool add_foreign(const std::string& path) override {
+    const auto full = directory_.path() / "repository" / path;
+    std::filesystem::create_directories(full.parent_path());
+    std::ofstream(full) << "foreign";
+    return std::filesystem::exists(full);
+  }
+
+ private:
+  TempDirectory directory_{TempPlace::kMemory};
+};
+
+// OpenSSH's server without ssh in between.
+class SftpPlace final : public StoragePlace {
+ public:
+  std::unique_ptr<Storage> open() override {
+    return open_sftp_storage({.arguments = {"/usr/lib/openssh/sftp-server"},
+                              .more_arguments = {"/usr/lib/openssh/sftp-server"},
+                              .place = "test",
+                              .path = (directory_ / "repository").string(),
+                              .connections = 3});
   }
   bool add_foreign(const std::string& path) override {
     const auto full = directory_.path() / "repository" / path;
@@ -90,6 +112,7 @@ INSTANTIATE_TEST_SUITE_P(
     All, StorageContract,
     testing::Values(StorageUnderTest{"memory", [] { return std::make_unique<MemoryPlace>(); }},
                     StorageUnderTest{"local", [] { return std::make_unique<LocalPlace>(); }},
+                    StorageUnderTest{"sftp", [] { return std::make_unique<SftpPlace>(); }},
                     StorageUnderTest{"fault", faultless_place},
                     StorageUnderTest{"recording", recording_place},
                     StorageUnderTest{"retry", retried_place},

@@ -4,6 +4,8 @@
 
 #include "base/format.h"
 #include "storage/local_storage.h"
+#include "storage/retry_storage.h"
+#include "storage/sftp_storage.h"
 
 namespace salvor {
 namespace {
@@ -26,18 +28,22 @@ Location split(std::string_view location) {
 
 }  // namespace
 
-std::unique_ptr<Storage> open_storage(std::string_view location) {
+std::unique_ptr<Storage> open_storage(std::string_view location, const StorageOptions& options) {
   const auto [scheme, rest] = split(location);
+  if (scheme == "sftp") {
+    return std::make_unique<RetryStorage>(
+        open_sftp_storage(parse_sftp_settings(location, options, has_terminal())));
+  }
   if (!scheme.empty() && scheme != "local") {
     throw Error(ErrorCode::kUsage,
                 "repository location " + display_location(location) +
                     " has the unsupported scheme " + printable(scheme),
-                "Supported is a local directory: a path or local:PATH. Write a path that holds a "
-                "colon as ./PATH.");
+                "Supported are a local directory (a path or local:PATH) and "
+                "sftp:USER@HOST:PATH. Write a path that holds a colon as ./PATH.");
   }
   if (rest.empty()) {
     throw Error(ErrorCode::kUsage, "the repository location is empty",
-                "Give a directory with -r or SALVOR_REPOSITORY.");
+                "Give one with -r or SALVOR_REPOSITORY.");
   }
   return open_local_storage(std::string(rest));
 }

@@ -18,10 +18,15 @@ TEST(Location, PathsAndLocalAreLocal) {
 }
 
 TEST(Location, UnknownSchemesAreNotTakenForPaths) {
-  for (const char* location : {"s3:host/bucket", "sftp:user@host:/srv", "sftp://user@host/srv",
+  for (const char* location : {"s3:host", "s3:http:///bucket", "sftp:user@host", "sftp://user@host",
                                "x:y", "rest:http://host/", "file:///srv", "", "local:"}) {
     EXPECT_EQ(code_of([&] { (void)open_storage(location); }), ErrorCode::kUsage) << location;
   }
+}
+
+TEST(Location, RemoteOnesAreOpenedWithoutTouchingThem) {
+  EXPECT_EQ(open_storage("sftp:user@host:/srv")->traits().description,
+            "SFTP server user@host, directory /srv");
 }
 
 TEST(Location, SecretsAreNeverShown) {

@@ -1,0 +1,48 @@
+#include "storage/layout.h"
+
+namespace salvor {
+
+std::string_view kind_prefix(ObjectKind kind) {
+  switch (kind) {
+    case ObjectKind::kConfig:
+      return "config";
+    case ObjectKind::kKey:
+      return "keys/";
+    case ObjectKind::kLock:
+      return "locks/";
+    case ObjectKind::kSnapshot:
+      return "snapshots/";
+    case ObjectKind::kIndex:
+      return "index/";
+    case ObjectKind::kPack:
+      return "data/";
+    case ObjectKind::kSalvor:
+      return "salvor/";
+  }
+  return {};
+}
+
+std::string object_path(const ObjectName& object) {
+  std::string path(kind_prefix(object.kind));
+  if (object.kind == ObjectKind::kPack) {
+    path += object.name.substr(0, 2) + "/";
+  }
+  return path + object.name;
+}
+
+std::optional<std::string> name_of_path(ObjectKind kind, std::string_view path) {
+  const std::string_view prefix = kind_prefix(kind);
+  if (!path.starts_with(prefix)) {
+    return std::nullopt;
+  }
+  std::string_view name = path.substr(prefix.size());
+  if (kind == ObjectKind::kPack) {
+    if (name.size() < 3 || name[2] != '/' || name.substr(0, 2) != name.substr(3, 2)) {
+      return std::nullopt;
+    }
+    name.remove_prefix(3);
+  }
+  return is_object_name(kind, name) ? std::optional(std::string(name)) : std::nullopt;
+}
+
+}  // namespace salvor

@@ -1,0 +1,20 @@
+// restic's default layout: which path holds which object (restic format, section 1). The same on
+// every storage but the REST server.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "storage/storage.h"
+
+namespace salvor {
+
+// Relative to the repository: "data/1a/1a2b...", "keys/3c...", "config", "salvor/<name>".
+[[nodiscard]] std::string object_path(const ObjectName& object);
+// What all paths of a kind begin with: "data/", "keys/", "salvor/"; "config" for kConfig.
+[[nodiscard]] std::string_view kind_prefix(ObjectKind kind);
+// The name of the object at `path`; nothing when it is not one of that kind (foreign files).
+[[nodiscard]] std::optional<std::string> name_of_path(ObjectKind kind, std::string_view path);
+
+}  // namespace salvor

@@ -1,0 +1,81 @@
+"""Servers that the suites run against: on loopback, on a free port, with throw-away credentials."""
+import os
+import pathlib
+import pwd
+import shutil
+import socket
+import subprocess
+import time
+import unittest
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def await_port(port, process, seconds=15):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.03)
+    raise AssertionError(f"the server on port {port} does not start")
+
+
+class SshServer:
+    """OpenSSH's; `client_config` makes `ssh -F client_config server` work."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(mode=0o700)
+        self.port = free_port()
+        sshd = shutil.which("sshd", path="/usr/sbin:" + os.environ["PATH"])
+        if not sshd:
+            raise unittest.SkipTest("sshd is not installed (openssh-server)")
+        for name in ("host", "user"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", self.folder / name],
+                           check=True)
+        shutil.copy(self.folder / "user.pub", self.folder / "authorized_keys")
+        (self.folder / "known_hosts").write_text(
+            f"[127.0.0.1]:{self.port} {(self.folder / 'host.pub').read_text()}")
+        (self.folder / "sshd_config").write_text(
+            f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {self.folder}/host\n"
+            f"AuthorizedKeysFile {self.folder}/authorized_keys\nPidFile none\nUsePAM no\nStrictModes no\n"
+            "PasswordAuthentication no\nSubsystem sftp internal-sftp\nMaxStartups 100\n")
+        self.client_config = self.folder / "ssh_config"
+        self.client_config.write_text(
+            f"Host server\n  HostName 127.0.0.1\n  Port {self.port}\n  User {pwd.getpwuid(os.geteuid()).pw_name}\n"
+            f"  IdentityFile {self.folder}/user\n  IdentitiesOnly yes\n"
+            f"  UserKnownHostsFile {self.folder}/known_hosts\n  GlobalKnownHostsFile /dev/null\n")
+        if os.geteuid() == 0:
+            pathlib.Path("/run/sshd").mkdir(exist_ok=True)  # sshd insists on it
+        self.process = subprocess.Popen([sshd, "-D", "-e", "-f", self.folder / "sshd_config"],
+                                        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        await_port(self.port, self.process)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=10)
+
+
+class RestServer:
+    """restic's rest-server over a folder."""
+
+    def __init__(self, folder, *arguments):
+        root = pathlib.Path(__file__).resolve().parents[2]
+        found = subprocess.run([root / "tests/servers/get", "--find", "rest-server"], capture_output=True, text=True)
+        if found.returncode != 0:
+            raise unittest.SkipTest("rest-server is not built (tests/servers/get rest-server)")
+        binary = found.stdout.splitlines()[-1]
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [binary, "--path", folder, "--listen", f"127.0.0.1:{self.port}", *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        await_port(self.port, self.process)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=10)
