@@ -77,14 +77,25 @@ bool wants_lock(Session& session, const OpenRequest& request) {
 
 // What the storages may need besides the location. Refers to the session's environment.
 StorageOptions storage_options(const Session& session) {
+  const GlobalOptions& global = session.global;
   StorageOptions options;
-  for (const std::string& option : session.global.extended) {
-    const size_t equals = option.find('=');  // checked to be there
-    options.extended.insert_or_assign(option.substr(0, equals), option.substr(equals + 1));
+  for (const std::string& option : global.extended) {
+    const size_t equals = option.find('=');
+    options.extended[option.substr(0, equals)] = option.substr(equals + 1);
   }
   options.environment = [&environment = session.environment](const std::string& name) {
     return environment.get(name);
   };
+  options.http.ca_file = !global.ca_certificate.empty()
+                             ? global.ca_certificate
+                             : session.environment.get("AWS_CA_BUNDLE").value_or("");
+  options.http.client_certificate = global.client_certificate;
+  options.http.insecure = global.insecure_tls;
+  if (!global.http_user_agent.empty()) {
+    options.http.user_agent = global.http_user_agent;
+  }
+  options.http.stall_timeout =
+      std::chrono::duration_cast<std::chrono::milliseconds>(global.stuck_request_timeout);
   return options;
 }
 

@@ -64,7 +64,8 @@ auto run_under_lock(const Session& session, const OpenedRepository& opened, Work
 // The parts, for commands that make repositories or keys.
 [[nodiscard]] std::string repository_location(const Session& session);
 [[nodiscard]] PasswordSources password_sources(const GlobalOptions& options);
-// The storage at `location`, under --limit-upload and --limit-download.
+// The storage at `location`, under --limit-upload and --limit-download, with -o, --cacert and the
+// like. The session must outlive it.
 [[nodiscard]] std::unique_ptr<Storage> open_limited_storage(const Session& session,
                                                             const std::string& location);
 

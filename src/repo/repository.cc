@@ -242,7 +242,9 @@ void Repository::load_index(const Context& context, std::vector<UnreadableObject
   std::map<PackId, MarkedPack> marked;
   std::mutex mutex;
   {
-    ThreadPool pool("salvor-index", threads_);
+    const StorageTraits traits = storage_->traits();
+    ThreadPool pool("salvor-index",
+                    traits.remote ? std::max(threads_, traits.connections) : threads_);
     TaskGroup group(pool, context.stop);
     for (const ObjectInfo& info : storage_->list_all(context, ObjectKind::kIndex)) {
       files.push_back(*IndexId::parse(info.name));

@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "storage/local_storage.h"
 #include "storage/retry_storage.h"
+#include "storage/s3_storage.h"
 #include "storage/sftp_storage.h"
 
 namespace salvor {
@@ -30,6 +31,9 @@ Location split(std::string_view location) {
 
 std::unique_ptr<Storage> open_storage(std::string_view location, const StorageOptions& options) {
   const auto [scheme, rest] = split(location);
+  if (scheme == "s3") {
+    return std::make_unique<RetryStorage>(open_s3_storage(rest, options));
+  }
   if (scheme == "sftp") {
     return std::make_unique<RetryStorage>(
         open_sftp_storage(parse_sftp_settings(location, options, has_terminal())));
@@ -38,7 +42,7 @@ std::unique_ptr<Storage> open_storage(std::string_view location, const StorageOp
     throw Error(ErrorCode::kUsage,
                 "repository location " + display_location(location) +
                     " has the unsupported scheme " + printable(scheme),
-                "Supported are a local directory (a path or local:PATH) and "
+                "Supported are a local directory (a path or local:PATH), s3:HOST/BUCKET/PATH and "
                 "sftp:USER@HOST:PATH. Write a path that holds a colon as ./PATH.");
   }
   if (rest.empty()) {

@@ -137,7 +137,7 @@ TEST_P(StorageContract, EmptyObjectsAreObjects) {
   EXPECT_EQ(storage_->get(context(), object).size(), 0U);
   EXPECT_EQ(storage_->stat(context(), object)->size_bytes, 0U);
   storage_->get_range(context(), object, 0, {});
-  const ObjectName none = named_by_hash(ObjectKind::kIndex, as_bytes("x"));
+  const ObjectName none = named_by_hash(ObjectKind::kIndex, {});
   storage_->put(context(), none, std::span<const ByteView>());
   EXPECT_EQ(storage_->get(context(), none).size(), 0U);
 }

@@ -1,0 +1,34 @@
+#include "storage/layout.h"
+
+#include <gtest/gtest.h>
+
+namespace salvor {
+namespace {
+
+TEST(Layout, PathsAreResticsAndReadBack) {
+  const std::string hex = "1a" + std::string(62, 'b');
+  EXPECT_EQ(object_path({ObjectKind::kPack, hex}), "data/1a/" + hex);
+  EXPECT_EQ(object_path({ObjectKind::kConfig, ""}), "config");
+  EXPECT_EQ(object_path({ObjectKind::kSalvor, "a/b"}), "salvor/a/b");
+  for (const ObjectKind kind : {ObjectKind::kKey, ObjectKind::kLock, ObjectKind::kSnapshot,
+                                ObjectKind::kIndex, ObjectKind::kPack}) {
+    const std::string path = object_path({kind, hex});
+    EXPECT_TRUE(path.starts_with(kind_prefix(kind)));
+    EXPECT_EQ(name_of_path(kind, path), hex);
+  }
+  EXPECT_EQ(name_of_path(ObjectKind::kSalvor, "salvor/a/b"), "a/b");
+}
+
+TEST(Layout, ForeignPathsAreNoObjects) {
+  const std::string hex = "1a" + std::string(62, 'b');
+  for (const std::string& path :
+       {"data/" + hex, "data/2b/" + hex, "data/1a/" + hex + "-tmp-1", "data/1a/x/" + hex,
+        std::string("data/1a/"), "index/" + hex, std::string("data/1a/foo"), std::string()}) {
+    EXPECT_EQ(name_of_path(ObjectKind::kPack, path), std::nullopt) << path;
+  }
+  EXPECT_EQ(name_of_path(ObjectKind::kKey, "keys/sub/" + hex), std::nullopt);
+  EXPECT_EQ(name_of_path(ObjectKind::kSalvor, "salvor/.hidden"), std::nullopt);
+}
+
+}  // namespace
+}  // namespace salvor

@@ -1,0 +1,705 @@
+#include "storage/s3_storage.h"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include <openssl/evp.h>
+
+#include "base/format.h"
+#include "codec/xml_reader.h"
+#include "crypto/sha256.h"
+#include "net/sigv4.h"
+#include "storage/layout.h"
+#include "storage/s3_credentials.h"
+#include "storage/s3_errors.h"
+#include "storage/s3_settings.h"
+
+namespace salvor {
+namespace {
+
+constexpr uint64_t kLargestPut = uint64_t{5} << 30;
+constexpr uint64_t kListReply = uint64_t{8} << 20;
+constexpr size_t kDeleteAtOnce = 1000;
+constexpr unsigned kDeleteThreads = 8;
+constexpr auto kSkewAllowed = std::chrono::minutes(10);  // S3 allows 15
+
+// One request, as far as it does not depend on region, address and credentials.
+struct Call {
+  std::string method;
+  std::string key;    // in the bucket; empty: the bucket itself
+  std::string query;  // %-encoded
+  std::vector<HttpHeader> headers;
+  std::span<const ByteView> body;
+  std::string payload_sha256{kEmptySha256};
+  std::optional<MutableBytes> into;
+  uint64_t limit_bytes = uint64_t{1} << 20;
+  std::string what;    // for messages
+  std::string action;  // the right it needs
+};
+
+std::string md5_base64(std::span<const ByteView> parts) {
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> md5(EVP_MD_CTX_new(),
+                                                                    &EVP_MD_CTX_free);
+  std::array<std::byte, 16> digest{};
+  bool good = EVP_DigestInit_ex(md5.get(), EVP_md5(), nullptr) == 1;
+  for (const ByteView part : parts) {
+    good = good && EVP_DigestUpdate(md5.get(), part.data(), part.size()) == 1;
+  }
+  if (!good || EVP_DigestFinal_ex(md5.get(), reinterpret_cast<unsigned char*>(digest.data()),
+                                  nullptr) != 1) {
+    throw Error(ErrorCode::kFailed, "OpenSSL cannot compute MD5");
+  }
+  return to_base64(digest);
+}
+
+Digest sha256_of(std::span<const ByteView> parts) {
+  Sha256 hash;
+  for (const ByteView part : parts) {
+    hash.update(part);
+  }
+  return hash.finish();
+}
+
+bool named_by_hash(ObjectKind kind) {
+  return kind != ObjectKind::kConfig && kind != ObjectKind::kSalvor;
+}
+
+std::string iso8601(WallTime time) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  const time_t raw = std::chrono::system_clock::to_time_t(seconds);
+  std::tm utc{};
+  ::gmtime_r(&raw, &utc);
+  std::array<char, 32> text{};
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc)};
+}
+
+class S3Storage final : public Storage {
+ public:
+  S3Storage(S3Settings settings, const StorageOptions& options)
+      : settings_(std::move(settings)),
+        credentials_(options, settings_.region_fixed ? settings_.region : ""),
+        client_(options.http),
+        region_(settings_.region) {}
+
+  using Storage::put;
+  void create(const Context& context) override;
+  void put(const Context& context, const ObjectName& object,
+           std::span<const ByteView> parts) override;
+  void replace_config(const Context& context, ByteView bytes) override;
+  Buffer get(const Context& context, const ObjectName& object, uint64_t limit_bytes) override;
+  void get_range(const Context& context, const ObjectName& object, uint64_t offset,
+                 MutableBytes out) override;
+  std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override;
+  void list(const Context& context, ObjectKind kind,
+            const std::function<void(const ObjectInfo&)>& on_object) override;
+  void remove(const Context& context, const ObjectName& object) override;
+  void remove_many(const Context& context, std::span<const ObjectName> objects) override;
+  [[nodiscard]] StorageTraits traits() const override {
+    return {.connections = settings_.connections,
+            .remote = true,
+            .description = settings_.description()};
+  }
+
+ private:
+  [[nodiscard]] std::string what(const char* verb, const ObjectName& object) const {
+    return std::string("cannot ") + verb + " " + object.display() +
+           (*verb == 'w' ? " to " : " from ") + settings_.description();
+  }
+  [[nodiscard]] std::string key_of(const std::string& path) const {
+    return settings_.prefix.empty() ? path : settings_.prefix + "/" + path;
+  }
+  [[nodiscard]] std::string host() const;
+  void use_region(const std::string& region);
+
+  HttpResponse send(const Context& context, const Call& call);
+  // Sends, and mends what can be mended at once. Any status that is neither a success nor one of
+  // `expected` is thrown.
+  HttpResponse execute(const Context& context, const Call& call,
+                       std::initializer_list<int> expected = {});
+  S3Failure ask_reason(const Context& context, const Call& call, const S3Failure& failure);
+  // A body that the server found to be another than was signed: changed on the way (which may be
+  // tried again), or wrong from the start.
+  static void check_content(const Call& call, const S3Failure& failure);
+  bool mend(const Context& context, const Call& call, const S3Failure& failure,
+            const HttpResponse& response, unsigned attempt);
+  bool adjust_clock(const Context& context, WallTime server);
+  std::string ask_region(const Context& context);
+
+  void upload(const Context& context, const ObjectName& object, std::span<const ByteView> parts,
+              bool if_absent);
+  std::vector<HttpHeader> upload_headers(const Context& context, const ObjectName& object,
+                                         std::span<const ByteView> parts, const Digest& digest);
+  // One page; returns where the next one begins, nothing at the end.
+  std::optional<std::string> list_page(const Context& context, const std::string& prefix,
+                                       const std::string& from,
+                                       std::vector<std::pair<std::string, uint64_t>>& found);
+  void remove_batch(const Context& context, std::span<const ObjectName> objects);
+  void remove_one_by_one(const Context& context, std::span<const ObjectName> objects);
+
+  const S3Settings settings_;
+  AwsCredentialSource credentials_;
+  HttpClient client_;
+
+  mutable std::mutex mutex_;
+  std::string region_;                       // under mutex_
+  std::chrono::nanoseconds clock_offset_{};  // the server's clock minus ours; under mutex_
+  std::string last_key_id_;                  // under mutex_
+  std::atomic<bool> conditional_refused_ = false;
+  std::atomic<bool> conditional_proven_ = false;
+  std::atomic<bool> multi_delete_refused_ = false;
+};
+
+// ---- requests ----
+
+std::string S3Storage::host() const {
+  std::string endpoint = settings_.endpoint;
+  if (endpoint == "s3.amazonaws.com") {
+    const std::scoped_lock lock(mutex_);
+    if (region_ != "us-east-1") {
+      endpoint = "s3." + region_ + ".amazonaws.com";
+    }
+  }
+  return settings_.addressing == S3Addressing::kHost ? settings_.bucket + "." + endpoint : endpoint;
+}
+
+HttpResponse S3Storage::send(const Context& context, const Call& call) {
+  const std::string place = host();
+  std::string path = "/";
+  if (settings_.addressing == S3Addressing::kPath) {
+    path += percent_encode(settings_.bucket) + (call.key.empty() ? "" : "/");
+  }
+  path += percent_encode(call.key, true);
+  HttpRequest request{.method = call.method,
+                      .url = (settings_.tls ? "https://" : "http://") + place + path +
+                             (call.query.empty() ? "" : "?" + call.query),
+                      .headers = call.headers,
+                      .body = call.body,
+                      .into = call.into,
+                      .limit_bytes = call.limit_bytes};
+  if (!settings_.anonymous) {
+    const AwsCredentials credentials = credentials_.get(context);
+    std::string region;
+    WallTime now = context.clock.now();
+    {
+      const std::scoped_lock lock(mutex_);
+      region = region_;
+      now += clock_offset_;
+      last_key_id_ = credentials.access_key_id;
+    }
+    const SigV4Signature signature = sign_v4(credentials,
+                                             {.method = call.method,
+                                              .host = place,
+                                              .path = path,
+                                              .query = call.query,
+                                              .headers = call.headers,
+                                              .payload_sha256 = call.payload_sha256},
+                                             {.region = region, .service = "s3", .time = now});
+    request.headers.insert(request.headers.end(), signature.headers.begin(),
+                           signature.headers.end());
+  }
+  return client_.request(context, request);
+}
+
+HttpResponse S3Storage::execute(const Context& context, const Call& call,
+                                std::initializer_list<int> expected) {
+  for (unsigned attempt = 0;; ++attempt) {
+    HttpResponse response = send(context, call);
+    if (response.success()) {
+      return response;
+    }
+    S3Failure failure = parse_s3_failure(response);
+    if (attempt < 3 && mend(context, call, failure, response, attempt)) {
+      continue;
+    }
+    if (std::ranges::find(expected, response.status) != expected.end()) {
+      return response;
+    }
+    check_content(call, failure);
+    if (call.method == "HEAD" && (failure.status == 400 || failure.status == 403)) {
+      failure = ask_reason(context, call, failure);
+    }
+    throw s3_error(settings_, failure, response, call.what, call.action);
+  }
+}
+
+// Replies to HEAD have no body; the same by GET tells why it failed.
+S3Failure S3Storage::ask_reason(const Context& context, const Call& call,
+                                const S3Failure& failure) {
+  Call question{.method = "GET", .key = call.key};
+  if (call.key.empty()) {
+    question.query = "list-type=2&max-keys=1";
+  } else {
+    question.headers = {{"Range", "bytes=0-0"}};
+  }
+  const HttpResponse response = send(context, question);
+  return response.status == failure.status ? parse_s3_failure(response) : failure;
+}
+
+void S3Storage::check_content(const Call& call, const S3Failure& failure) {
+  if (failure.wrong_content() && to_hex(sha256_of(call.body)) != call.payload_sha256) {
+    throw Error(ErrorCode::kFailed, call.what + ": its content is not what its name says",
+                "That points to faulty memory in this machine.");
+  }
+}
+
+bool S3Storage::mend(const Context& context, const Call& call, const S3Failure& failure,
+                     const HttpResponse& response, unsigned attempt) {
+  std::string key_id;
+  std::string region;
+  {
+    const std::scoped_lock lock(mutex_);
+    key_id = last_key_id_;
+    region = region_;
+  }
+  if (failure.expired() && attempt == 0) {
+    return credentials_.renew(key_id);
+  }
+  // Where the reply has no body its date must do.
+  const auto date = response.header("date");
+  const auto time = date ? parse_http_date(*date) : std::nullopt;
+  const bool far_off = time && std::chrono::abs(*time - context.clock.now()) > kSkewAllowed;
+  if (attempt == 0 && far_off &&
+      (failure.skewed_clock() || (call.method == "HEAD" && failure.status == 403))) {
+    return adjust_clock(context, *time);
+  }
+  // A HEAD that failed has no body to say why: the bucket is asked.
+  const bool mute = call.method == "HEAD" && !call.key.empty() &&
+                    (failure.status == 400 || failure.status == 301) && failure.region.empty();
+  if (mute || failure.wrong_region()) {
+    const std::string found = failure.region.empty() ? ask_region(context) : failure.region;
+    if (!found.empty() && found != region) {
+      use_region(found);
+      return true;
+    }
+  }
+  return false;
+}
+
+// False when the offset was known already: then the clock is not the cause.
+bool S3Storage::adjust_clock(const Context& context, WallTime server) {
+  const auto offset = server - context.clock.now();
+  {
+    const std::scoped_lock lock(mutex_);
+    if (std::chrono::abs(offset - clock_offset_) < kSkewAllowed) {
+      return false;
+    }
+    clock_offset_ = offset;
+  }
+  context.events.on(Warning{"this machine's clock differs from that of " + settings_.endpoint +
+                                " by more than 10 minutes; requests carry the server's time",
+                            "Set the clock (NTP)."});
+  return true;
+}
+
+std::string S3Storage::ask_region(const Context& context) {
+  const HttpResponse response = send(context, {.method = "HEAD"});
+  return std::string(response.header("x-amz-bucket-region").value_or(""));
+}
+
+void S3Storage::use_region(const std::string& region) {
+  const bool plain = std::ranges::all_of(
+      region, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
+  if (!plain) {
+    return;
+  }
+  const std::scoped_lock lock(mutex_);
+  region_ = region;
+}
+
+// ---- writing ----
+
+void S3Storage::create(const Context& context) {
+  context.check_stopped();
+  const std::string target = settings_.description();
+  // Without the right to look, what follows will show whether the bucket is there.
+  const HttpResponse response = execute(
+      context, {.method = "HEAD", .what = "cannot look for " + target, .action = "s3:ListBucket"},
+      {403, 404});
+  if (response.status != 404) {
+    return;
+  }
+  std::string region;
+  {
+    const std::scoped_lock lock(mutex_);
+    region = region_;
+  }
+  std::string xml;
+  if (settings_.aws && region != "us-east-1") {
+    xml =
+        "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
+        "<LocationConstraint>" +
+        xml_escape(region) + "</LocationConstraint></CreateBucketConfiguration>";
+  }
+  const ByteView body = as_bytes(xml);
+  Call call{
+      .method = "PUT",
+      .body = {&body, 1},
+      .payload_sha256 = to_hex(sha256(body)),
+      .what = "cannot make the bucket " + printable(settings_.bucket) + " at " + settings_.endpoint,
+      .action = "s3:CreateBucket"};
+  if (!settings_.lock_mode.empty()) {
+    call.headers.push_back({"x-amz-bucket-object-lock-enabled", "true"});
+  }
+  (void)execute(context, call, {409});  // somebody was faster
+}
+
+std::vector<HttpHeader> S3Storage::upload_headers(const Context& context, const ObjectName& object,
+                                                  std::span<const ByteView> parts,
+                                                  const Digest& digest) {
+  std::vector<HttpHeader> headers;
+  if (settings_.md5) {
+    headers.push_back({"Content-MD5", md5_base64(parts)});
+  }
+  if (settings_.checksum) {
+    headers.push_back({"x-amz-checksum-sha256", to_base64(digest)});
+  }
+  if (!settings_.encryption.empty()) {
+    headers.push_back({"x-amz-server-side-encryption", settings_.encryption});
+  }
+  if (!settings_.kms_key.empty()) {
+    headers.push_back({"x-amz-server-side-encryption-aws-kms-key-id", settings_.kms_key});
+  }
+  if (!settings_.storage_class.empty() && object.kind == ObjectKind::kPack) {
+    headers.push_back({"x-amz-storage-class", settings_.storage_class});
+  }
+  // Locks must be removable at any time.
+  if (!settings_.lock_mode.empty() && object.kind != ObjectKind::kLock) {
+    headers.push_back({"x-amz-object-lock-mode", settings_.lock_mode});
+    headers.push_back({"x-amz-object-lock-retain-until-date",
+                       iso8601(context.clock.now() + settings_.lock_days)});
+  }
+  return headers;
+}
+
+void S3Storage::upload(const Context& context, const ObjectName& object,
+                       std::span<const ByteView> parts, bool if_absent) {
+  if (total_size(parts) > kLargestPut) {
+    throw Error(ErrorCode::kFailed, what("write", object) + ": more than 5 GiB");
+  }
+  Digest digest;
+  if (named_by_hash(object.kind)) {
+    (void)from_hex(object.name, digest);
+  } else {
+    digest = sha256_of(parts);
+  }
+  Call call{.method = "PUT",
+            .key = key_of(object_path(object)),
+            .headers = upload_headers(context, object, parts, digest),
+            .body = parts,
+            .payload_sha256 = to_hex(digest),
+            .what = what("write", object),
+            .action = "s3:PutObject"};
+  const bool conditional = if_absent && settings_.conditional_put && !conditional_refused_.load();
+  if (conditional) {
+    call.headers.push_back({"If-None-Match", "*"});
+  }
+  const HttpResponse response = execute(context, call, {412, 501});
+  if (response.success()) {
+    return;
+  }
+  const S3Failure failure = parse_s3_failure(response);
+  if (response.status == 412 && conditional) {
+    conditional_proven_ = true;
+    if (const auto existing = stat(context, object)) {
+      check_existing(*this, context, object, existing->size_bytes, parts);
+      return;
+    }
+    // It was removed in between.
+    throw Error(ErrorCode::kUnreachable, call.what + ": it appeared and disappeared meanwhile");
+  }
+  if (response.status == 501 && conditional) {
+    conditional_refused_ = true;
+    upload(context, object, parts, if_absent);
+    return;
+  }
+  throw s3_error(settings_, failure, response, call.what, call.action);
+}
+
+void S3Storage::put(const Context& context, const ObjectName& object,
+                    std::span<const ByteView> parts) {
+  check_call(context, object);
+  // Servers that do not know If-None-Match may ignore it.
+  if (!conditional_proven_ && (!named_by_hash(object.kind) || conditional_refused_)) {
+    if (const auto existing = stat(context, object)) {
+      check_existing(*this, context, object, existing->size_bytes, parts);
+      return;
+    }
+  }
+  upload(context, object, parts, true);
+}
+
+void S3Storage::replace_config(const Context& context, ByteView bytes) {
+  const ObjectName config{ObjectKind::kConfig, ""};
+  check_call(context, config);
+  upload(context, config, {&bytes, 1}, false);
+}
+
+// ---- reading ----
+
+Buffer S3Storage::get(const Context& context, const ObjectName& object, uint64_t limit_bytes) {
+  check_call(context, object);
+  HttpResponse response = execute(context, {.method = "GET",
+                                            .key = key_of(object_path(object)),
+                                            .limit_bytes = limit_bytes,
+                                            .what = what("read", object),
+                                            .action = "s3:GetObject"});
+  if (response.cut) {
+    throw Error(ErrorCode::kDamaged, what("read", object) + ": it has more than " +
+                                         std::to_string(limit_bytes) + " bytes");
+  }
+  return std::move(response.body);
+}
+
+void S3Storage::get_range(const Context& context, const ObjectName& object, uint64_t offset,
+                          MutableBytes out) {
+  check_call(context, object);
+  const auto ends_before = [&] {
+    return Error(
+        ErrorCode::kDamaged,
+        what("read", object) + ": it ends before byte " + std::to_string(offset + out.size()),
+        "The stored object is damaged. Run check to see what it affects.");
+  };
+  if (out.empty()) {  // there is no range of no bytes
+    const auto info = stat(context, object);
+    if (!info) {
+      throw Error(ErrorCode::kNotFound, what("read", object) + ": it does not exist");
+    }
+    if (info->size_bytes < offset) {
+      throw ends_before();
+    }
+    return;
+  }
+  const HttpResponse response =
+      execute(context,
+              {.method = "GET",
+               .key = key_of(object_path(object)),
+               .headers = {{"Range", "bytes=" + std::to_string(offset) + "-" +
+                                         std::to_string(offset + out.size() - 1)}},
+               .into = out,
+               .what = what("read", object),
+               .action = "s3:GetObject"},
+              {416});
+  if (response.status == 416) {
+    throw ends_before();
+  }
+  // Status 200: the whole object, whatever was asked for.
+  if (response.cut || (response.status != 206 && offset != 0)) {
+    throw Error(ErrorCode::kFailed, what("read", object) + ": the server ignores ranges");
+  }
+  if (response.body_bytes < out.size()) {
+    throw ends_before();
+  }
+}
+
+std::optional<ObjectInfo> S3Storage::stat(const Context& context, const ObjectName& object) {
+  check_call(context, object);
+  const Call call{.method = "HEAD",
+                  .key = key_of(object_path(object)),
+                  .what = what("look for", object),
+                  .action = "s3:GetObject"};
+  const HttpResponse response = execute(context, call, {404});
+  if (response.status == 404) {
+    return std::nullopt;
+  }
+  const std::string length(response.header("content-length").value_or(""));
+  if (length.empty() || length.find_first_not_of("0123456789") != std::string::npos ||
+      length.size() > 18) {
+    throw Error(ErrorCode::kFailed, call.what + ": the server does not say how long it is");
+  }
+  return ObjectInfo{object.name, std::stoull(length)};
+}
+
+std::optional<std::string> S3Storage::list_page(
+    const Context& context, const std::string& prefix, const std::string& from,
+    std::vector<std::pair<std::string, uint64_t>>& found) {
+  // Without encoding-type: servers do not agree on what a blank and a plus become under it.
+  std::string query = settings_.list_v1 ? "max-keys=1000" : "list-type=2&max-keys=1000";
+  query += "&prefix=" + percent_encode(prefix);
+  if (!from.empty()) {
+    query += (settings_.list_v1 ? "&marker=" : "&continuation-token=") + percent_encode(from);
+  }
+  const Call call{.method = "GET",
+                  .query = query,
+                  .limit_bytes = kListReply,
+                  .what = "cannot list " + settings_.description(),
+                  .action = "s3:ListBucket"};
+  const HttpResponse response = execute(context, call, {404});
+  if (response.status == 404) {
+    return std::nullopt;  // no bucket, no objects
+  }
+  const auto refuse = [&](const std::string& why) {
+    return Error(ErrorCode::kFailed, call.what + ": " + why,
+                 "Does this host speak S3? For servers that only know the old listing there is "
+                 "-o s3.list-objects-v1=true.");
+  };
+  XmlElement root;
+  try {
+    root = parse_xml(as_text(response.body.view()));
+  } catch (const Error& error) {
+    throw refuse(error.message());
+  }
+  if (root.name != "ListBucketResult" || response.cut) {
+    throw refuse("the reply is not a listing");
+  }
+  std::string last;
+  for (const XmlElement& element : root.children) {
+    if (element.name != "Contents") {
+      continue;
+    }
+    last = element.child_text("Key");
+    const std::string size = element.child_text("Size");
+    if (size.empty() || size.find_first_not_of("0123456789") != std::string::npos ||
+        size.size() > 18) {
+      throw refuse("the reply has no sizes");
+    }
+    found.emplace_back(last, std::stoull(size));
+  }
+  if (root.child_text("IsTruncated") != "true") {
+    return std::nullopt;
+  }
+  std::string next =
+      settings_.list_v1 ? root.child_text("NextMarker") : root.child_text("NextContinuationToken");
+  if (settings_.list_v1 && next.empty()) {
+    next = last;
+  }
+  if (next.empty() || next == from) {
+    throw refuse("the listing does not go on");
+  }
+  return next;
+}
+
+void S3Storage::list(const Context& context, ObjectKind kind,
+                     const std::function<void(const ObjectInfo&)>& on_object) {
+  context.check_stopped();
+  if (kind == ObjectKind::kConfig) {
+    if (const auto info = stat(context, {kind, ""})) {
+      on_object(*info);
+    }
+    return;
+  }
+  const std::string prefix = key_of(std::string(kind_prefix(kind)));
+  const size_t root = settings_.prefix.empty() ? 0 : settings_.prefix.size() + 1;
+  std::optional<std::string> from = "";
+  while (from) {
+    std::vector<std::pair<std::string, uint64_t>> page;
+    from = list_page(context, prefix, *from, page);
+    for (const auto& [key, size_bytes] : page) {
+      if (!key.starts_with(prefix)) {
+        continue;
+      }
+      if (auto name = name_of_path(kind, std::string_view(key).substr(root))) {
+        context.check_stopped();
+        on_object({std::move(*name), size_bytes});
+      }
+    }
+  }
+}
+
+// ---- removing ----
+
+void S3Storage::remove(const Context& context, const ObjectName& object) {
+  check_call(context, object);
+  (void)execute(context,
+                {.method = "DELETE",
+                 .key = key_of(object_path(object)),
+                 .what = what("remove", object),
+                 .action = "s3:DeleteObject"},
+                {404});
+}
+
+void S3Storage::remove_many(const Context& context, std::span<const ObjectName> objects) {
+  context.check_stopped();
+  for (const ObjectName& object : objects) {
+    check_call(context, object);
+  }
+  while (!objects.empty()) {
+    const auto batch = objects.first(std::min(objects.size(), kDeleteAtOnce));
+    objects = objects.subspan(batch.size());
+    if (batch.size() == 1 || multi_delete_refused_) {
+      remove_one_by_one(context, batch);
+    } else {
+      remove_batch(context, batch);
+    }
+  }
+}
+
+void S3Storage::remove_batch(const Context& context, std::span<const ObjectName> objects) {
+  std::string xml = "<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>";
+  for (const ObjectName& object : objects) {
+    xml += "<Object><Key>" + xml_escape(key_of(object_path(object))) + "</Key></Object>";
+  }
+  xml += "</Delete>";
+  const ByteView body = as_bytes(xml);
+  const Call call{
+      .method = "POST",
+      .query = "delete=",
+      .headers = {{"Content-MD5", md5_base64({&body, 1})}, {"Content-Type", "application/xml"}},
+      .body = {&body, 1},
+      .payload_sha256 = to_hex(sha256(body)),
+      .limit_bytes = kListReply,
+      .what = "cannot remove " + std::to_string(objects.size()) + " objects from " +
+              settings_.description(),
+      .action = "s3:DeleteObject"};
+  const HttpResponse response = execute(context, call, {404, 405, 501});
+  if (!response.success()) {
+    const S3Failure failure = parse_s3_failure(response);
+    if (failure.code == "NoSuchBucket") {
+      throw s3_error(settings_, failure, response, call.what, call.action);
+    }
+    multi_delete_refused_ = true;
+    remove_one_by_one(context, objects);
+    return;
+  }
+  if (response.body.empty()) {
+    return;
+  }
+  const XmlElement root = parse_xml(as_text(response.body.view()));
+  for (const XmlElement& element : root.children) {
+    if (element.name != "Error" || element.child_text("Code") == "NoSuchKey") {
+      continue;
+    }
+    S3Failure failure{.status = 200,
+                      .code = element.child_text("Code"),
+                      .message = element.child_text("Message")};
+    throw s3_error(settings_, failure, response,
+                   "cannot remove " + printable(element.child_text("Key")) + " from " +
+                       settings_.description(),
+                   call.action);
+  }
+}
+
+void S3Storage::remove_one_by_one(const Context& context, std::span<const ObjectName> objects) {
+  std::atomic<size_t> next = 0;
+  std::mutex failing;
+  std::exception_ptr failure;
+  {
+    std::vector<std::jthread> threads;
+    for (unsigned i = 0; i < std::min<size_t>(kDeleteThreads, objects.size()); ++i) {
+      threads.emplace_back([&] {
+        try {
+          for (size_t at = next++; at < objects.size(); at = next++) {
+            remove(context, objects[at]);
+          }
+        } catch (...) {
+          const std::scoped_lock lock(failing);
+          failure = std::current_exception();
+          next = objects.size();
+        }
+      });
+    }
+  }
+  if (failure) {
+    std::rethrow_exception(failure);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Storage> open_s3_storage(std::string_view rest, const StorageOptions& options) {
+  return std::make_unique<S3Storage>(s3_settings(rest, options), options);
+}
+
+}  // namespace salvor
