@@ -18,6 +18,7 @@ CommandSpec options_command() {
                 "  local.connections  accepted for restic's sake, without effect: as many as the "
                 "work needs\n"
                 "  local.layout       only \"default\" is known\n"
+                "  rest.connections   at most so many at a time (default: 5)\n"
                 "  s3.bucket-lookup   auto, dns or path: where the bucket's name goes\n"
                 "  s3.checksum        auto, sha256, md5 or none: besides the signed SHA-256\n"
                 "  s3.conditional-put If-None-Match on uploads (default true)\n"

@@ -6,8 +6,10 @@
 #include "storage/local_storage.h"
 #include "storage/memory_storage.h"
 #include "storage/recording_storage.h"
+#include "storage/rest_storage.h"
 #include "storage/retry_storage.h"
 #include "storage/sftp_storage.h"
+#include "support/ssh_server.h"
 #include "support/storage_contract.h"
 #include "support/temp_directory.h"
 
@@ -58,6 +60,31 @@ class SftpPlace final : public StoragePlace {
 
  private:
   TempDirectory directory_{TempPlace::kMemory};
+};
+
+// The rest-server that SALVOR_TEST_REST_SERVER names (tests/interop/test_rest.py sets it).
+class RestPlace final : public StoragePlace {
+ public:
+  RestPlace()
+      : port_(free_port()),
+        server_({.arguments = {std::getenv("SALVOR_TEST_REST_SERVER"), "--no-auth", "--path",
+                               directory_.path().string(), "--listen",
+                               "127.0.0.1:" + std::to_string(port_)},
+                 .pipe_stdout = false}) {
+    if (!listens(port_)) {
+      throw std::runtime_error("rest-server does not start");
+    }
+  }
+  std::unique_ptr<Storage> open() override {
+    return open_rest_storage("http://127.0.0.1:" + std::to_string(port_) + "/repository/", {});
+  }
+  bool add_foreign(const std::string&) override { return false; }
+  [[nodiscard]] bool is_rest_server() const override { return true; }
+
+ private:
+  TempDirectory directory_{TempPlace::kMemory};
+  uint16_t port_;
+  Subprocess server_;
 };
 
 // A decorator over one memory storage, each handle with a decorator of its own.
@@ -118,6 +145,15 @@ INSTANTIATE_TEST_SUITE_P(
                     StorageUnderTest{"retry", retried_place},
                     StorageUnderTest{"cache", cached_place}),
     [](const auto& tested) { return tested.param.name; });
+
+std::vector<StorageUnderTest> servers() {
+  if (std::getenv("SALVOR_TEST_REST_SERVER") == nullptr) {
+    return {};
+  }
+  return {StorageUnderTest{"rest", [] { return std::make_unique<RestPlace>(); }}};
+}
+INSTANTIATE_TEST_SUITE_P(Servers, StorageContract, testing::ValuesIn(servers()),
+                         [](const auto& tested) { return tested.param.name; });
 
 }  // namespace
 }  // namespace salvor::test

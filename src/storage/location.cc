@@ -4,6 +4,7 @@
 
 #include "base/format.h"
 #include "storage/local_storage.h"
+#include "storage/rest_storage.h"
 #include "storage/retry_storage.h"
 #include "storage/s3_storage.h"
 #include "storage/sftp_storage.h"
@@ -38,12 +39,16 @@ std::unique_ptr<Storage> open_storage(std::string_view location, const StorageOp
     return std::make_unique<RetryStorage>(
         open_sftp_storage(parse_sftp_settings(location, options, has_terminal())));
   }
+  if (scheme == "rest") {
+    return std::make_unique<RetryStorage>(open_rest_storage(rest, options));
+  }
   if (!scheme.empty() && scheme != "local") {
     throw Error(ErrorCode::kUsage,
                 "repository location " + display_location(location) +
                     " has the unsupported scheme " + printable(scheme),
-                "Supported are a local directory (a path or local:PATH), s3:HOST/BUCKET/PATH and "
-                "sftp:USER@HOST:PATH. Write a path that holds a colon as ./PATH.");
+                "Supported are a local directory (a path or local:PATH), s3:HOST/BUCKET/PATH, "
+                "sftp:USER@HOST:PATH and rest:https://HOST/PATH. Write a path that holds a colon "
+                "as ./PATH.");
   }
   if (rest.empty()) {
     throw Error(ErrorCode::kUsage, "the repository location is empty",

@@ -18,8 +18,9 @@ TEST(Location, PathsAndLocalAreLocal) {
 }
 
 TEST(Location, UnknownSchemesAreNotTakenForPaths) {
-  for (const char* location : {"s3:host", "s3:http:///bucket", "sftp:user@host", "sftp://user@host",
-                               "x:y", "rest:http://host/", "file:///srv", "", "local:"}) {
+  for (const char* location :
+       {"s3:host", "s3:http:///bucket", "sftp:user@host", "sftp://user@host", "x:y",
+        "rest:ftp://host/", "rest:http:///path", "rest:host", "file:///srv", "", "local:"}) {
     EXPECT_EQ(code_of([&] { (void)open_storage(location); }), ErrorCode::kUsage) << location;
   }
 }
@@ -27,6 +28,10 @@ TEST(Location, UnknownSchemesAreNotTakenForPaths) {
 TEST(Location, RemoteOnesAreOpenedWithoutTouchingThem) {
   EXPECT_EQ(open_storage("sftp:user@host:/srv")->traits().description,
             "SFTP server user@host, directory /srv");
+  EXPECT_EQ(open_storage("rest:https://user:secret@host:8000/a")->traits().description,
+            "REST server https://host:8000/a/");
+  EXPECT_EQ(open_storage("rest:http+unix:///run/rest.sock:/a/")->traits().description,
+            "REST server /run/rest.sock");
 }
 
 TEST(Location, SecretsAreNeverShown) {
@@ -44,7 +49,7 @@ TEST(Location, SecretsAreNeverShown) {
     EXPECT_EQ(display_location(location), shown);
   }
   try {
-    (void)open_storage("rest:https://user:secret@host/");
+    (void)open_storage("xrest:https://user:secret@host/");
     FAIL();
   } catch (const Error& error) {
     EXPECT_THAT(error.message() + error.hint(), testing::Not(testing::HasSubstr("secret")));

@@ -66,10 +66,10 @@ class RestServer:
 
     def __init__(self, folder, *arguments):
         root = pathlib.Path(__file__).resolve().parents[2]
-        found = subprocess.run([root / "tests/servers/get", "--find", "rest-server"], capture_output=True, text=True)
+        found = subprocess.run([root / "tests/servers/get", "rest-server", "--find"], capture_output=True, text=True)
         if found.returncode != 0:
             raise unittest.SkipTest("rest-server is not built (tests/servers/get rest-server)")
-        binary = found.stdout.splitlines()[-1]
+        self.binary = binary = found.stdout.splitlines()[-1]
         self.port = free_port()
         self.process = subprocess.Popen(
             [binary, "--path", folder, "--listen", f"127.0.0.1:{self.port}", *arguments],

@@ -36,6 +36,8 @@ class StoragePlace {
   // Puts something there that is not an object: `path` is relative to the repository. False when
   // the place cannot hold such things.
   virtual bool add_foreign(const std::string& path) = 0;
+  // What the protocol of REST servers cannot: our own area, and an atomic replace_config.
+  [[nodiscard]] virtual bool is_rest_server() const { return false; }
 };
 
 struct StorageUnderTest {
@@ -81,6 +83,9 @@ constexpr ObjectKind kAllKinds[] = {ObjectKind::kConfig,   ObjectKind::kKey,   O
 
 TEST_P(StorageContract, GivesBackWhatWasPut) {
   for (const ObjectKind kind : kAllKinds) {
+    if (kind == ObjectKind::kSalvor && place_->is_rest_server()) {
+      continue;
+    }
     const Buffer content = pattern(100'000, static_cast<uint64_t>(kind));
     ObjectName object = named_by_hash(kind, content.view());
     if (kind == ObjectKind::kConfig) {
@@ -157,6 +162,9 @@ TEST_P(StorageContract, PutNeverReplaces) {
   // Names that are not content hashes: the same length is not enough.
   for (const ObjectName& object :
        {ObjectName{ObjectKind::kConfig, ""}, ObjectName{ObjectKind::kSalvor, "a/b"}}) {
+    if (object.kind == ObjectKind::kSalvor && place_->is_rest_server()) {
+      continue;
+    }
     storage_->put(context(), object, as_bytes("first"));
     EXPECT_NO_THROW(storage_->put(context(), object, as_bytes("first")));
     EXPECT_EQ(code_of([&] { storage_->put(context(), object, as_bytes("other")); }),
@@ -336,6 +344,13 @@ TEST_P(StorageContract, ForeignFilesAreIgnored) {
 }
 
 TEST_P(StorageContract, SalvorNamesNest) {
+  if (place_->is_rest_server()) {
+    const ObjectName object{ObjectKind::kSalvor, "top"};
+    EXPECT_EQ(code_of([&] { storage_->put(context(), object, as_bytes("x")); }),
+              ErrorCode::kFailed);
+    EXPECT_TRUE(names(ObjectKind::kSalvor).empty());
+    return;
+  }
   const std::set<std::string> wanted = {"top", "a/b", "a/c/d", "journal/s/00/0001-5.zst", "a/c/e"};
   for (const std::string& name : wanted) {
     storage_->put(context(), {ObjectKind::kSalvor, name}, as_bytes(name));
@@ -469,6 +484,9 @@ TEST_P(StorageContract, ReplacedConfigIsOldOrNewNeverAbsent) {
   const std::string one(5000, '1');
   const std::string two(9000, '2');
   storage_->put(context(), config, as_bytes(one));
+  if (place_->is_rest_server()) {
+    return;  // it has to remove the old one first
+  }
   std::atomic<bool> done = false;
   std::atomic<int> wrong = 0;
   {
@@ -494,6 +512,9 @@ TEST_P(StorageContract, ReplacedConfigIsOldOrNewNeverAbsent) {
 
 // Two `init`s at once: one repository, and the loser knows it.
 TEST_P(StorageContract, OfTwoWritersOfOneNameOneWins) {
+  if (place_->is_rest_server()) {
+    return;  // has names with other content only for the config, which it creates exclusively
+  }
   for (int round = 0; round < 20; ++round) {
     const ObjectName object{ObjectKind::kSalvor, "race/" + std::to_string(round)};
     std::atomic<int> ready = 0;
