@@ -33,6 +33,8 @@ namespace fs = std::filesystem;
 using postgres::TablespaceLocation;
 
 constexpr const char* kControl = "global/pg_control";
+// Marks a directory that a restore has begun to fill.
+constexpr const char* kBegun = "/.salvor-restore";
 constexpr std::chrono::milliseconds kPoll{100};
 
 std::optional<std::pair<uid_t, gid_t>> owner_of(const std::string& path) {
@@ -265,7 +267,8 @@ void PostgresRestorer::make_room(const Place& place, const PostgresRestoreOption
     fs::permissions(place.path, fs::perms::owner_all);
     return;
   }
-  if (!place.tablespace && !fs::exists(place.path + "/PG_VERSION")) {
+  if (!place.tablespace && !fs::exists(place.path + "/PG_VERSION") &&
+      !fs::exists(place.path + kBegun)) {
     throw Error(
         ErrorCode::kUsage, what + place.path + " does not hold a PostgreSQL cluster",
         "--existing delta removes what is not in the backup: it is refused for anything else.");
@@ -280,6 +283,7 @@ void PostgresRestorer::make_room(const Place& place, const PostgresRestoreOption
 void PostgresRestorer::restore_files(const Context& context, const std::vector<Place>& places,
                                      const PostgresRestoreOptions& options,
                                      PostgresRestoreResult& result) {
+  write_file(places.back().path + kBegun, "", false);
   // pg_control comes last: until then no server starts here.
   for (const bool control : {false, true}) {
     for (const Place& place : places) {
@@ -318,7 +322,7 @@ void PostgresRestorer::prepare(const RecoveryPlan& plan,
   const std::string data = fs::absolute(options.target).lexically_normal().string();
   const auto owner = *owner_of(data + "/PG_VERSION");
   for (const char* const leftover :
-       {"/standby.signal", "/postmaster.pid", "/postmaster.opts", "/tablespace_map"}) {
+       {"/standby.signal", "/postmaster.pid", "/postmaster.opts", "/tablespace_map", kBegun}) {
     ::unlink((data + leftover).c_str());
   }
   write_file(data + "/recovery.signal", "", false);
