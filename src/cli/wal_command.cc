@@ -5,10 +5,12 @@
 #include "base/format.h"
 #include "cli/cache_directory.h"
 #include "cli/commands.h"
+#include "cli/postgres_options.h"
 #include "cli/repository_access.h"
 #include "engine/wal_fetch.h"
 #include "engine/wal_push.h"
 #include "engine/wal_server.h"
+#include "engine/wal_streamer.h"
 #include "engine/wal_verify.h"
 
 namespace salvor::cli {
@@ -193,6 +195,89 @@ CommandSpec fetch_spec() {
                      {255, "any failure: recovery must stop"}},
       .failure_status = kCannotTell,
       .run = [choices](Session& session) { return run_fetch(*choices, session); },
+  };
+}
+
+// ---- stream
+
+struct StreamChoices {
+  PostgresServerOptions server;
+  std::string slot = "salvor";
+  bool create_slot = false;
+  std::string spool;
+  Size spool_limit{uint64_t{4} << 30};
+  Duration flush = std::chrono::seconds(3);
+};
+
+int run_stream(const StreamChoices& choices, Session& session) {
+  if (choices.spool.empty()) {
+    throw Error(ErrorCode::kUsage, "no spool directory was given",
+                "--spool names a directory on a local disk, where WAL is safe until it is in the "
+                "repository.");
+  }
+  if (choices.flush < std::chrono::milliseconds(100)) {
+    throw Error(ErrorCode::kUsage, "--flush must be at least 100ms");
+  }
+  const OpenedRepository opened = open_repository(session, {.lock = LockMode::kNone});
+  run_wal_stream(
+      opened.context, *opened.repository,
+      {.target = connection_target(choices.server, session.environment),
+       .slot = choices.slot,
+       .create_slot = choices.create_slot,
+       .spool = choices.spool,
+       .spool_limit_bytes = choices.spool_limit.bytes,
+       .flush_every = choices.flush,
+       .on_step = [&session](const std::string& step) { session.terminal.message(step); }});
+  session.terminal.message("stopped");
+  return 0;
+}
+
+CommandSpec stream_spec() {
+  auto choices = std::make_shared<StreamChoices>();
+  return {
+      .name = "stream",
+      .summary = "Follow a server's WAL, seconds behind",
+      .description =
+          "Receives WAL as the server writes it, over the replication protocol, until it is told "
+          "to end (SIGINT, SIGTERM). "
+          "A replication slot makes the server keep what has not been received. What arrives is "
+          "made durable in the spool "
+          "directory within a second, and only then reported as flushed; whole segments go to the "
+          "repository at once, the "
+          "unfinished one every few seconds.\n\n"
+          "A repository that is away does not touch the server: the spool grows to its limit, "
+          "after that the server keeps its "
+          "WAL. A connection that breaks is made again. Keep the spool: what is in it may be "
+          "nowhere else.",
+      .options = {dbname_option(choices->server),
+                  {.long_name = "create-slot",
+                   .help = "make the replication slot if there is none",
+                   .target = &choices->create_slot},
+                  {.long_name = "flush",
+                   .value_name = "duration",
+                   .help = "how often the unfinished segment goes to the repository",
+                   .target = &choices->flush,
+                   .default_text = "3s"},
+                  {.long_name = "slot",
+                   .value_name = "name",
+                   .help = "the replication slot",
+                   .target = &choices->slot},
+                  {.long_name = "spool",
+                   .value_name = "directory",
+                   .help = "where WAL waits on a local disk",
+                   .target = &choices->spool,
+                   .environment = "WAL_SPOOL",
+                   .hint = ValueHint::kDirectory},
+                  {.long_name = "spool-limit",
+                   .value_name = "size",
+                   .help = "the most that may wait there",
+                   .target = &choices->spool_limit,
+                   .default_text = "4G"}},
+      .exit_codes = with_exit_codes(
+          kRepositoryExitCodes,
+          {{0, "told to end, all that was received is in the repository or the spool"},
+           {20, "the server no longer has WAL that was not received: a new backup is needed"}}),
+      .run = [choices](Session& session) { return run_stream(*choices, session); },
   };
 }
 
@@ -391,7 +476,7 @@ CommandSpec wal_command() {
           "PostgreSQL's write-ahead log, kept in the repository beside the backups: with it a "
           "cluster comes back to any "
           "moment. See docs/postgres.md.",
-      .commands = {fetch_spec(), prune_spec(), push_spec(), verify_spec()},
+      .commands = {fetch_spec(), prune_spec(), push_spec(), stream_spec(), verify_spec()},
   };
 }
 

@@ -36,7 +36,7 @@ PhysicalBackup backup(uint8_t id, uint32_t timeline, uint64_t segment, bool dama
 }
 
 WalTimeline timeline(uint32_t id, std::vector<WalRun> runs, const std::string& history = "") {
-  WalTimeline result{{id}, std::move(runs), std::nullopt};
+  WalTimeline result{{id}, std::move(runs), std::nullopt, std::nullopt};
   if (!history.empty()) {
     result.history = TimelineHistory::parse({id}, history);
   }

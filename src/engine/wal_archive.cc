@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <map>
 #include <set>
+
+#include <fmt/format.h>
 
 #include "base/format.h"
 #include "connector/postgres/wal_segment.h"
@@ -18,6 +21,7 @@ using postgres::WalFileName;
 
 constexpr std::string_view kStorePrefix = "postgresql-";
 constexpr std::string_view kStream = "wal";
+constexpr std::string_view kTail = ".tail-";
 constexpr size_t kNoteLimit = 1U << 20;  // history files and backup notes are a few lines
 
 std::string store_name(uint64_t system_identifier) {
@@ -89,10 +93,73 @@ std::optional<Buffer> WalArchive::fetch(const Context& context, const std::strin
   return std::nullopt;
 }
 
+std::string WalArchive::push_tail(const Context& context, const std::string& segment,
+                                  uint64_t begin, ByteView bytes) const {
+  // Do not change: on disk. 000000010000000000000005.tail-00000000-00012345
+  const std::string position =
+      fmt::format("{}{}{:08X}-{:08X}", segment, kTail, begin, begin + bytes.size());
+  journal_.put(context, position, bytes);
+  return position;
+}
+
+std::optional<Buffer> WalArchive::assemble_tail(const Context& context,
+                                                const std::string& segment) const {
+  struct Piece {
+    uint64_t begin = 0;
+    uint64_t end = 0;
+    std::string position;
+  };
+  std::vector<Piece> pieces;
+  for (const JournalEntry& entry : journal_.list(context)) {
+    if (entry.position.starts_with(segment + std::string(kTail))) {
+      const std::string numbers = entry.position.substr(segment.size() + kTail.size());
+      Piece piece{.position = entry.position};
+      if (std::sscanf(numbers.c_str(), "%8lX-%8lX", &piece.begin, &piece.end) == 2) {
+        pieces.push_back(piece);
+      }
+    }
+  }
+  Buffer content;
+  for (const Piece& piece : pieces) {  // sorted by where they begin
+    if (piece.begin > content.size()) {
+      break;
+    }
+    if (piece.end > content.size()) {
+      const Buffer bytes = journal_.get(context, piece.position);
+      content.resize(piece.begin);
+      content.append(bytes.view());
+    }
+  }
+  if (content.empty() || content.size() > segment_size_.bytes) {
+    return std::nullopt;
+  }
+  const size_t have = content.size();
+  content.resize(segment_size_.bytes);
+  std::memset(content.data() + have, 0, content.size() - have);
+  check(segment, *postgres::parse_wal_file_name(segment, segment_size_), content.view());
+  return content;
+}
+
+void WalArchive::remove_tails(const Context& context, const std::string& segment,
+                              std::vector<std::string>& tails) const {
+  const auto own = std::partition(tails.begin(), tails.end(), [&](const std::string& position) {
+    return !position.starts_with(segment);
+  });
+  journal_.remove(context, std::vector<std::string>(own, tails.end()));
+  tails.erase(own, tails.end());
+}
+
 std::vector<WalTimeline> WalArchive::survey(const Context& context) const {
   std::map<Timeline, WalTimeline> timelines;
   for (const JournalEntry& entry : journal_.list(context)) {
-    const auto parsed = postgres::parse_wal_file_name(entry.position, segment_size_);
+    const size_t tail = entry.position.find(kTail);
+    const auto parsed =
+        postgres::parse_wal_file_name(entry.position.substr(0, tail), segment_size_);
+    if (parsed && tail != std::string::npos) {
+      timelines[parsed->timeline].timeline = parsed->timeline;
+      timelines[parsed->timeline].tail = parsed->segment;
+      continue;
+    }
     if (!parsed ||
         (parsed->kind != WalFileKind::kSegment && parsed->kind != WalFileKind::kHistory)) {
       continue;
@@ -138,7 +205,8 @@ size_t WalArchive::remove_before(const Context& context, SegmentNumber first_kep
                                  uint64_t* stored_bytes) const {
   std::vector<std::string> gone;
   for (const JournalEntry& entry : journal_.list(context)) {
-    const auto parsed = postgres::parse_wal_file_name(entry.position, segment_size_);
+    const std::string name = entry.position.substr(0, entry.position.find(kTail));
+    const auto parsed = postgres::parse_wal_file_name(name, segment_size_);
     if (parsed && parsed->kind != WalFileKind::kHistory && parsed->segment < first_kept) {
       gone.push_back(entry.position);
       if (stored_bytes != nullptr) {

@@ -24,6 +24,7 @@ struct WalTimeline {
   postgres::Timeline timeline;
   std::vector<WalRun> runs;  // ascending
   std::optional<postgres::TimelineHistory> history;
+  std::optional<postgres::SegmentNumber> tail;  // the last of which there are only pieces
 };
 
 // Thread-safe.
@@ -38,6 +39,18 @@ class WalArchive {
   JournalPut push(const Context& context, const std::string& name, ByteView content) const;
   // The file's content, checked again; nothing when the archive proves that it is not there.
   [[nodiscard]] std::optional<Buffer> fetch(const Context& context, const std::string& name) const;
+
+  // Pieces of a segment that is not finished yet: [begin, begin + bytes). Durable on return;
+  // returns the object's position.
+  [[nodiscard]] std::string push_tail(const Context& context, const std::string& segment,
+                                      uint64_t begin, ByteView bytes) const;
+  // What the pieces of a segment give from its start on without a gap, filled up with zeros;
+  // nothing without a first piece. Recovery reads it to the last whole record.
+  [[nodiscard]] std::optional<Buffer> assemble_tail(const Context& context,
+                                                    const std::string& segment) const;
+  // Removes those of `tails` (positions) that are of `segment`, here and there.
+  void remove_tails(const Context& context, const std::string& segment,
+                    std::vector<std::string>& tails) const;
 
   // What there is, by timeline. History files are read.
   [[nodiscard]] std::vector<WalTimeline> survey(const Context& context) const;

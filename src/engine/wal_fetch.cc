@@ -113,6 +113,12 @@ WalFetched fetch_wal(const Context& context, const WalArchive& archive,
     return WalFetched::kRestored;
   }
   const auto parsed = postgres::parse_wal_file_name(options.name, archive.segment_size());
+  if (parsed->kind == postgres::WalFileKind::kSegment) {
+    if (const auto tail = archive.assemble_tail(context, options.name)) {
+      write_whole(options.destination, tail->view());
+      return WalFetched::kRestored;
+    }
+  }
   const fs::path local = fs::path(options.destination).parent_path() / options.name;
   if (!fs::exists(local) && archive.is_hole(context, *parsed)) {
     throw Error(ErrorCode::kDamaged,

@@ -93,22 +93,25 @@ void WalServer::request(const std::string& name) {
   }
 }
 
+void WalServer::put(const std::string& name, ByteView content) const {
+  const std::string path = options_.folder + "/" + name;
+  const UniqueFd out(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!out) {
+    throw Error::from_errno(errno, "cannot write " + path);
+  }
+  write_full(out.get(), content, path);
+  if (options_.owner && ::fchown(out.get(), options_.owner->first, options_.owner->second) != 0) {
+    throw Error::from_errno(errno, "cannot give away " + path);
+  }
+}
+
 void WalServer::bring(const std::string& name) {
   File file;
   try {
     const std::optional<Buffer> content = archive_.fetch(context_, name);
     file.state = content ? State::kThere : State::kAbsent;
     if (content) {
-      const std::string path = options_.folder + "/" + name;
-      const UniqueFd out(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-      if (!out) {
-        throw Error::from_errno(errno, "cannot write " + path);
-      }
-      write_full(out.get(), content->view(), path);
-      if (options_.owner &&
-          ::fchown(out.get(), options_.owner->first, options_.owner->second) != 0) {
-        throw Error::from_errno(errno, "cannot give away " + path);
-      }
+      put(name, content->view());
     }
   } catch (const Error& error) {
     file = {State::kFailed, error.message()};
@@ -146,6 +149,12 @@ std::string WalServer::answer(const std::string& name) {
   }
   std::optional<Error> error;
   try {
+    if (file.state == State::kAbsent && segment) {
+      if (const auto tail = archive_.assemble_tail(context_, name)) {
+        put(name, tail->view());
+        return "0 " + options_.folder + "/" + name;
+      }
+    }
     if (file.state == State::kAbsent && !archive_.is_hole(context_, *parsed)) {
       return "1";
     }

@@ -51,6 +51,7 @@ class WalServer {
   [[nodiscard]] std::string answer(const std::string& name);
   void request(const std::string& name);  // under mutex_
   void bring(const std::string& name);
+  void put(const std::string& name, ByteView content) const;
 
   const Context context_;
   const WalArchive& archive_;

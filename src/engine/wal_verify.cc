@@ -145,7 +145,11 @@ WalReport verify_wal(const Context& context, const WalArchive& archive,
     for (const JournalEntry& entry : archive.journal().list(context)) {
       context.check_stopped();
       try {
-        static_cast<void>(archive.fetch(context, entry.position));
+        if (postgres::parse_wal_file_name(entry.position, archive.segment_size())) {
+          static_cast<void>(archive.fetch(context, entry.position));
+        } else {
+          static_cast<void>(archive.journal().get(context, entry.position));
+        }
       } catch (const Error& error) {
         if (error.code() != ErrorCode::kDamaged) {
           throw;

@@ -96,6 +96,7 @@ ObjectName Journal::object(std::string_view position) const {
 
 JournalPut Journal::put(const Context& context, std::string_view position, ByteView content) const {
   const ObjectName name = object(position);
+  require_present(context);
   if (content.size() > kJournalContentLimit) {
     throw Error(ErrorCode::kFailed, "journal object " + name.name + " would be larger than 1 GiB");
   }
@@ -108,6 +109,7 @@ JournalPut Journal::put(const Context& context, std::string_view position, ByteV
   }
   try {
     repository_.storage().put(context, name, sealed.view());
+    require_present(context);
     return JournalPut::kStored;
   } catch (const Error& error) {
     // A fresh IV makes every sealing another text, so the storage cannot tell that it is the same.
@@ -125,6 +127,17 @@ JournalPut Journal::put(const Context& context, std::string_view position, ByteV
                 "archiving off.");
   }
   return JournalPut::kExisted;
+}
+
+// A directory that was unmounted looks like an empty one, into which everything can be written and
+// is lost.
+void Journal::require_present(const Context& context) const {
+  Storage& storage = repository_.storage();
+  if (!storage.traits().remote && !storage.stat(context, {ObjectKind::kConfig, ""})) {
+    throw Error(ErrorCode::kUnreachable,
+                "the repository is no longer at " + storage.traits().description,
+                "Look whether its disk is mounted.");
+  }
 }
 
 Buffer Journal::get(const Context& context, std::string_view position) const {

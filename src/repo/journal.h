@@ -38,6 +38,7 @@ class Journal {
   // Stores `content` under `position`; what will be stored is decoded and compared first. The same
   // content again is kExisted; another one throws Error{kFailed} and changes nothing. Durable on
   // return.
+  // Throws Error{kUnreachable} when a local repository has gone since it was opened (unmounted).
   JournalPut put(const Context& context, std::string_view position, ByteView content) const;
   // Verified. Throws Error{kNotFound} when there is none, Error{kDamaged} when it is not what was
   // stored.
@@ -50,6 +51,7 @@ class Journal {
 
  private:
   [[nodiscard]] ObjectName object(std::string_view position) const;
+  void require_present(const Context& context) const;
 
   const Repository& repository_;
   const std::string prefix_;  // "journal/<store>/<stream>/"

@@ -1,0 +1,56 @@
+// Receives WAL as the server writes it: START_REPLICATION on a physical slot.
+//
+// Source: PostgreSQL's documentation, "Streaming Replication Protocol".
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "connector/postgres/connection.h"
+
+namespace salvor::postgres {
+
+class WalReceiver {
+ public:
+  virtual ~WalReceiver() = default;
+  // Bytes of the log, without gaps.
+  virtual void wal(Lsn at, ByteView bytes) = 0;
+  // Makes everything received durable here and returns its end. Only that is reported as flushed:
+  // the server may throw away what lies before.
+  [[nodiscard]] virtual Lsn sync() = 0;
+  // Whether to go on; asked about once a second.
+  [[nodiscard]] virtual bool wants_more() { return true; }
+};
+
+struct WalStreamStart {
+  std::string slot;
+  Lsn start;  // of a segment, so that files are whole
+  Timeline timeline;
+};
+
+// How a stream ended: at the end of its timeline (then there is a next one), or because the server
+// or we closed it.
+struct WalStreamEnd {
+  std::optional<Timeline> next_timeline;
+  Lsn switch_point;
+};
+
+// Blocks. Throws ServerError (58P01: the WAL asked for is gone), Error{kUnreachable} when the
+// connection breaks, and returns when the context is stopped: the last position was reported.
+WalStreamEnd stream_wal(const Context& context, Connection& connection, const WalStreamStart& start,
+                        WalReceiver& receiver);
+
+struct SlotState {
+  std::optional<Lsn> restart;  // nothing: the slot has reserved nothing yet
+};
+
+// The slot of that name; made (keeping WAL from now on) when there is none and `create` is set.
+// Throws Error{kNotFound} when there is none. `connection` speaks SQL.
+SlotState prepare_slot(const Context& context, Connection& connection, const std::string& name,
+                       bool create);
+
+// The history file of a timeline; nothing for timeline 1, which has none.
+[[nodiscard]] std::optional<std::string> fetch_history(const Context& context,
+                                                       Connection& connection, Timeline timeline);
+
+}  // namespace salvor::postgres
