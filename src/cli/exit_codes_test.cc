@@ -14,9 +14,10 @@ namespace salvor::cli {
 namespace {
 
 constexpr int kOutputClosed = 141;
+constexpr int kCannotTell = 255;
 
 std::map<int, std::string> codes() {
-  std::map<int, std::string> all{{0, ""}, {kOutputClosed, ""}};
+  std::map<int, std::string> all{{0, ""}, {kOutputClosed, ""}, {kCannotTell, ""}};
   for (const ErrorCode code :
        {ErrorCode::kFailed, ErrorCode::kIncomplete, ErrorCode::kNoRepository, ErrorCode::kLocked,
         ErrorCode::kWrongPassword, ErrorCode::kDamaged, ErrorCode::kStorageFull,

@@ -246,6 +246,7 @@ std::string render_exit_codes(size_t columns) {
       {"64", "wrong usage of the command line"},
       {"130", "interrupted (SIGINT, SIGTERM)"},
       {"141", "whoever reads the output has gone away (as a process ended by SIGPIPE)"},
+      {"255", "`wal fetch` only: the file may exist, so PostgreSQL must not go on without it"},
   };
   return "Exit statuses (0 to 12 and 130 are restic's, the others are Salvor's own):\n\n" +
          render_rows(kRows, columns);

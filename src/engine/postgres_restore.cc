@@ -119,7 +119,8 @@ class RuntimeFolder {
     throw Error(cause->code(), "recovery was stopped: " + cause->message(),
                 "The cluster was not promoted. " + cause->hint());
   }
-  const std::string fatal = server.log_line("FATAL:");
+  // Not the refusals of connections meanwhile ("the database system is starting up").
+  const std::string fatal = server.log_line("FATAL:", "the database system is ");
   if (fatal.find("recovery ended before configured recovery target was reached") !=
       std::string::npos) {
     throw Error(ErrorCode::kFailed,

@@ -153,16 +153,22 @@ std::string LocalServer::log_tail() const {
   return std::string(text.substr(text.size() - std::min(text.size(), kTailBytes)));
 }
 
-std::string LocalServer::log_line(std::string_view word) const {
+std::string LocalServer::log_line(std::string_view word, std::string_view unless) const {
   const Buffer content = read_file(state_->log, kLogLimit);
-  const std::string_view text = as_text(content.view());
-  const size_t at = text.rfind(word);
-  if (at == std::string_view::npos) {
-    return "";
+  std::string_view text = as_text(content.view());
+  while (!text.empty()) {
+    while (text.ends_with('\n')) {
+      text.remove_suffix(1);
+    }
+    const size_t before = text.rfind('\n');
+    const std::string_view line = text.substr(before == std::string_view::npos ? 0 : before + 1);
+    if (line.find(word) != std::string_view::npos &&
+        (unless.empty() || line.find(unless) == std::string_view::npos)) {
+      return std::string(line);
+    }
+    text.remove_suffix(line.size());
   }
-  const size_t begin = text.rfind('\n', at);
-  const size_t from = begin == std::string_view::npos ? 0 : begin + 1;
-  return std::string(text.substr(from, std::min(text.find('\n', at), text.size()) - from));
+  return "";
 }
 
 void LocalServer::stop() {

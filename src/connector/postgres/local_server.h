@@ -41,8 +41,8 @@ class LocalServer {
   [[nodiscard]] ConnectionTarget target(const std::string& database = "postgres") const;
   // The last lines that it logged.
   [[nodiscard]] std::string log_tail() const;
-  // The last line of the log with `word` in it; "" when there is none.
-  [[nodiscard]] std::string log_line(std::string_view word) const;
+  // The last line of the log with `word` and without `unless` in it; "" when there is none.
+  [[nodiscard]] std::string log_line(std::string_view word, std::string_view unless = "") const;
   // Fast shutdown; throws when it does not end properly.
   void stop();
 
