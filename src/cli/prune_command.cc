@@ -55,6 +55,11 @@ int run(const Options& options, Session& session) {
                   "Until the new index is written the repository has none: if that is interrupted, "
                   "run `salvor repair index`. Try `salvor prune --max-repack-size 0` first.");
     }
+    if (options.flags.keep_delete) {
+      throw Error(ErrorCode::kUsage,
+                  "--unsafe-recover-no-free-space and --keep-delete are mutually exclusive",
+                  "Without free space packs must be removed at once.");
+    }
     prune.recover_no_free_space = true;
   }
   const PruneOutcome outcome = run_prune(session, opened, std::move(prune), options.dry_run);

@@ -45,7 +45,8 @@ struct Pruner::State {
 
   // Execution.
   void prepare_removal();
-  void look_again(bool after_writing);
+  enum class Moment : uint8_t { kBeforeAnything, kBeforeOldIndexGoes, kBeforeOldPacksGo };
+  void look_again(Moment moment);
   void repack();
   void repack_pack(const Context& inner, BlobWriter& writer, size_t pack);
   void copy_blobs(const Context& inner, BlobWriter& writer, const PackId& pack,
@@ -118,7 +119,7 @@ std::vector<BlobId> Pruner::State::roots_besides(std::span<const SnapshotId> kno
 void Pruner::State::mark() {
   const std::vector<StoredSnapshot> snapshots = repository.load_snapshots(context);
   std::vector<BlobId> roots;
-  bool rustic = false;
+  bool rustic = !marked_before.empty();  // or somebody who thinks of it
   for (const StoredSnapshot& stored : snapshots) {
     rustic = rustic || stored.snapshot.program_version.starts_with("rustic");
     marked_snapshots.push_back(stored.id);
@@ -322,12 +323,16 @@ void Pruner::State::choose_marks() {
 }
 
 // Has a program that honours no locks made something that needs what is about to go?
-void Pruner::State::look_again(bool after_writing) {
-  const auto changed = [](const std::string& what) {
-    return Error(ErrorCode::kFailed,
-                 what + " while the prune was under way, so nothing was removed",
-                 "A program that does not honour locks is working on this repository. Run the "
-                 "prune again when it has finished.");
+void Pruner::State::look_again(Moment moment) {
+  const auto changed = [moment](const std::string& what) {
+    const bool indexed = moment != Moment::kBeforeOldPacksGo;
+    return Error(
+        ErrorCode::kFailed,
+        what + " while the prune was under way, so no pack that was listed is removed",
+        std::string("A program that does not honour locks is working on this repository. ") +
+            (indexed ? "Run the prune again when it has finished."
+                     : "When it has finished, run `salvor repair index`, which lists the "
+                       "packs again, then the prune."));
   };
   for (const IndexId& file : list_index_files(context, repository)) {
     if (std::binary_search(marked_index_files.begin(), marked_index_files.end(), file)) {
@@ -338,7 +343,7 @@ void Pruner::State::look_again(bool after_writing) {
       if (going.contains(pack)) {
         throw changed("another program listed pack " + pack.short_hex());
       }
-      if (going_unlisted.erase(pack) > 0 && after_writing) {
+      if (going_unlisted.erase(pack) > 0 && moment == Moment::kBeforeOldIndexGoes) {
         context.events.on(
             Warning{"another program listed pack " + pack.hex() + " after it was removed",
                     "It had been stored without a lock while the prune was under way. Run `salvor "
@@ -484,7 +489,7 @@ void Pruner::State::replace_index() {
   const std::vector<IndexId> obsolete = rewrite_index(
       context, repository, files, [this](const PackId& pack) { return going.contains(pack); },
       {.extra = recovered, .marked = &marks});
-  look_again(true);
+  look_again(Moment::kBeforeOldIndexGoes);
   confirm();
   std::vector<ObjectName> objects;
   for (const IndexId& file : obsolete) {
@@ -570,7 +575,7 @@ const PackId& Pruner::pack(size_t number) const {
 PruneResult Pruner::execute() {
   State& state = *state_;
   state.prepare_removal();
-  state.look_again(false);
+  state.look_again(State::Moment::kBeforeAnything);
   state.confirm();
   state.remove_unlisted();
   if (state.options.recover_no_free_space) {
@@ -579,6 +584,9 @@ PruneResult Pruner::execute() {
   }
   state.repack();
   state.replace_index();
+  if (!state.going.empty()) {
+    state.look_again(State::Moment::kBeforeOldPacksGo);
+  }
   state.remove_packs();
   return state.result;
 }

@@ -48,8 +48,8 @@ struct PruneOptions {
   // As if these were gone already (`forget --dry-run --prune`).
   std::vector<SnapshotId> ignore_snapshots;
   // How long packs stay after they were taken out of the index. Longer than any backup by a program
-  // without locks may run. Unset: kKeepDeleteBesideRustic when rustic made one of the snapshots,
-  // else zero.
+  // without locks may run. Unset: kKeepDeleteBesideRustic when rustic made one of the snapshots
+  // or packs are marked already, else zero.
   std::optional<std::chrono::seconds> keep_delete;
   // For a storage that has no room for even a new index: the old index files are removed first. A
   // prune that is interrupted then leaves a repository without index; `repair index` makes a new
@@ -85,8 +85,8 @@ class Pruner {
   // How long packs will stay, once `plan` has decided.
   [[nodiscard]] std::chrono::seconds keep_delete() const;
   // Carries the plan out; once. The repository's index in memory is out of date afterwards. Throws
-  // Error{kFailed} when another program has begun to use what was about to be removed; everything
-  // is then still there.
+  // Error{kFailed} when another program has begun to use what was about to be removed; every pack
+  // that an index listed is then still there.
   PruneResult execute();
 
  private:

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/checker.h"
+#include "engine/repair.h"
 #include "support/small_repository.h"
 
 namespace salvor {
@@ -298,6 +299,32 @@ TEST(Pruner, StopsWhenASnapshotAppearsThatNeedsWhatIsAboutToGo) {
     EXPECT_EQ(repository.read(second), numbered(5, 25));
     forget(repository, revived);
   }
+  prune(repository);
+  expect_sound(repository);
+}
+
+TEST(Pruner, KeepsThePacksOfASnapshotThatAppearsAfterTheOldIndexWent) {
+  SmallRepository repository;
+  const SnapshotId first = repository.backup(numbered(0, 20));
+  repository.backup(numbered(5, 25));
+  const Snapshot snapshot = repository.repository().load_snapshot(repository.context(), first);
+  forget(repository, first);
+  const std::unique_ptr<Repository> fresh = repository.reopen();
+  PruneOptions options = everything();
+  SnapshotId revived;
+  int confirmations = 0;
+  options.confirm_lock = [&] {
+    if (++confirmations == 2) {  // after the second look, right before the old index goes
+      revived = repository.repository().save_snapshot(repository.context(), snapshot);
+    }
+  };
+  Pruner pruner(repository.context(), *fresh, options);
+  (void)pruner.plan();
+  EXPECT_THROW(pruner.execute(), Error);
+  EXPECT_EQ(confirmations, 2);
+  const std::unique_ptr<Repository> again = repository.reopen();
+  (void)repair_index(repository.context(), *again, false, {});
+  EXPECT_EQ(repository.read(revived), numbered(0, 20));
   prune(repository);
   expect_sound(repository);
 }
