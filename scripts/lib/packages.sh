@@ -24,6 +24,7 @@ SALVOR_PACKAGES_TEST=(
   tzdata              # trees carry local times: the suites run in Europe/Berlin
   faketime            # a clock set back
   util-linux          # setpriv, unshare, mount
+  rclone              # its local remote
   openssh-client openssh-server  # SFTP, on a loopback port of its own
   postgresql-15       # a live server, and the judges: pg_verifybackup, pg_amcheck, pgbench
 )

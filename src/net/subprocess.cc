@@ -66,7 +66,7 @@ Pipe make_pipe() {
 
 // The two opaque posix_spawn objects.
 struct SpawnSettings {
-  SpawnSettings() {
+  explicit SpawnSettings(bool own_group) {
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
     // We ignore SIGPIPE and handle others; the program starts with everything at its default.
@@ -78,7 +78,12 @@ struct SpawnSettings {
     sigemptyset(&none);
     posix_spawnattr_setsigdefault(&attributes, &all);
     posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    short flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
+    if (own_group) {
+      posix_spawnattr_setpgroup(&attributes, 0);
+      flags |= POSIX_SPAWN_SETPGROUP;
+    }
+    posix_spawnattr_setflags(&attributes, flags);
   }
   ~SpawnSettings() {
     posix_spawn_file_actions_destroy(&actions);
@@ -119,7 +124,7 @@ Subprocess::Subprocess(const SubprocessOptions& options) {
   arguments.push_back(nullptr);
   std::vector<char*> environment = make_environment(options.environment);
 
-  SpawnSettings settings;
+  SpawnSettings settings(options.own_group);
   Pipe input;
   Pipe output;
   Pipe errors;

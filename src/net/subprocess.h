@@ -29,6 +29,9 @@ struct SubprocessOptions {
   // It outlives a Ctrl-C that is meant for us (it may be needed to tidy up). Goes through sh: a
   // program that does not exist then ends with exit status 127 instead of an Error.
   bool ignore_interrupt = false;
+  // The same for programs that take the signal although it is ignored (Go's): a process group of
+  // its own, which a terminal's Ctrl-C does not reach. Such a program cannot read a terminal.
+  bool own_group = false;
   // Added to, or replacing parts of, the environment ("NAME=value").
   std::vector<std::string> environment;
 };

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <sstream>
 
 #include <gtest/gtest.h>
 
@@ -71,6 +72,15 @@ TEST(Subprocess, AnIgnoredInterruptDoesNotEndIt) {
   Subprocess missing(
       {.arguments = {"/nonexistent/program"}, .pipe_stderr = true, .ignore_interrupt = true});
   EXPECT_EQ(missing.wait().status, 127);
+}
+
+TEST(Subprocess, AGroupOfItsOwnIsNotInterrupted) {
+  Subprocess program({.arguments = {"sh", "-c", "cut -d' ' -f5 /proc/$$/stat; echo $$"}, .own_group = true});
+  std::istringstream said(read_all(program));
+  int group = 0;
+  int own = -1;
+  said >> group >> own;
+  EXPECT_EQ(group, own);
 }
 
 TEST(Subprocess, PasswordsStayHere) {

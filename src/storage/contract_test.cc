@@ -5,6 +5,7 @@
 #include "storage/fault_storage.h"
 #include "storage/local_storage.h"
 #include "storage/memory_storage.h"
+#include "storage/rclone_storage.h"
 #include "storage/recording_storage.h"
 #include "storage/rest_storage.h"
 #include "storage/retry_storage.h"
@@ -87,6 +88,20 @@ class RestPlace final : public StoragePlace {
   Subprocess server_;
 };
 
+// rclone's own server over a local directory.
+class RclonePlace final : public StoragePlace {
+ public:
+  std::unique_ptr<Storage> open() override {
+    return open_rclone_storage((directory_ / "repository").string(), {});
+  }
+  bool add_foreign(const std::string&) override { return false; }
+  [[nodiscard]] bool is_rest_server() const override { return true; }
+  [[nodiscard]] bool shows_parts() const override { return true; }
+
+ private:
+  TempDirectory directory_{TempPlace::kMemory};
+};
+
 // A decorator over one memory storage, each handle with a decorator of its own.
 class DecoratedPlace final : public StoragePlace {
  public:
@@ -140,6 +155,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(StorageUnderTest{"memory", [] { return std::make_unique<MemoryPlace>(); }},
                     StorageUnderTest{"local", [] { return std::make_unique<LocalPlace>(); }},
                     StorageUnderTest{"sftp", [] { return std::make_unique<SftpPlace>(); }},
+                    StorageUnderTest{"rclone", [] { return std::make_unique<RclonePlace>(); }},
                     StorageUnderTest{"fault", faultless_place},
                     StorageUnderTest{"recording", recording_place},
                     StorageUnderTest{"retry", retried_place},

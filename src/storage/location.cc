@@ -4,6 +4,7 @@
 
 #include "base/format.h"
 #include "storage/local_storage.h"
+#include "storage/rclone_storage.h"
 #include "storage/rest_storage.h"
 #include "storage/retry_storage.h"
 #include "storage/s3_storage.h"
@@ -42,13 +43,16 @@ std::unique_ptr<Storage> open_storage(std::string_view location, const StorageOp
   if (scheme == "rest") {
     return std::make_unique<RetryStorage>(open_rest_storage(rest, options));
   }
+  if (scheme == "rclone") {
+    return std::make_unique<RetryStorage>(open_rclone_storage(rest, options));
+  }
   if (!scheme.empty() && scheme != "local") {
     throw Error(ErrorCode::kUsage,
                 "repository location " + display_location(location) +
                     " has the unsupported scheme " + printable(scheme),
                 "Supported are a local directory (a path or local:PATH), s3:HOST/BUCKET/PATH, "
-                "sftp:USER@HOST:PATH and rest:https://HOST/PATH. Write a path that holds a colon "
-                "as ./PATH.");
+                "sftp:USER@HOST:PATH, rest:https://HOST/PATH and rclone:REMOTE:PATH. Write a path "
+                "that holds a colon as ./PATH.");
   }
   if (rest.empty()) {
     throw Error(ErrorCode::kUsage, "the repository location is empty",
