@@ -75,7 +75,8 @@ TEST(Subprocess, AnIgnoredInterruptDoesNotEndIt) {
 }
 
 TEST(Subprocess, AGroupOfItsOwnIsNotInterrupted) {
-  Subprocess program({.arguments = {"sh", "-c", "cut -d' ' -f5 /proc/$$/stat; echo $$"}, .own_group = true});
+  Subprocess program(
+      {.arguments = {"sh", "-c", "cut -d' ' -f5 /proc/$$/stat; echo $$"}, .own_group = true});
   std::istringstream said(read_all(program));
   int group = 0;
   int own = -1;

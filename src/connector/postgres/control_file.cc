@@ -1,7 +1,7 @@
 #include "connector/postgres/control_file.h"
 
 #include "base/error.h"
-#include "connector/postgres/crc32c.h"
+#include "crypto/crc32c.h"
 
 namespace salvor::postgres {
 namespace {

@@ -9,7 +9,6 @@
 #include "connector/postgres/backup_manifest.h"
 #include "connector/postgres/connection.h"
 #include "connector/postgres/control_file.h"
-#include "connector/postgres/crc32c.h"
 #include "connector/postgres/lsn.h"
 #include "connector/postgres/page.h"
 #include "connector/postgres/timeline_history.h"
@@ -173,14 +172,6 @@ TEST(PostgresControlFile, OneWrongBitIsNoticed) {
           << place;
     }
   }
-}
-
-TEST(PostgresCrc, IsCastagnolis) {
-  EXPECT_EQ(crc32c(as_bytes("123456789")), 0xe3069283U);  // RFC 3720, the usual check value
-  Crc32c pieces;
-  pieces.update(as_bytes("1234"));
-  pieces.update(as_bytes("56789"));
-  EXPECT_EQ(pieces.value(), 0xe3069283U);
 }
 
 TEST(PostgresPages, ChecksumsOfARealTableAreRight) {

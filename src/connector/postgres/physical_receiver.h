@@ -13,11 +13,11 @@
 #include "base/memory_budget.h"
 #include "connector/postgres/base_backup.h"
 #include "connector/postgres/control_file.h"
-#include "connector/postgres/crc32c.h"
 #include "connector/postgres/page.h"
 #include "connector/postgres/streamed_file.h"
 #include "connector/postgres/tar_parser.h"
 #include "connector/source.h"
+#include "crypto/crc32c.h"
 
 namespace salvor::postgres {
 

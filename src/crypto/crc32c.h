@@ -1,12 +1,12 @@
-// CRC-32C (Castagnoli), which PostgreSQL uses for pg_control, WAL records and, by default, backup
-// manifests.
+// CRC-32C (Castagnoli): what Google Cloud Storage checks uploads with, and PostgreSQL its
+// pg_control, WAL records and, by default, backup manifests.
 #pragma once
 
 #include <cstdint>
 
 #include "base/bytes.h"
 
-namespace salvor::postgres {
+namespace salvor {
 
 // Incremental. A value.
 class Crc32c {
@@ -24,4 +24,4 @@ class Crc32c {
   return crc.value();
 }
 
-}  // namespace salvor::postgres
+}  // namespace salvor

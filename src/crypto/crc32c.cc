@@ -1,4 +1,4 @@
-#include "connector/postgres/crc32c.h"
+#include "crypto/crc32c.h"
 
 #include <array>
 
@@ -8,7 +8,7 @@
 
 #include "base/cpu.h"
 
-namespace salvor::postgres {
+namespace salvor {
 namespace {
 
 using Tables = std::array<std::array<uint32_t, 256>, 8>;
@@ -80,4 +80,4 @@ void Crc32c::update(ByteView bytes) {
   state_ = update_portable(state_, bytes.data(), bytes.size());
 }
 
-}  // namespace salvor::postgres
+}  // namespace salvor

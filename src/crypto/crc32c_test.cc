@@ -1,0 +1,39 @@
+#include "crypto/crc32c.h"
+
+#include <array>
+
+#include <gtest/gtest.h>
+
+namespace salvor {
+namespace {
+
+TEST(Crc32c, IsCastagnolis) {
+  // RFC 3720, appendix B.4, and the usual check value.
+  EXPECT_EQ(crc32c(as_bytes("123456789")), 0xe3069283U);
+  EXPECT_EQ(crc32c({}), 0U);
+  std::array<std::byte, 32> bytes{};
+  EXPECT_EQ(crc32c(bytes), 0x8a9136aaU);
+  bytes.fill(std::byte{0xff});
+  EXPECT_EQ(crc32c(bytes), 0x62a8ab43U);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<std::byte>(i);
+  }
+  EXPECT_EQ(crc32c(bytes), 0x46dd794eU);
+}
+
+TEST(Crc32c, PiecesOfAnyLengthAreTheWhole) {
+  std::array<std::byte, 100> bytes{};
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<std::byte>(i * 37);
+  }
+  const uint32_t whole = crc32c(bytes);
+  for (size_t cut = 0; cut <= bytes.size(); ++cut) {
+    Crc32c pieces;
+    pieces.update(ByteView(bytes).first(cut));
+    pieces.update(ByteView(bytes).subspan(cut));
+    EXPECT_EQ(pieces.value(), whole) << cut;
+  }
+}
+
+}  // namespace
+}  // namespace salvor
