@@ -10,8 +10,9 @@ namespace salvor::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 4> kSecretNames{
-    "SALVOR_PASSWORD", "RESTIC_PASSWORD", "SALVOR_FROM_PASSWORD", "RESTIC_FROM_PASSWORD"};
+constexpr std::array<std::string_view, 6> kSecretNames{
+    "SALVOR_PASSWORD",      "RESTIC_PASSWORD",        "SALVOR_FROM_PASSWORD",
+    "RESTIC_FROM_PASSWORD", "SALVOR_EXPORT_PASSWORD", "RESTIC_EXPORT_PASSWORD"};
 
 bool is_secret(std::string_view name) {
   for (const std::string_view secret : kSecretNames) {

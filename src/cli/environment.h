@@ -28,7 +28,7 @@ class Environment {
   [[nodiscard]] std::optional<std::string> get(const std::string& name) const;
   // SALVOR_<suffix>, else RESTIC_<suffix>.
   [[nodiscard]] std::optional<std::string> get_either(const std::string& suffix) const;
-  // The same for the passwords (suffix "PASSWORD" or "FROM_PASSWORD"), which `get` does not show.
+  // The same for the passwords (suffix "PASSWORD", "FROM_PASSWORD" ...), which `get` does not show.
   [[nodiscard]] std::optional<Secret> password(const std::string& suffix) const;
 
  private:

@@ -40,7 +40,8 @@ struct Access {
   std::string key_hint;
 };
 
-std::unique_ptr<Repository> open_with_password(Session& session, const Access& access) {
+std::unique_ptr<Repository> open_with_password(Session& session, const Access& access,
+                                               std::optional<Secret>& password) {
   const OpenOptions options{.key_hint = access.key_hint,
                             .threads = std::max(1U, std::thread::hardware_concurrency())};
   for (int attempt = 1;; ++attempt) {
@@ -54,7 +55,10 @@ std::unique_ptr<Repository> open_with_password(Session& session, const Access& a
     const FoundPassword found =
         find_password(access.password, session.environment, session.terminal, session.context.stop);
     try {
-      return Repository::open(session.context, std::move(storage), found.password, options);
+      auto repository =
+          Repository::open(session.context, std::move(storage), found.password, options);
+      password = found.password;
+      return repository;
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kWrongPassword || !found.typed || attempt == kTypedTries) {
         throw;
@@ -65,8 +69,9 @@ std::unique_ptr<Repository> open_with_password(Session& session, const Access& a
 }
 
 // Whether to lock at all; warns where --no-lock does not count.
-bool wants_lock(Session& session, const OpenRequest& request) {
-  if (request.lock == LockMode::kNone) {
+bool wants_lock(Session& session, const Repository& repository, const OpenRequest& request) {
+  const bool reads_only = request.no_lock == NoLock::kHonoured;
+  if (request.lock == LockMode::kNone || (reads_only && repository.storage().traits().read_only)) {
     return false;
   }
   if (session.global.no_lock && request.no_lock == NoLock::kIgnored) {
@@ -115,9 +120,13 @@ void clean_old_caches(Session& session) {
 
 OpenedRepository open_locked(Session& session, const Access& access, const OpenRequest& request) {
   std::unique_ptr<Repository> repository;
+  std::optional<Secret> password;
   {
     const StageTimer timer(session.context.profile, Stage::kOpen);
-    repository = open_with_password(session, access);
+    repository = open_with_password(session, access, password);
+  }
+  if (!request.keep_password) {
+    password.reset();
   }
   session.terminal.message_at(2, "repository " + repository->config().id.substr(0, 8) +
                                      " opened (version " +
@@ -127,7 +136,7 @@ OpenedRepository open_locked(Session& session, const Access& access, const OpenR
     clean_old_caches(session);
   }
   std::unique_ptr<RepositoryLock> lock;
-  if (wants_lock(session, request)) {
+  if (wants_lock(session, *repository, request)) {
     lock = std::make_unique<RepositoryLock>(session.context, *repository, request.lock,
                                             session.global.retry_lock);
   }
@@ -135,7 +144,8 @@ OpenedRepository open_locked(Session& session, const Access& access, const OpenR
   return {.location = display_location(access.location),
           .repository = std::move(repository),
           .lock = std::move(lock),
-          .context = context};
+          .context = context,
+          .password = std::move(password)};
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/password.h"
@@ -22,6 +23,7 @@ struct OpenRequest {
   LockMode lock = LockMode::kShared;
   NoLock no_lock = NoLock::kHonoured;
   bool stdin_is_data = false;  // the password may not be read from there
+  bool keep_password = false;  // hand it on in OpenedRepository
 };
 
 // Not copyable; the lock goes before the repository. Its index is not loaded: call
@@ -32,6 +34,7 @@ struct OpenedRepository {
   std::unique_ptr<RepositoryLock> lock;  // null without a lock
   // The session's context under the lock's token: it fires on Ctrl-C and when the lock is lost.
   Context context;
+  std::optional<Secret> password = {};  // only on request
 
   // Throws when the lock was lost; without a lock there is nothing to lose.
   void confirm_lock(const Context& under) const {

@@ -3,12 +3,14 @@
 #include <optional>
 
 #include "base/format.h"
+#include "storage/export_storage.h"
 #include "storage/local_storage.h"
 #include "storage/rclone_storage.h"
 #include "storage/rest_storage.h"
 #include "storage/retry_storage.h"
 #include "storage/s3_storage.h"
 #include "storage/sftp_storage.h"
+#include "storage/volumes.h"
 
 namespace salvor {
 namespace {
@@ -33,6 +35,9 @@ Location split(std::string_view location) {
 
 std::unique_ptr<Storage> open_storage(std::string_view location, const StorageOptions& options) {
   const auto [scheme, rest] = split(location);
+  if (scheme == "tar") {
+    return open_tar_storage(std::make_shared<VolumeReader>(std::string(rest)));
+  }
   if (scheme == "s3") {
     return std::make_unique<RetryStorage>(open_s3_storage(rest, options));
   }
@@ -51,8 +56,8 @@ std::unique_ptr<Storage> open_storage(std::string_view location, const StorageOp
                 "repository location " + display_location(location) +
                     " has the unsupported scheme " + printable(scheme),
                 "Supported are a local directory (a path or local:PATH), s3:HOST/BUCKET/PATH, "
-                "sftp:USER@HOST:PATH, rest:https://HOST/PATH and rclone:REMOTE:PATH. Write a path "
-                "that holds a colon as ./PATH.");
+                "sftp:USER@HOST:PATH, rest:https://HOST/PATH, rclone:REMOTE:PATH and tar:FILE "
+                "(what export wrote). Write a path that holds a colon as ./PATH.");
   }
   if (rest.empty()) {
     throw Error(ErrorCode::kUsage, "the repository location is empty",
@@ -63,7 +68,7 @@ std::unique_ptr<Storage> open_storage(std::string_view location, const StorageOp
 
 std::string display_location(std::string_view location) {
   const auto [scheme, rest] = split(location);
-  if (scheme.empty() || scheme == "local") {
+  if (scheme.empty() || scheme == "local" || scheme == "tar") {
     return printable(location);
   }
   // The secrets of a URL: the password in "user:password@", a user alone over HTTP (often a token),

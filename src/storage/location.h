@@ -10,9 +10,10 @@
 
 namespace salvor {
 
-// Does not touch the place yet. Remote storages try again by themselves (RetryStorage). Throws
-// Error{kUsage} for a scheme that is not supported, naming those that are, for a location that is
-// not one, and for extended options that the storage does not have.
+// Does not touch the place yet, but for tar:, whose list of contents is read now. Remote storages
+// try again by themselves (RetryStorage). Throws Error{kUsage} for a scheme that is not supported,
+// naming those that are, for a location that is not one, and for extended options that the storage
+// does not have.
 [[nodiscard]] std::unique_ptr<Storage> open_storage(std::string_view location,
                                                     const StorageOptions& options = {});
 // Without passwords or tokens, for messages.

@@ -40,6 +40,7 @@ struct ObjectInfo {
 struct StorageTraits {
   unsigned connections = 2;  // useful parallel operations
   bool remote = false;       // a round trip costs milliseconds
+  bool read_only = false;    // by its nature; commands that read then do without a lock
   std::string description;   // "local directory /srv/backup"
 };
 
