@@ -2,18 +2,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <map>
 #include <mutex>
 #include <thread>
-
-#include <openssl/evp.h>
 
 #include "base/format.h"
 #include "codec/xml_reader.h"
 #include "crypto/sha256.h"
-#include "net/sigv4.h"
 #include "storage/layout.h"
-#include "storage/s3_credentials.h"
+#include "storage/s3_client.h"
 #include "storage/s3_errors.h"
 #include "storage/s3_settings.h"
 
@@ -24,36 +20,6 @@ constexpr uint64_t kLargestPut = uint64_t{5} << 30;
 constexpr uint64_t kListReply = uint64_t{8} << 20;
 constexpr size_t kDeleteAtOnce = 1000;
 constexpr unsigned kDeleteThreads = 8;
-constexpr auto kSkewAllowed = std::chrono::minutes(10);  // S3 allows 15
-
-// One request, as far as it does not depend on region, address and credentials.
-struct Call {
-  std::string method;
-  std::string key;    // in the bucket; empty: the bucket itself
-  std::string query;  // %-encoded
-  std::vector<HttpHeader> headers;
-  std::span<const ByteView> body;
-  std::string payload_sha256{kEmptySha256};
-  std::optional<MutableBytes> into;
-  uint64_t limit_bytes = uint64_t{1} << 20;
-  std::string what;    // for messages
-  std::string action;  // the right it needs
-};
-
-std::string md5_base64(std::span<const ByteView> parts) {
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> md5(EVP_MD_CTX_new(),
-                                                                    &EVP_MD_CTX_free);
-  std::array<std::byte, 16> digest{};
-  bool good = EVP_DigestInit_ex(md5.get(), EVP_md5(), nullptr) == 1;
-  for (const ByteView part : parts) {
-    good = good && EVP_DigestUpdate(md5.get(), part.data(), part.size()) == 1;
-  }
-  if (!good || EVP_DigestFinal_ex(md5.get(), reinterpret_cast<unsigned char*>(digest.data()),
-                                  nullptr) != 1) {
-    throw Error(ErrorCode::kFailed, "OpenSSL cannot compute MD5");
-  }
-  return to_base64(digest);
-}
 
 Digest sha256_of(std::span<const ByteView> parts) {
   Sha256 hash;
@@ -79,10 +45,7 @@ std::string iso8601(WallTime time) {
 class S3Storage final : public Storage {
  public:
   S3Storage(S3Settings settings, const StorageOptions& options)
-      : settings_(std::move(settings)),
-        credentials_(options, settings_.region_fixed ? settings_.region : ""),
-        client_(options.http),
-        region_(settings_.region) {}
+      : client_(std::move(settings), options) {}
 
   using Storage::put;
   void create(const Context& context) override;
@@ -108,25 +71,11 @@ class S3Storage final : public Storage {
     return std::string("cannot ") + verb + " " + object.display() +
            (*verb == 'w' ? " to " : " from ") + settings_.description();
   }
-  [[nodiscard]] std::string key_of(const std::string& path) const {
-    return settings_.prefix.empty() ? path : settings_.prefix + "/" + path;
+  [[nodiscard]] std::string key_of(const std::string& path) const { return client_.key_of(path); }
+  HttpResponse execute(const Context& context, const S3Call& call,
+                       std::initializer_list<int> expected = {}) {
+    return client_.execute(context, call, expected);
   }
-  [[nodiscard]] std::string host() const;
-  void use_region(const std::string& region);
-
-  HttpResponse send(const Context& context, const Call& call);
-  // Sends, and mends what can be mended at once. Any status that is neither a success nor one of
-  // `expected` is thrown.
-  HttpResponse execute(const Context& context, const Call& call,
-                       std::initializer_list<int> expected = {});
-  S3Failure ask_reason(const Context& context, const Call& call, const S3Failure& failure);
-  // A body that the server found to be another than was signed: changed on the way (which may be
-  // tried again), or wrong from the start.
-  static void check_content(const Call& call, const S3Failure& failure);
-  bool mend(const Context& context, const Call& call, const S3Failure& failure,
-            const HttpResponse& response, unsigned attempt);
-  bool adjust_clock(const Context& context, WallTime server);
-  std::string ask_region(const Context& context);
 
   void upload(const Context& context, const ObjectName& object, std::span<const ByteView> parts,
               bool if_absent);
@@ -139,175 +88,12 @@ class S3Storage final : public Storage {
   void remove_batch(const Context& context, std::span<const ObjectName> objects);
   void remove_one_by_one(const Context& context, std::span<const ObjectName> objects);
 
-  const S3Settings settings_;
-  AwsCredentialSource credentials_;
-  HttpClient client_;
-
-  mutable std::mutex mutex_;
-  std::string region_;                       // under mutex_
-  std::chrono::nanoseconds clock_offset_{};  // the server's clock minus ours; under mutex_
-  std::string last_key_id_;                  // under mutex_
+  S3Client client_;
+  const S3Settings& settings_ = client_.settings();
   std::atomic<bool> conditional_refused_ = false;
   std::atomic<bool> conditional_proven_ = false;
   std::atomic<bool> multi_delete_refused_ = false;
 };
-
-// ---- requests ----
-
-std::string S3Storage::host() const {
-  std::string endpoint = settings_.endpoint;
-  if (endpoint == "s3.amazonaws.com") {
-    const std::scoped_lock lock(mutex_);
-    if (region_ != "us-east-1") {
-      endpoint = "s3." + region_ + ".amazonaws.com";
-    }
-  }
-  return settings_.addressing == S3Addressing::kHost ? settings_.bucket + "." + endpoint : endpoint;
-}
-
-HttpResponse S3Storage::send(const Context& context, const Call& call) {
-  const std::string place = host();
-  std::string path = "/";
-  if (settings_.addressing == S3Addressing::kPath) {
-    path += percent_encode(settings_.bucket) + (call.key.empty() ? "" : "/");
-  }
-  path += percent_encode(call.key, true);
-  HttpRequest request{.method = call.method,
-                      .url = (settings_.tls ? "https://" : "http://") + place + path +
-                             (call.query.empty() ? "" : "?" + call.query),
-                      .headers = call.headers,
-                      .body = call.body,
-                      .into = call.into,
-                      .limit_bytes = call.limit_bytes};
-  if (!settings_.anonymous) {
-    const AwsCredentials credentials = credentials_.get(context);
-    std::string region;
-    WallTime now = context.clock.now();
-    {
-      const std::scoped_lock lock(mutex_);
-      region = region_;
-      now += clock_offset_;
-      last_key_id_ = credentials.access_key_id;
-    }
-    const SigV4Signature signature = sign_v4(credentials,
-                                             {.method = call.method,
-                                              .host = place,
-                                              .path = path,
-                                              .query = call.query,
-                                              .headers = call.headers,
-                                              .payload_sha256 = call.payload_sha256},
-                                             {.region = region, .service = "s3", .time = now});
-    request.headers.insert(request.headers.end(), signature.headers.begin(),
-                           signature.headers.end());
-  }
-  return client_.request(context, request);
-}
-
-HttpResponse S3Storage::execute(const Context& context, const Call& call,
-                                std::initializer_list<int> expected) {
-  for (unsigned attempt = 0;; ++attempt) {
-    HttpResponse response = send(context, call);
-    if (response.success()) {
-      return response;
-    }
-    S3Failure failure = parse_s3_failure(response);
-    if (attempt < 3 && mend(context, call, failure, response, attempt)) {
-      continue;
-    }
-    if (std::ranges::find(expected, response.status) != expected.end()) {
-      return response;
-    }
-    check_content(call, failure);
-    if (call.method == "HEAD" && (failure.status == 400 || failure.status == 403)) {
-      failure = ask_reason(context, call, failure);
-    }
-    throw s3_error(settings_, failure, response, call.what, call.action);
-  }
-}
-
-// Replies to HEAD have no body; the same by GET tells why it failed.
-S3Failure S3Storage::ask_reason(const Context& context, const Call& call,
-                                const S3Failure& failure) {
-  Call question{.method = "GET", .key = call.key};
-  if (call.key.empty()) {
-    question.query = "list-type=2&max-keys=1";
-  } else {
-    question.headers = {{"Range", "bytes=0-0"}};
-  }
-  const HttpResponse response = send(context, question);
-  return response.status == failure.status ? parse_s3_failure(response) : failure;
-}
-
-void S3Storage::check_content(const Call& call, const S3Failure& failure) {
-  if (failure.wrong_content() && to_hex(sha256_of(call.body)) != call.payload_sha256) {
-    throw Error(ErrorCode::kFailed, call.what + ": its content is not what its name says",
-                "That points to faulty memory in this machine.");
-  }
-}
-
-bool S3Storage::mend(const Context& context, const Call& call, const S3Failure& failure,
-                     const HttpResponse& response, unsigned attempt) {
-  std::string key_id;
-  std::string region;
-  {
-    const std::scoped_lock lock(mutex_);
-    key_id = last_key_id_;
-    region = region_;
-  }
-  if (failure.expired() && attempt == 0) {
-    return credentials_.renew(key_id);
-  }
-  // Where the reply has no body its date must do.
-  const auto date = response.header("date");
-  const auto time = date ? parse_http_date(*date) : std::nullopt;
-  const bool far_off = time && std::chrono::abs(*time - context.clock.now()) > kSkewAllowed;
-  if (attempt == 0 && far_off &&
-      (failure.skewed_clock() || (call.method == "HEAD" && failure.status == 403))) {
-    return adjust_clock(context, *time);
-  }
-  // A HEAD that failed has no body to say why: the bucket is asked.
-  const bool mute = call.method == "HEAD" && !call.key.empty() &&
-                    (failure.status == 400 || failure.status == 301) && failure.region.empty();
-  if (mute || failure.wrong_region()) {
-    const std::string found = failure.region.empty() ? ask_region(context) : failure.region;
-    if (!found.empty() && found != region) {
-      use_region(found);
-      return true;
-    }
-  }
-  return false;
-}
-
-// False when the offset was known already: then the clock is not the cause.
-bool S3Storage::adjust_clock(const Context& context, WallTime server) {
-  const auto offset = server - context.clock.now();
-  {
-    const std::scoped_lock lock(mutex_);
-    if (std::chrono::abs(offset - clock_offset_) < kSkewAllowed) {
-      return false;
-    }
-    clock_offset_ = offset;
-  }
-  context.events.on(Warning{"this machine's clock differs from that of " + settings_.endpoint +
-                                " by more than 10 minutes; requests carry the server's time",
-                            "Set the clock (NTP)."});
-  return true;
-}
-
-std::string S3Storage::ask_region(const Context& context) {
-  const HttpResponse response = send(context, {.method = "HEAD"});
-  return std::string(response.header("x-amz-bucket-region").value_or(""));
-}
-
-void S3Storage::use_region(const std::string& region) {
-  const bool plain = std::ranges::all_of(
-      region, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
-  if (!plain) {
-    return;
-  }
-  const std::scoped_lock lock(mutex_);
-  region_ = region;
-}
 
 // ---- writing ----
 
@@ -321,11 +107,7 @@ void S3Storage::create(const Context& context) {
   if (response.status != 404) {
     return;
   }
-  std::string region;
-  {
-    const std::scoped_lock lock(mutex_);
-    region = region_;
-  }
+  const std::string region = client_.region();
   std::string xml;
   if (settings_.aws && region != "us-east-1") {
     xml =
@@ -334,7 +116,7 @@ void S3Storage::create(const Context& context) {
         xml_escape(region) + "</LocationConstraint></CreateBucketConfiguration>";
   }
   const ByteView body = as_bytes(xml);
-  Call call{
+  S3Call call{
       .method = "PUT",
       .body = {&body, 1},
       .payload_sha256 = to_hex(sha256(body)),
@@ -385,13 +167,13 @@ void S3Storage::upload(const Context& context, const ObjectName& object,
   } else {
     digest = sha256_of(parts);
   }
-  Call call{.method = "PUT",
-            .key = key_of(object_path(object)),
-            .headers = upload_headers(context, object, parts, digest),
-            .body = parts,
-            .payload_sha256 = to_hex(digest),
-            .what = what("write", object),
-            .action = "s3:PutObject"};
+  S3Call call{.method = "PUT",
+              .key = key_of(object_path(object)),
+              .headers = upload_headers(context, object, parts, digest),
+              .body = parts,
+              .payload_sha256 = to_hex(digest),
+              .what = what("write", object),
+              .action = "s3:PutObject"};
   const bool conditional = if_absent && settings_.conditional_put && !conditional_refused_.load();
   if (conditional) {
     call.headers.push_back({"If-None-Match", "*"});
@@ -496,10 +278,10 @@ void S3Storage::get_range(const Context& context, const ObjectName& object, uint
 
 std::optional<ObjectInfo> S3Storage::stat(const Context& context, const ObjectName& object) {
   check_call(context, object);
-  const Call call{.method = "HEAD",
-                  .key = key_of(object_path(object)),
-                  .what = what("look for", object),
-                  .action = "s3:GetObject"};
+  const S3Call call{.method = "HEAD",
+                    .key = key_of(object_path(object)),
+                    .what = what("look for", object),
+                    .action = "s3:GetObject"};
   const HttpResponse response = execute(context, call, {404});
   if (response.status == 404) {
     return std::nullopt;
@@ -521,11 +303,11 @@ std::optional<std::string> S3Storage::list_page(
   if (!from.empty()) {
     query += (settings_.list_v1 ? "&marker=" : "&continuation-token=") + percent_encode(from);
   }
-  const Call call{.method = "GET",
-                  .query = query,
-                  .limit_bytes = kListReply,
-                  .what = "cannot list " + settings_.description(),
-                  .action = "s3:ListBucket"};
+  const S3Call call{.method = "GET",
+                    .query = query,
+                    .limit_bytes = kListReply,
+                    .what = "cannot list " + settings_.description(),
+                    .action = "s3:ListBucket"};
   const HttpResponse response = execute(context, call, {404});
   if (response.status == 404) {
     return std::nullopt;  // no bucket, no objects
@@ -633,7 +415,7 @@ void S3Storage::remove_batch(const Context& context, std::span<const ObjectName>
   }
   xml += "</Delete>";
   const ByteView body = as_bytes(xml);
-  const Call call{
+  const S3Call call{
       .method = "POST",
       .query = "delete=",
       .headers = {{"Content-MD5", md5_base64({&body, 1})}, {"Content-Type", "application/xml"}},
