@@ -26,6 +26,7 @@ SALVOR_PACKAGES_TEST=(
   util-linux          # setpriv, unshare, mount
   rclone              # its local remote
   openssh-client openssh-server  # SFTP, on a loopback port of its own
+  pgbouncer           # a pooler, which a logical backup must recognise
   postgresql-15       # a live server, and the judges: pg_verifybackup, pg_amcheck, pgbench
 )
 

@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "base/format.h"
 #include "cli/backup_report.h"
@@ -9,7 +8,7 @@
 #include "cli/postgres_commands.h"
 #include "cli/postgres_options.h"
 #include "cli/repository_access.h"
-#include "cli/text.h"
+#include "cli/snapshot_options.h"
 #include "connector/postgres/physical_source.h"
 #include "engine/archiver.h"
 
@@ -20,9 +19,7 @@ namespace {
 
 struct BackupChoices {
   PostgresServerOptions server;
-  std::vector<std::string> tags;
-  std::string host;
-  std::string label = "salvor";
+  SnapshotLabels labels;
   std::string checkpoint = "fast";
   uint64_t max_rate_kib = 0;
   bool dry_run = false;
@@ -35,30 +32,16 @@ void check_choices(const BackupChoices& choices) {
   }
 }
 
-BackupOptions backup_options(const BackupChoices& choices, Session& session) {
-  BackupOptions backup;
-  backup.time = LocalZone().stamp(session.context.clock.now());
-  backup.hostname = choices.host.empty() ? current_host_name() : choices.host;
-  backup.username = current_user_name();
-  backup.uid = getuid();
-  backup.gid = getgid();
-  backup.tags = split_list(choices.tags);
-  backup.program_version = "salvor " SALVOR_VERSION;
-  backup.write = write_options(session.global);
-  backup.write.dry_run = choices.dry_run;
-  return backup;
-}
-
 int run_backup(const BackupChoices& choices, Session& session) {
   check_choices(choices);
   OpenedRepository opened =
       open_repository(session, {.lock = LockMode::kShared, .no_lock = NoLock::kIgnored});
   opened.repository->load_index(opened.context);
-  postgres::PhysicalSource source(opened.context,
-                                  {.target = connection_target(choices.server, session.environment),
-                                   .label = choices.label,
-                                   .fast_checkpoint = choices.checkpoint == "fast",
-                                   .max_rate_kib = static_cast<uint32_t>(choices.max_rate_kib)});
+  postgres::PhysicalSource source(
+      opened.context, {.target = connection_target(choices.server, session.environment),
+                       .label = choices.labels.label.empty() ? "salvor" : choices.labels.label,
+                       .fast_checkpoint = choices.checkpoint == "fast",
+                       .max_rate_kib = static_cast<uint32_t>(choices.max_rate_kib)});
   session.terminal.message(fmt::format("backing up PostgreSQL {} at {}, cluster {}",
                                        source.server_version(), source.display(),
                                        source.system_identifier()));
@@ -67,7 +50,7 @@ int run_backup(const BackupChoices& choices, Session& session) {
         "this cluster has no page checksums: damaged pages cannot be found (pg_checksums "
         "--enable)");
   }
-  BackupOptions backup = backup_options(choices, session);
+  BackupOptions backup = snapshot_options(choices.labels, choices.dry_run, session);
   backup.write.confirm_lock = [&opened](const Context& context) { opened.lock->confirm(context); };
   BackupReport report(session, choices.dry_run);
   Archiver archiver(*opened.repository);
@@ -84,7 +67,7 @@ int run_backup(const BackupChoices& choices, Session& session) {
 
 CommandSpec backup_spec() {
   auto choices = std::make_shared<BackupChoices>();
-  return {
+  CommandSpec spec{
       .name = "backup",
       .summary = "Back up a running cluster (physical)",
       .description =
@@ -112,31 +95,20 @@ CommandSpec backup_spec() {
                    .short_name = 'n',
                    .help = "read everything, store nothing",
                    .target = &choices->dry_run},
-                  {.long_name = "host",
-                   .short_name = 'H',
-                   .value_name = "hostname",
-                   .help = "set the hostname for the snapshot manually",
-                   .target = &choices->host,
-                   .environment = "HOST"},
-                  {.long_name = "label",
-                   .value_name = "text",
-                   .help = "the backup's label on the server (in backup_label and its log)",
-                   .target = &choices->label},
                   {.long_name = "max-rate",
                    .value_name = "KiB/s",
                    .help = "the most that the server may send a second (0: no limit)",
-                   .target = &choices->max_rate_kib},
-                  {.long_name = "tag",
-                   .value_name = "tags",
-                   .help = "add tags for the new snapshot in the format tag[,tag,...]",
-                   .target = &choices->tags}},
+                   .target = &choices->max_rate_kib}},
       .examples = {{"salvor postgres backup -d postgresql://backup@db.example.com/",
                     "Over the network"},
-                   {"salvor postgres backup --tag pre-migration", "The server that PGHOST names"}},
+                   {"salvor postgres backup --label pre-migration --keep 7d",
+                    "The server that PGHOST names; by this label it can be restored"}},
       .exit_codes = with_exit_codes(
           kRepositoryExitCodes, {{3, "the backup was made, but holds pages with wrong checksums"}}),
       .run = [choices](Session& session) { return run_backup(*choices, session); },
   };
+  add_options(spec, label_options(choices->labels));
+  return spec;
 }
 
 }  // namespace
@@ -145,8 +117,10 @@ CommandSpec postgres_command() {
   return {
       .name = "postgres",
       .summary = "Back up and restore PostgreSQL",
-      .description = "Physical backups of running PostgreSQL clusters, and recovery to any moment.",
-      .commands = {backup_spec(), postgres_restore_spec()},
+      .description =
+          "Physical backups of running PostgreSQL clusters and recovery to any moment; logical "
+          "backups of single databases over a plain connection.",
+      .commands = {backup_spec(), postgres_restore_spec(), postgres_dump_spec()},
   };
 }
 

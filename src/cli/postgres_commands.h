@@ -6,5 +6,6 @@
 namespace salvor::cli {
 
 CommandSpec postgres_restore_spec();
+CommandSpec postgres_dump_spec();
 
 }  // namespace salvor::cli

@@ -6,7 +6,10 @@
 
 #include "cli/command.h"
 #include "cli/environment.h"
+#include "cli/session.h"
 #include "connector/postgres/connection.h"
+#include "connector/postgres/logical/catalog.h"
+#include "engine/archiver.h"
 
 namespace salvor::cli {
 
@@ -19,5 +22,30 @@ struct PostgresServerOptions {
 // What --dbname says, else $DATABASE_URL, else libpq's own environment (PGHOST, PGSERVICE, ...).
 [[nodiscard]] postgres::ConnectionTarget connection_target(const PostgresServerOptions& options,
                                                            const Environment& environment);
+
+// How a new snapshot is called and how long it is kept: --tag, --host, --label, --keep.
+struct SnapshotLabels {
+  std::vector<std::string> tags;
+  std::string host;
+  std::string label;
+  std::string keep;
+};
+[[nodiscard]] std::vector<OptionSpec> label_options(SnapshotLabels& labels);
+// What all backups of PostgreSQL say about themselves. Throws Error{kUsage} for a bad --keep.
+[[nodiscard]] BackupOptions snapshot_options(const SnapshotLabels& labels, bool dry_run,
+                                             Session& session);
+
+// --table, --schema and what they leave out.
+struct TableOptions {
+  std::vector<std::string> tables;
+  std::vector<std::string> schemas;
+  std::vector<std::string> exclude_tables;
+  std::vector<std::string> exclude_schemas;
+};
+[[nodiscard]] std::vector<OptionSpec> table_options(TableOptions& options);
+[[nodiscard]] postgres::TableChoice table_choice(const TableOptions& options);
+
+// "2026-11-21 08:00:00 UTC"
+[[nodiscard]] std::string utc_text(WallTime time);
 
 }  // namespace salvor::cli

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "base/error.h"
+#include "engine/snapshot_labels.h"
 
 namespace salvor {
 namespace {
@@ -406,6 +407,9 @@ RetentionResult apply_retention(std::vector<StoredSnapshot> snapshots,
       if (has_all_tags(stored.snapshot, tags)) {
         reason.matches.push_back("has tags " + bracketed(tags, ", "));
       }
+    }
+    if (kept_by_tag(stored.snapshot, now)) {
+      reason.matches.emplace_back("to be kept until a date");
     }
     if (recent(time, policy.within)) {
       reason.matches.push_back("within " + policy.within.text());

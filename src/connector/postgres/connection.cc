@@ -7,6 +7,8 @@
 #include <libpq-fe.h>
 #include <poll.h>
 
+#include "connector/postgres/database_url.h"
+
 namespace salvor::postgres {
 namespace {
 
@@ -130,22 +132,6 @@ bool names_database(const std::string& target) {
 
 }  // namespace
 
-std::string normalize_url(std::string_view url) {
-  const size_t scheme_end = url.find("://");
-  if (scheme_end == std::string_view::npos) {
-    return std::string(url);
-  }
-  std::string_view scheme = url.substr(0, scheme_end);
-  if (scheme.starts_with("jdbc:")) {
-    scheme.remove_prefix(5);
-  }
-  scheme = scheme.substr(0, scheme.find('+'));
-  if (scheme == "postgres" || scheme == "postgresql") {
-    return "postgresql" + std::string(url.substr(scheme_end));
-  }
-  return std::string(url);
-}
-
 const std::string& ResultSet::text(size_t row, size_t column) const {
   if (row >= rows.size() || column >= rows[row].size() || !rows[row][column]) {
     throw Error(ErrorCode::kFailed, "the server's answer to " + command + " lacks a value");
@@ -237,6 +223,11 @@ Connection::Connection(const Context& context, const ConnectionTarget& target, C
   } else if (!named) {
     add("dbname", "postgres");
   }
+  if (!target.server.host.empty()) {
+    add("host", target.server.host.c_str());
+    add("hostaddr", target.server.address.c_str());
+    add("port", target.server.port.c_str());
+  }
   if (mode != ConnectionMode::kSql) {
     add("replication", mode == ConnectionMode::kReplication ? "true" : "database");
   }
@@ -276,6 +267,65 @@ std::string Connection::display() const {
   const char* port = PQport(state_->connection);
   return std::string(host == nullptr || *host == '\0' ? "local" : host) + ":" +
          (port == nullptr ? "" : port);
+}
+
+ServerAddress Connection::server() const {
+  const auto text = [](const char* value) { return std::string(value == nullptr ? "" : value); };
+  const std::string host = text(PQhost(state_->connection));
+  // A folder of sockets has no address.
+  return {host, host.starts_with('/') ? "" : text(PQhostaddr(state_->connection)),
+          text(PQport(state_->connection))};
+}
+
+std::string Connection::database() const {
+  const char* name = PQdb(state_->connection);
+  return name == nullptr ? "" : name;
+}
+
+std::string Connection::user() const {
+  const char* name = PQuser(state_->connection);
+  return name == nullptr ? "" : name;
+}
+
+int Connection::announced_process() const {
+  return PQbackendPID(state_->connection);
+}
+
+ClientAccess Connection::client_access() const {
+  struct Free {
+    void operator()(PQconninfoOption* options) const { PQconninfoFree(options); }
+  };
+  const std::unique_ptr<PQconninfoOption, Free> options(PQconninfo(state_->connection));
+  ClientAccess access;
+  const auto add = [&access](std::string_view name, std::string_view value) {
+    access.conninfo += std::string(access.conninfo.empty() ? "" : " ") + std::string(name) + "='";
+    for (const char c : value) {
+      access.conninfo += c == '\'' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+    }
+    access.conninfo += "'";
+  };
+  for (const PQconninfoOption* option = options.get();
+       option != nullptr && option->keyword != nullptr; ++option) {
+    const std::string_view name = option->keyword;
+    if (option->val == nullptr || *option->val == '\0' || name == "host" || name == "hostaddr" ||
+        name == "port" || name == "dbname" || name == "service" || name == "replication" ||
+        name == "client_encoding") {
+      continue;
+    }
+    if (*option->dispchar == '*') {  // a secret
+      if (option->envvar != nullptr) {
+        access.environment.push_back(std::string(option->envvar) + "=" + option->val);
+      }
+      continue;
+    }
+    add(name, option->val);
+  }
+  const ServerAddress here = server();
+  add("host", here.host);
+  add("hostaddr", here.address);
+  add("port", here.port);
+  add("dbname", database());
+  return access;
 }
 
 int Connection::server_version() const {

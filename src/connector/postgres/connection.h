@@ -23,15 +23,26 @@ enum class ConnectionMode : uint8_t {
   kReplicationWithSql,  // the same for one database, where SQL works as well
 };
 
+// Where a connection ended up: the one of several hosts, the one of a name's addresses.
+struct ServerAddress {
+  std::string host;     // for TLS and the password file; a folder for sockets
+  std::string address;  // numeric; empty for sockets
+  std::string port;
+};
+
 // How to reach a server. `target` is a URI or a list of key=value pairs, or empty: libpq's
-// environment.
+// environment. Forms that applications use (database_url.h) are understood.
 struct ConnectionTarget {
   std::string target;
   std::string database = {};  // instead of the target's own
+  ServerAddress server = {};  // when set: this very server and no other that the name stands for
 };
 
-// "postgresql+asyncpg://..." and other forms that applications use, as libpq takes them.
-[[nodiscard]] std::string normalize_url(std::string_view url);
+// For arguments and environment of another program.
+struct ClientAccess {
+  std::string conninfo;                  // key='value' pairs, no secrets
+  std::vector<std::string> environment;  // "PGPASSWORD=...": never to be shown
+};
 
 // One result of a command. Values are text; NULL is nothing.
 struct ResultSet {
@@ -69,6 +80,13 @@ class Connection {
 
   // "db.example.com:5432"
   [[nodiscard]] std::string display() const;
+  [[nodiscard]] ServerAddress server() const;
+  [[nodiscard]] std::string database() const;
+  [[nodiscard]] std::string user() const;
+  // The process number that came with the connection; a pooler makes one up.
+  [[nodiscard]] int announced_process() const;
+  // How PostgreSQL's own programs reach the same database as the same user.
+  [[nodiscard]] ClientAccess client_access() const;
   // 150018 for 15.18
   [[nodiscard]] int server_version() const;
   // Called for each NOTICE or WARNING.

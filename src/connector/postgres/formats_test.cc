@@ -9,6 +9,7 @@
 #include "connector/postgres/backup_manifest.h"
 #include "connector/postgres/connection.h"
 #include "connector/postgres/control_file.h"
+#include "connector/postgres/database_url.h"
 #include "connector/postgres/lsn.h"
 #include "connector/postgres/page.h"
 #include "connector/postgres/timeline_history.h"
@@ -273,6 +274,31 @@ TEST(PostgresUrl, DriversOfApplicationsAreTakenOff) {
             "postgresql://u@h/d?sslmode=require");
   EXPECT_EQ(normalize_url("jdbc:postgresql://h/d"), "postgresql://h/d");
   EXPECT_EQ(normalize_url("host=h dbname=d"), "host=h dbname=d");
+  EXPECT_EQ(normalize_url("postgresql+psycopg2://u:p%40x@h:6543/d"),
+            "postgresql://u:p%40x@h:6543/d");
+  EXPECT_EQ(normalize_url("postgis://h/d"), "postgresql://h/d");
+  EXPECT_EQ(normalize_url("jdbc:postgresql:shop?user=u"), "postgresql://localhost/shop?user=u");
+  EXPECT_EQ(normalize_url("jdbc:postgresql:/shop"), "postgresql://localhost/shop");
+  EXPECT_EQ(normalize_url("mysql+asyncpg://u@h/d"), "mysql+asyncpg://u@h/d");
+}
+
+TEST(PostgresUrl, ParametersOfDriversAreLeftOutAndSslIsTranslated) {
+  EXPECT_EQ(normalize_url("postgres://h/d?pgbouncer=true&schema=x&connect_timeout=5"),
+            "postgresql://h/d?connect_timeout=5");
+  EXPECT_EQ(
+      normalize_url("postgresql+asyncpg://h/d?ssl=verify-full&prepared_statement_cache_size=0"),
+      "postgresql://h/d?sslmode=verify-full");
+  EXPECT_EQ(normalize_url("jdbc:postgresql://h/d?user=u&ssl=true&ApplicationName=a"),
+            "postgresql://h/d?user=u&sslmode=require&application_name=a");
+  EXPECT_EQ(normalize_url("postgres://h/d?ssl=false"), "postgresql://h/d?sslmode=disable");
+}
+
+TEST(PostgresUrl, PoolersAreKnownByTheirAddresses) {
+  EXPECT_TRUE(looks_like_transaction_pooler("aws-0-eu-central-1.pooler.supabase.com", "6543"));
+  EXPECT_FALSE(looks_like_transaction_pooler("aws-0-eu-central-1.pooler.supabase.com", "5432"))
+      << "Supabase's session pooler, which is fine";
+  EXPECT_TRUE(looks_like_transaction_pooler("ep-x-1-pooler.eu-central-1.aws.neon.tech", "5432"));
+  EXPECT_FALSE(looks_like_transaction_pooler("db.example.com", "5432"));
 }
 
 }  // namespace
