@@ -15,6 +15,15 @@ CommandSpec options_command() {
           [](Session& session) {
             session.terminal.print(
                 "All Extended Options:\n"
+                "  gs.connections     requests at a time (default: 8)\n"
+                "  gs.endpoint        another server's address\n"
+                "  gs.kms-key         encryption by the server with this key\n"
+                "  gs.object-lock     unlocked or locked, for all but locks\n"
+                "  gs.object-lock-days\n"
+                "  gs.region          where init makes the bucket (default: us)\n"
+                "  gs.storage-class   of packs\n"
+                "  gs.unsafe-anonymous-auth\n"
+                "  gs.user-project    the project that pays for the requests\n"
                 "  local.connections  accepted for restic's sake, without effect: as many as the "
                 "work needs\n"
                 "  local.layout       only \"default\" is known\n"

@@ -1,6 +1,10 @@
 #include "storage/storage.h"
 
 #include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
 
 #include "base/format.h"
 
@@ -165,6 +169,33 @@ bool same_bytes(std::span<const ByteView> parts, ByteView bytes) {
     bytes = bytes.subspan(part.size());
   }
   return bytes.empty();
+}
+
+void remove_in_parallel(Storage& storage, const Context& context,
+                        std::span<const ObjectName> objects, unsigned threads) {
+  context.check_stopped();
+  std::atomic<size_t> next = 0;
+  std::mutex failing;
+  std::exception_ptr failure;
+  {
+    std::vector<std::jthread> workers;
+    for (size_t i = 0; i < std::min<size_t>(threads, objects.size()); ++i) {
+      workers.emplace_back([&] {
+        try {
+          for (size_t at = next++; at < objects.size(); at = next++) {
+            storage.remove(context, objects[at]);
+          }
+        } catch (...) {
+          const std::scoped_lock lock(failing);
+          failure = std::current_exception();
+          next = objects.size();
+        }
+      });
+    }
+  }
+  if (failure) {
+    std::rethrow_exception(failure);
+  }
 }
 
 void check_existing(Storage& storage, const Context& context, const ObjectName& object,

@@ -113,6 +113,10 @@ void check_call(const Context& context, const ObjectName& object);
 [[nodiscard]] uint64_t total_size(std::span<const ByteView> parts);
 // True when the concatenation of `parts` is `bytes`.
 [[nodiscard]] bool same_bytes(std::span<const ByteView> parts, ByteView bytes);
+// `remove_many` by `threads` threads (1 or more), for storages that have nothing better. After an
+// error the others stop too.
+void remove_in_parallel(Storage& storage, const Context& context,
+                        std::span<const ObjectName> objects, unsigned threads);
 // The part of `put` that finds an object of the name: throws Error{kFailed} unless it is the same
 // object.
 void check_existing(Storage& storage, const Context& context, const ObjectName& object,

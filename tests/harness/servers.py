@@ -25,6 +25,15 @@ def await_port(port, process, seconds=15):
     raise AssertionError(f"the server on port {port} does not start")
 
 
+def binary_of(server):
+    """What tests/servers/get has built; without it the test is skipped."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    found = subprocess.run([root / "tests/servers/get", server, "--find"], capture_output=True, text=True)
+    if found.returncode != 0:
+        raise unittest.SkipTest(f"{server} is not here: tests/servers/get {server} gets it")
+    return found.stdout.splitlines()[-1]
+
+
 class SshServer:
     """OpenSSH's; `client_config` makes `ssh -F client_config server` work."""
 
@@ -65,11 +74,7 @@ class RestServer:
     """restic's rest-server over a folder."""
 
     def __init__(self, folder, *arguments):
-        root = pathlib.Path(__file__).resolve().parents[2]
-        found = subprocess.run([root / "tests/servers/get", "rest-server", "--find"], capture_output=True, text=True)
-        if found.returncode != 0:
-            raise unittest.SkipTest("rest-server is not built (tests/servers/get rest-server)")
-        self.binary = binary = found.stdout.splitlines()[-1]
+        self.binary = binary = binary_of("rest-server")
         self.port = free_port()
         self.process = subprocess.Popen(
             [binary, "--path", folder, "--listen", f"127.0.0.1:{self.port}", *arguments],

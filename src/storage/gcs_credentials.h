@@ -1,0 +1,74 @@
+// Where the access tokens for Google Cloud come from, and keeping them fresh.
+#pragma once
+
+#include <chrono>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "base/context.h"
+#include "base/secret.h"
+#include "net/http_client.h"
+#include "storage/storage_options.h"
+
+namespace salvor {
+
+// Looked for in this order; the first that is configured is used, and if it does not work that is
+// an error (never silently another identity):
+//
+//   1. GOOGLE_ACCESS_TOKEN: a token as it is (it lasts an hour and cannot be renewed)
+//   2. GCS_CREDENTIALS: the text of a credentials file, as it is or in base64
+//   3. GOOGLE_APPLICATION_CREDENTIALS: the path of one
+//   4. what `gcloud auth application-default login` left: CLOUDSDK_CONFIG or ~/.config/gcloud
+//   5. the machine's metadata service (GCE_METADATA_HOST, else 169.254.169.254)
+//
+// Credentials files are of the types service_account, authorized_user, external_account (workload
+// identity federation with a token from a file or a URL) and impersonated_service_account.
+//
+// Thread-safe. Tokens are fetched again five minutes before they expire; when that fails, the old
+// one is used as long as it lasts. Source: Google, "Using OAuth 2.0 for server to server
+// applications", AIP-4110 to 4117; RFC 7523, RFC 8693.
+class GcsTokenSource {
+ public:
+  // `options` is copied; what its environment refers to must outlive this.
+  explicit GcsTokenSource(StorageOptions options);
+
+  // Throws Error{kPermission} when there are none or they are refused, saying where was looked;
+  // kUnreachable when the service that gives them out does not answer.
+  [[nodiscard]] Secret get(const Context& context);
+  // The server has refused this token: the next `get` fetches another. False when that is not
+  // possible.
+  [[nodiscard]] bool renew(const Secret& refused);
+  // The project that the credentials belong to, "" when they do not say. Only after `get`.
+  [[nodiscard]] std::string project() const;
+
+ private:
+  struct Token {
+    Secret value;
+    std::optional<WallTime> expires;
+  };
+  class File;  // a credentials file
+
+  Token fetch(const Context& context);
+  Token from_file(const Context& context, const File& file, int depth);
+  Token from_service_account(const Context& context, const File& file);
+  Token from_user(const Context& context, const File& file);
+  Token from_external_account(const Context& context, const File& file);
+  std::string subject_token(const Context& context, const File& file);
+  Token impersonate(const Context& context, const Token& base, const File& file);
+  std::optional<Token> from_machine(const Context& context);
+  Token exchange(const Context& context, const File& file, const std::string& url,
+                 const std::string& form);
+  Token parse(const Context& context, std::string_view json, const std::string& origin);
+
+  const StorageOptions options_;
+  HttpClient client_;
+  mutable std::mutex mutex_;
+  std::optional<Token> current_;
+  std::string project_;
+  std::chrono::nanoseconds clock_offset_{};  // the token service's clock minus ours
+  bool fixed_ = false;                       // GOOGLE_ACCESS_TOKEN
+  bool stale_ = false;
+};
+
+}  // namespace salvor

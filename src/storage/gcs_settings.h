@@ -1,0 +1,36 @@
+// Where a repository on Google Cloud Storage is and how it is to be treated: the URL and the
+// options.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+#include "storage/storage_options.h"
+
+namespace salvor {
+
+struct GcsSettings {
+  std::string endpoint;  // "https://storage.googleapis.com", without a slash at its end
+  std::string bucket;
+  std::string prefix;         // without slashes at its ends; may be empty
+  bool anonymous = false;     // public buckets, and emulators
+  std::string project;        // to make a bucket in; empty: the credentials' own
+  std::string location;       // of a bucket that is made
+  std::string storage_class;  // of packs; empty: the bucket's own
+  std::string user_project;   // who pays for the requests; empty: the bucket's owner
+  std::string kms_key;        // "projects/P/locations/L/keyRings/R/cryptoKeys/K" or empty
+  std::string lock_mode;      // "Unlocked", "Locked" or empty
+  std::chrono::days lock_days{0};
+  unsigned connections = 8;
+
+  [[nodiscard]] std::string description() const;  // "Google Cloud Storage bucket b/prefix"
+};
+
+// `rest` is what follows "gs:": "bucket:/prefix", as restic writes it. STORAGE_EMULATOR_HOST names
+// another server as Google's own libraries take it ("host:port" without TLS, or a URL) and then
+// nothing is sent that could be a credential; -o gs.endpoint=URL is another server with them.
+// Throws Error{kUsage}.
+[[nodiscard]] GcsSettings gcs_settings(std::string_view rest, const StorageOptions& options);
+
+}  // namespace salvor

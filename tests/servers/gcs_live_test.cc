@@ -1,0 +1,158 @@
+// The storage contract and what is special about Google Cloud Storage, against fake-gcs-server.
+//
+//   gcs_live_test PATH [gtest options]
+#include <cstdio>
+
+#include <nlohmann/json.hpp>
+
+#include "codec/go_json.h"
+#include "storage/gcs_storage.h"
+#include "storage/retry_storage.h"
+#include "support/http_service.h"
+#include "support/storage_contract.h"
+
+namespace salvor::test {
+namespace {
+
+HttpService* server = nullptr;
+
+StorageOptions options_for(std::map<std::string, std::string> extended = {}) {
+  StorageOptions options;
+  options.extended = std::move(extended);
+  options.http.proxy = "";
+  options.environment = [](const std::string& name) -> std::optional<std::string> {
+    return name == "STORAGE_EMULATOR_HOST" ? std::optional(server->url("")) : std::nullopt;
+  };
+  return options;
+}
+
+// Each place is a bucket of its own.
+class GcsPlace final : public StoragePlace {
+ public:
+  explicit GcsPlace(const std::string& prefix)
+      : location_("bucket-" + std::to_string(++count) + ":/" + prefix) {}
+  std::unique_ptr<Storage> open() override { return open_gcs_storage(location_, options_for()); }
+  bool add_foreign(const std::string&) override { return false; }
+
+ private:
+  static inline int count = 0;
+  const std::string location_;
+};
+
+INSTANTIATE_TEST_SUITE_P(
+    Gcs, StorageContract,
+    testing::Values(StorageUnderTest{"plain", [] { return std::make_unique<GcsPlace>(""); }},
+                    StorageUnderTest{
+                        "prefix",
+                        [] { return std::make_unique<GcsPlace>("some where/d\xC3\xA9p+t%2F&x"); }}),
+    [](const auto& tested) { return tested.param.name; });
+
+class GcsLive : public testing::Test {
+ protected:
+  static std::unique_ptr<Storage> open(const std::string& location,
+                                       std::map<std::string, std::string> extended = {}) {
+    return std::make_unique<RetryStorage>(
+        open_gcs_storage(location, options_for(std::move(extended))));
+  }
+  // The server's own description of an object.
+  nlohmann::json metadata(const std::string& bucket, const std::string& key) {
+    HttpClient client({.proxy = ""});
+    const HttpResponse response = client.request(
+        *context_, {.url = server->url("/storage/v1/b/" + bucket + "/o/" + percent_encode(key))});
+    return nlohmann::json::parse(as_text(response.body.view()), nullptr, false);
+  }
+  static Error error_of(const std::function<void()>& action) {
+    try {
+      action();
+    } catch (const Error& error) {
+      return error;
+    }
+    return {ErrorCode::kFailed, "nothing was thrown"};
+  }
+
+  TestContext context_;
+};
+
+TEST_F(GcsLive, AMissingBucketIsNamed) {
+  const auto storage = open("no-such-bucket:/x");
+  const Error error = error_of([&] {
+    storage->put(*context_, named_by_hash(ObjectKind::kPack, as_bytes("x")), as_bytes("x"));
+  });
+  EXPECT_EQ(error.code(), ErrorCode::kNotFound) << error.message();
+  EXPECT_NE(error.hint().find("no bucket no-such-bucket"), std::string::npos) << error.hint();
+  EXPECT_TRUE(storage->list_all(*context_, ObjectKind::kPack).empty());
+}
+
+TEST_F(GcsLive, ListingsOfManyPages) {
+  const auto storage = open("pages:/deep");
+  storage->create(*context_);
+  constexpr int kObjects = 2100;
+  std::atomic<int> next = 0;
+  std::set<std::string> wanted;
+  for (int i = 0; i < kObjects; ++i) {
+    wanted.insert(named_by_hash(ObjectKind::kLock, as_bytes(std::to_string(i))).name);
+  }
+  {
+    std::vector<std::jthread> threads;
+    for (int thread = 0; thread < 8; ++thread) {
+      threads.emplace_back([&] {
+        for (int i = next++; i < kObjects; i = next++) {
+          const std::string text = std::to_string(i);
+          storage->put(*context_, named_by_hash(ObjectKind::kLock, as_bytes(text)), as_bytes(text));
+        }
+      });
+    }
+  }
+  std::set<std::string> found;
+  std::vector<ObjectName> all;
+  for (const ObjectInfo& info : storage->list_all(*context_, ObjectKind::kLock)) {
+    EXPECT_TRUE(found.insert(info.name).second);
+    all.push_back({ObjectKind::kLock, info.name});
+  }
+  EXPECT_EQ(found, wanted);
+  storage->remove_many(*context_, all);
+  EXPECT_TRUE(storage->list_all(*context_, ObjectKind::kLock).empty());
+}
+
+TEST_F(GcsLive, PacksGetTheirClassAndAllButLocksTheirRetention) {
+  const auto storage = open("kept:/r", {{"gs.storage-class", "NEARLINE"},
+                                        {"gs.object-lock", "unlocked"},
+                                        {"gs.object-lock-days", "30"}});
+  storage->create(*context_);
+  for (const ObjectKind kind : {ObjectKind::kPack, ObjectKind::kIndex, ObjectKind::kLock}) {
+    storage->put(*context_, named_by_hash(kind, as_bytes("x")), as_bytes("x"));
+  }
+  const std::string name = named_by_hash(ObjectKind::kPack, as_bytes("x")).name;
+  const auto pack = metadata("kept", "r/data/" + name.substr(0, 2) + "/" + name);
+  EXPECT_EQ(pack.value("storageClass", ""), "NEARLINE");
+  ASSERT_TRUE(pack.contains("retention")) << pack;
+  EXPECT_EQ(pack["retention"].value("mode", ""), "Unlocked");
+  const auto until = parse_go_time(pack["retention"].value("retainUntilTime", ""));
+  ASSERT_TRUE(until.has_value()) << pack;
+  const auto kept = until->wall() - (*context_).clock.now();
+  EXPECT_GT(kept, std::chrono::days(30) - std::chrono::minutes(1));
+  EXPECT_LE(kept, std::chrono::days(30));
+  const auto index = metadata("kept", "r/index/" + name);
+  EXPECT_NE(index.value("storageClass", ""), "NEARLINE");
+  EXPECT_TRUE(index.contains("retention"));
+  EXPECT_FALSE(metadata("kept", "r/locks/" + name).contains("retention"));
+}
+
+}  // namespace
+}  // namespace salvor::test
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: gcs_live_test PATH\n");
+    return 2;
+  }
+  const uint16_t port = salvor::test::free_port();
+  salvor::test::HttpService running(
+      {.arguments = {argv[1], "-scheme", "http", "-host", "127.0.0.1", "-port",
+                     std::to_string(port), "-backend", "memory", "-log-level", "error",
+                     "-public-host", "127.0.0.1:" + std::to_string(port)}},
+      port);
+  salvor::test::server = &running;
+  return RUN_ALL_TESTS();
+}
