@@ -60,11 +60,12 @@ void dump_directory(const Context& context, BlobReader& reader, BlobStream& stre
   while (prefix.ends_with('/')) {
     prefix.pop_back();
   }
-  walk_tree(context, reader, tree, prefix, [&](const std::string& path, const Node& node) {
+  walk_tree(context, reader, tree, prefix, [&](const NodePlace& place, const Node& node) {
     // The archive writer wants the true length; an old snapshot's size may not be that.
     stream.start(node.content);
-    if (!archive.add(node, path, [&] { return stream.next(); })) {
-      context.events.on(Warning{printable(path) + " cannot be put into this kind of archive", {}});
+    if (!archive.add(node, place.path, [&] { return stream.next(); })) {
+      context.events.on(
+          Warning{printable(place.path) + " cannot be put into this kind of archive", {}});
     }
     return Descend::kYes;
   });
@@ -92,6 +93,12 @@ int run(const Options& options, Session& session) {
                                         std::string(node_type_name(node->type)) +
                                         ", neither a file nor a directory");
   }
+  if (node && node->type == NodeType::kDir && !node->subtree) {
+    throw Error(ErrorCode::kDamaged,
+                "snapshot " + stored.id.short_hex() + " does not say what is in \"" +
+                    printable(options.file) + "\"",
+                "Run `salvor repair snapshots`: it leaves out what is missing.");
+  }
   const bool is_file = node && node->type == NodeType::kFile;
   if (!is_file && options.target.empty() && session.terminal.out_is_terminal()) {
     throw Error(ErrorCode::kUsage, "an archive would be written to the terminal",
@@ -102,7 +109,9 @@ int run(const Options& options, Session& session) {
   if (is_file) {
     dump_file(stream, *node, output);
   } else {
-    dump_directory(context, reader, stream, node ? *node->subtree : tree, options, output);
+    within_snapshot(stored.id, [&] {
+      dump_directory(context, reader, stream, node ? *node->subtree : tree, options, output);
+    });
   }
   return 0;
 }

@@ -55,9 +55,8 @@ FileSearch make_search(const Options& options) {
           parse_time("oldest", options.oldest), parse_time("newest", options.newest)};
 }
 
-void append_match(JsonWriter& json, const FileMatch& match) {
-  const Node& node = match.node;
-  json.begin_object().field("path", match.path).field("permissions", mode_text(node));
+void append_match(JsonWriter& json, const std::string& path, const Node& node) {
+  json.begin_object().field("path", path).field("permissions", mode_text(node));
   json.field("type", node.type == NodeType::kOther ? std::string_view(node.other_type)
                                                    : node_type_name(node.type));
   const auto number = [&](std::string_view name, uint64_t value) {
@@ -85,29 +84,55 @@ void append_match(JsonWriter& json, const FileMatch& match) {
   json.end_object();
 }
 
-void append_json(JsonWriter& json, const StoredSnapshot& stored,
-                 const std::vector<FileMatch>& matches) {
-  json.begin_object().key("matches").begin_array();
-  for (const FileMatch& match : matches) {
-    append_match(json, match);
-  }
-  json.end_array().field("hits", matches.size()).field("snapshot", stored.id.hex()).end_object();
-}
+// Prints what is found in one snapshot as it comes; with --json appends to a document.
+class MatchPrinter {
+ public:
+  MatchPrinter(Session& session, const Options& options, const StoredSnapshot& stored, bool first,
+               JsonWriter& json)
+      : session_(session), options_(options), stored_(stored), first_(first), json_(json) {}
 
-void print_text(Session& session, const Options& options, const StoredSnapshot& stored,
-                const std::vector<FileMatch>& matches, bool first) {
-  if (!first) {
-    session.terminal.message("");
+  void match(const std::string& path, const Node& node) {
+    if (hits_++ == 0) {
+      begin();
+    }
+    if (session_.terminal.json()) {
+      append_match(json_, path, node);
+      return;
+    }
+    session_.terminal.print_line(
+        options_.long_listing
+            ? long_node_line(session_.terminal, node, path, options_.human_readable)
+            : shown_path(session_.terminal, path));
   }
-  session.terminal.message("Found matching entries in snapshot " + stored.id.short_hex() +
-                           " from " + local_time_text(stored.snapshot.time));
-  for (const FileMatch& match : matches) {
-    session.terminal.print_line(
-        options.long_listing
-            ? long_node_line(session.terminal, match.node, match.path, options.human_readable)
-            : shown_path(session.terminal, match.path));
+
+  // Whether anything was found.
+  bool finish() {
+    if (hits_ > 0 && session_.terminal.json()) {
+      json_.end_array().field("hits", hits_).field("snapshot", stored_.id.hex()).end_object();
+    }
+    return hits_ > 0;
   }
-}
+
+ private:
+  void begin() {
+    if (session_.terminal.json()) {
+      json_.begin_object().key("matches").begin_array();
+      return;
+    }
+    if (!first_) {
+      session_.terminal.message("");
+    }
+    session_.terminal.message("Found matching entries in snapshot " + stored_.id.short_hex() +
+                              " from " + local_time_text(stored_.snapshot.time));
+  }
+
+  Session& session_;
+  const Options& options_;
+  const StoredSnapshot& stored_;
+  const bool first_;
+  JsonWriter& json_;
+  uint64_t hits_ = 0;
+};
 
 // Newest first, as restic.
 std::vector<StoredSnapshot> chosen_snapshots(const Options& options, Session& session,
@@ -132,20 +157,16 @@ int find_files(const Options& options, Session& session, const OpenedRepository&
   json.begin_array();
   bool first = true;
   for (const StoredSnapshot& stored : chosen_snapshots(options, session, opened)) {
-    const std::vector<FileMatch> found = search.run(
-        opened.context, reader, stored.snapshot.tree,
-        [&](const std::string& path, const Error& error) {
-          opened.context.events.on(ItemFailed{"find", path, error.message(), error.hint()});
-        });
-    if (found.empty()) {
-      continue;
-    }
-    if (session.terminal.json()) {
-      append_json(json, stored, found);
-    } else {
-      print_text(session, options, stored, found, first);
-    }
-    first = false;
+    MatchPrinter printer(session, options, stored, first, json);
+    within_snapshot(stored.id, [&] {
+      search.run(
+          opened.context, reader, stored.snapshot.tree,
+          [&](const std::string& path, const Node& node) { printer.match(path, node); },
+          [&](const std::string& path, const Error& error) {
+            opened.context.events.on(ItemFailed{"find", path, error.message(), error.hint()});
+          });
+    });
+    first = !printer.finish() && first;
   }
   if (session.terminal.json()) {
     session.terminal.print_json(json.end_array());
@@ -210,18 +231,20 @@ int find_objects(const Options& options, Session& session, const OpenedRepositor
   JsonWriter json;
   json.begin_array();
   for (const StoredSnapshot& stored : chosen_snapshots(options, session, opened)) {
-    search.run(
-        opened.context, reader, stored.snapshot,
-        [&](const ObjectUse& use) {
-          if (session.terminal.json()) {
-            append_use(json, stored, use);
-          } else {
-            print_use(session, stored, use);
-          }
-        },
-        [&](const std::string& path, const Error& error) {
-          opened.context.events.on(ItemFailed{"find", path, error.message(), error.hint()});
-        });
+    within_snapshot(stored.id, [&] {
+      search.run(
+          opened.context, reader, stored.snapshot,
+          [&](const ObjectUse& use) {
+            if (session.terminal.json()) {
+              append_use(json, stored, use);
+            } else {
+              print_use(session, stored, use);
+            }
+          },
+          [&](const std::string& path, const Error& error) {
+            opened.context.events.on(ItemFailed{"find", path, error.message(), error.hint()});
+          });
+    });
   }
   if (session.terminal.json()) {
     session.terminal.print_json(json.end_array());

@@ -163,7 +163,8 @@ int run(const Options& options, Session& session) {
 
   const bool collect = options.sort != "name" || options.reverse;
   std::vector<Entry> entries;
-  walk_tree(context, reader, root, "", [&](const std::string& path, const Node& node) {
+  const auto visit = [&](const NodePlace& place, const Node& node) {
+    const std::string& path = place.path;
     const auto inside = [&](const std::string& dir) { return within(path, dir); };
     const auto above = [&](const std::string& dir) { return within(dir, path); };
     const bool shown =
@@ -172,7 +173,7 @@ int run(const Options& options, Session& session) {
         options.dirs.empty() || std::any_of(options.dirs.begin(), options.dirs.end(), above);
     if (ncdu) {
       if (shown || leads) {
-        ncdu->node(path, node);
+        ncdu->node(place.depth, node);
       }
     } else if (shown && collect) {
       entries.push_back({path, node});
@@ -180,7 +181,8 @@ int run(const Options& options, Session& session) {
       print_node(session, options, path, node);
     }
     return (shown && options.recursive) || leads ? Descend::kYes : Descend::kNo;
-  });
+  };
+  within_snapshot(stored.id, [&] { walk_tree(context, reader, root, "", visit); });
   if (ncdu) {
     ncdu->finish();
   }

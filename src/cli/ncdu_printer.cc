@@ -29,35 +29,35 @@ std::string node_json(const Node& node) {
 NcduPrinter::NcduPrinter(Terminal& terminal, const Snapshot& snapshot)
     : terminal_(terminal), line_("[1, 2, " + encode_snapshot(snapshot) + ", [{\"name\":\"/\"}") {}
 
-void NcduPrinter::node(const std::string& path, const Node& node) {
-  leave_directories_not_above(path);
+void NcduPrinter::node(size_t depth, const Node& node) {
+  leave_directories_below(depth);
   terminal_.print_line(line_ + ",");
   line_ = indent();
   if (node.type == NodeType::kDir) {
     terminal_.print_line(line_ + "[");
-    open_.push_back(path);
+    ++open_;
     line_ = indent();
   }
   line_ += node_json(node);
 }
 
 void NcduPrinter::finish() {
-  leave_directories_not_above("");
+  leave_directories_below(0);
   for (const std::string& line : {line_, std::string("]"), std::string("]")}) {
     terminal_.print_line(line);
   }
 }
 
-void NcduPrinter::leave_directories_not_above(const std::string& path) {
-  while (!open_.empty() && !path.starts_with(open_.back() + "/")) {
-    open_.pop_back();
+void NcduPrinter::leave_directories_below(size_t depth) {
+  while (open_ > depth) {
+    --open_;
     terminal_.print_line(line_);
     line_ = indent() + "]";
   }
 }
 
 std::string NcduPrinter::indent() const {
-  return std::string(2 * (open_.size() + 1), ' ');
+  return std::string(2 * (open_ + 1), ' ');
 }
 
 }  // namespace salvor::cli

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "cli/terminal.h"
 #include "model/node.h"
@@ -17,16 +16,17 @@ class NcduPrinter {
  public:
   NcduPrinter(Terminal& terminal, const Snapshot& snapshot);
   // In the order of a walk: a directory before what is in it.
-  void node(const std::string& path, const Node& node);
+  // `depth`: directories between it and the root.
+  void node(size_t depth, const Node& node);
   void finish();
 
  private:
-  void leave_directories_not_above(const std::string& path);
+  void leave_directories_below(size_t depth);
   [[nodiscard]] std::string indent() const;
 
   Terminal& terminal_;
-  std::vector<std::string> open_;  // paths of the directories that are being listed
-  std::string line_;               // held back: whether a comma follows is known with the next node
+  size_t open_ = 0;   // directories that are being listed
+  std::string line_;  // held back: whether a comma follows is known with the next node
 };
 
 }  // namespace salvor::cli

@@ -145,7 +145,8 @@ void print_snapshot(Terminal& terminal, const StoredSnapshot& stored, const Snap
     json.key("new_snapshot_id");
     repair.new_id ? json.value(repair.new_id->hex()) : json.null();
     json.field("root_lost", repair.root_lost).field("removed", repair.removed);
-    json.field("changes", repair.changes).end_object();
+    json.field("changes", repair.changes);
+    json.field("changes_not_listed", repair.changes_not_listed).end_object();
     terminal.print_json(json);
     return;
   }
@@ -154,6 +155,9 @@ void print_snapshot(Terminal& terminal, const StoredSnapshot& stored, const Snap
       " by " + printable(stored.snapshot.username) + "@" + printable(stored.snapshot.hostname));
   for (const std::string& change : repair.changes) {
     terminal.print_summary("  " + printable(change));
+  }
+  if (repair.changes_not_listed > 0) {
+    terminal.print_summary("  and " + std::to_string(repair.changes_not_listed) + " more");
   }
   if (repair.root_lost) {
     terminal.print_summary(repair.removed ? "  its root directory is lost: removed"

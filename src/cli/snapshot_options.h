@@ -40,4 +40,17 @@ void append_snapshot_json(JsonWriter& json, const StoredSnapshot& snapshot);
 // "snapshot 1a2b3c4d of [/home /etc] at 2026-01-02 15:04:05 by user@host".
 [[nodiscard]] std::string snapshot_text(const StoredSnapshot& stored);
 
+// Runs `body`; what it throws names the snapshot.
+template <class Body>
+void within_snapshot(const SnapshotId& id, const Body& body) {
+  try {
+    body();
+  } catch (Error& error) {
+    if (error.code() != ErrorCode::kCancelled) {
+      error.within("snapshot " + id.short_hex());
+    }
+    throw;
+  }
+}
+
 }  // namespace salvor::cli

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "engine/tree_descent.h"
 #include "engine/used_blobs.h"
 #include "repo/repository.h"
 
@@ -34,9 +35,10 @@ class DamageMap::Trace {
       }
       for (const Hit& hit : total(root)) {
         findings_[hit.finding].snapshots.push_back(stored.id);
-        findings_[hit.finding].file_count += hit.files;
+        uint64_t& files = findings_[hit.finding].file_count;
+        files = add_capped(files, hit.files);
       }
-      spell_out(stored.id, root, "");
+      spell_out(stored.id, root);
     }
   }
 
@@ -58,13 +60,19 @@ class DamageMap::Trace {
   void survey(std::span<const StoredSnapshot> snapshots, unsigned threads);
   void climb();
   const std::vector<Hit>& total(const BlobId& tree);
-  void spell_out(const SnapshotId& snapshot, const BlobId& tree, const std::string& path);
+  [[nodiscard]] bool has_room(const BlobId& tree) const;
+  void spell_out(const SnapshotId& snapshot, const BlobId& root);
   void list(const SnapshotId& snapshot, size_t finding, const std::string& path);
+
+  // A tree that is in others again and again is hit more often than can be counted.
+  static uint64_t add_capped(uint64_t left, uint64_t right) {
+    return left > UINT64_MAX - right ? UINT64_MAX : left + right;
+  }
 
   static void add(std::vector<Hit>& hits, size_t finding, uint64_t files) {
     for (Hit& hit : hits) {
       if (hit.finding == finding) {
-        hit.files += files;
+        hit.files = add_capped(hit.files, files);
         return;
       }
     }
@@ -156,43 +164,79 @@ void DamageMap::Trace::climb() {
             [](const Edge& left, const Edge& right) { return left.parent < right.parent; });
 }
 
-// Trees cannot form a circle (a tree's id is the hash of its content, ids of subtrees included),
-// and directories nest at most as deep as a path is long: the recursion ends and stays shallow.
-const std::vector<DamageMap::Trace::Hit>& DamageMap::Trace::total(const BlobId& tree) {
-  Hits& hits = hits_.at(tree);
-  if (!hits.totalled) {
-    hits.totalled = true;
-    auto edge = std::lower_bound(edges_.begin(), edges_.end(), tree,
-                                 [](const Edge& e, const BlobId& id) { return e.parent < id; });
-    for (; edge != edges_.end() && edge->parent == tree; ++edge) {
-      for (const Hit& hit : total(edge->child)) {
+// Trees cannot form a circle (a tree's id is the hash of its content, ids of subtrees included).
+const std::vector<DamageMap::Trace::Hit>& DamageMap::Trace::total(const BlobId& root) {
+  struct Place {
+    BlobId tree;
+    std::vector<Edge>::const_iterator edge;
+  };
+  std::vector<Place> places;
+  const auto enter = [&](const BlobId& tree) {
+    places.push_back({tree, std::lower_bound(edges_.cbegin(), edges_.cend(), tree,
+                                             [](const Edge& edge, const BlobId& id) {
+                                               return edge.parent < id;
+                                             })});
+  };
+  if (!hits_.at(root).totalled) {
+    enter(root);
+  }
+  while (!places.empty()) {
+    Place& place = places.back();
+    Hits& hits = hits_.at(place.tree);
+    if (place.edge == edges_.cend() || place.edge->parent != place.tree) {
+      hits.totalled = true;
+      places.pop_back();
+    } else if (const Hits& below = hits_.at(place.edge->child); below.totalled) {
+      for (const Hit& hit : below.list) {
         add(hits.list, hit.finding, hit.files);
       }
+      ++place.edge;
+    } else {
+      enter(place.edge->child);  // and comes back to this edge
     }
   }
-  return hits.list;
+  return hits_.at(root).list;
 }
 
-// Lists paths as long as any finding below has room for more.
-void DamageMap::Trace::spell_out(const SnapshotId& snapshot, const BlobId& tree,
-                                 const std::string& path) {
+// Whether any finding in or below a tree has room for more paths.
+bool DamageMap::Trace::has_room(const BlobId& tree) const {
   const auto found = hits_.find(tree);
-  if (found == hits_.end() ||
-      std::all_of(found->second.list.begin(), found->second.list.end(), [&](const Hit& hit) {
-        return findings_[hit.finding].files.size() >= kFilesPerFinding;
-      })) {
-    return;
-  }
-  context_.check_stopped();
-  const Tree nodes = reader_.load_tree(context_, tree);  // it could be read a moment ago
-  for (const Node& node : nodes.nodes) {
-    const std::string node_path = path + "/" + node.name;
-    const std::vector<size_t> damage = damage_of(node);
-    for (const size_t finding : damage) {
-      list(snapshot, finding, node_path);
+  return found != hits_.end() &&
+         std::any_of(found->second.list.begin(), found->second.list.end(), [&](const Hit& hit) {
+           return findings_[hit.finding].files.size() < kFilesPerFinding;
+         });
+}
+
+// Lists paths as long as there is room: every directory that is entered leads to one more.
+void DamageMap::Trace::spell_out(const SnapshotId& snapshot, const BlobId& root) {
+  TreeDescent descent(context_, reader_);
+  const auto enter = [&](const BlobId& tree, const std::string& name) {
+    if (!has_room(tree)) {
+      return;
     }
-    if (damage.empty() && node.type == NodeType::kDir && node.subtree) {
-      spell_out(snapshot, *node.subtree, node_path);
+    Tree nodes = reader_.load_tree(context_, tree);  // it could be read a moment ago
+    try {
+      descent.enter(tree, name, std::move(nodes));
+    } catch (const Error&) {
+      // Nested too deeply to be spelled out; what is there has been counted.
+    }
+  };
+  enter(root, {});
+  while (!descent.done()) {
+    context_.check_stopped();
+    const Node* const node = descent.next();
+    if (node == nullptr) {
+      descent.leave();
+      continue;
+    }
+    const std::vector<size_t> damage = damage_of(*node);
+    for (const size_t finding : damage) {
+      list(snapshot, finding, descent.path() + "/" + node->name);
+    }
+    if (damage.empty() && node->type == NodeType::kDir && node->subtree) {
+      const BlobId subtree = *node->subtree;
+      const std::string name = node->name;  // copies: the node may be dropped
+      enter(subtree, name);
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "engine/tree_descent.h"
 #include "engine/tree_walk.h"
 
 namespace salvor {
@@ -24,7 +25,7 @@ class Differ {
   DiffStatistics run(const BlobId& before, const BlobId& after) {
     before_.insert({BlobType::kTree, before});
     after_.insert({BlobType::kTree, after});
-    compare(before, after, "");
+    compare(before, after);
     count_blobs(before_, after_, statistics_.removed);
     count_blobs(after_, before_, statistics_.added);
     return statistics_;
@@ -58,12 +59,27 @@ class Differ {
       on_change_(shown(at, each), modifier);
       count_node(counts, each);
       add_blobs(blobs, each);
-      return Descend::kYes;
     };
     tell(path, node);
     if (node.type == NodeType::kDir && node.subtree) {
-      walk_tree(context_, reader_, *node.subtree, path, tell);
+      walk_tree(context_, reader_, *node.subtree, path,
+                [&](const NodePlace& place, const Node& each) {
+                  tell(place.path, each);
+                  return Descend::kYes;
+                });
     }
+  }
+
+  // What is below a directory that has not changed; each tree once.
+  void add_common(const BlobId& tree) {
+    if (!common_trees_.insert(tree).second) {
+      return;
+    }
+    walk_tree(context_, reader_, tree, "", [&](const NodePlace&, const Node& node) {
+      add_blobs(common_, node);
+      return node.subtree && common_trees_.insert(*node.subtree).second ? Descend::kYes
+                                                                        : Descend::kNo;
+    });
   }
 
   [[nodiscard]] std::string modifier_of(const Node& before, const Node& after) {
@@ -81,7 +97,8 @@ class Differ {
     return modifier;
   }
 
-  void both_sided(const std::string& path, const Node& before, const Node& after) {
+  // Whether the two are directories that have to be compared.
+  [[nodiscard]] bool both_sided(const std::string& path, const Node& before, const Node& after) {
     add_blobs(before_, before);
     add_blobs(after_, after);
     const std::string modifier = modifier_of(before, after);
@@ -90,39 +107,49 @@ class Differ {
     }
     if (before.type != NodeType::kDir || after.type != NodeType::kDir || !before.subtree ||
         !after.subtree) {
-      return;
+      return false;
     }
     if (*before.subtree == *after.subtree) {
-      walk_tree(context_, reader_, *after.subtree, path, [&](const std::string&, const Node& node) {
-        add_blobs(common_, node);
-        return Descend::kYes;
-      });
-    } else {
-      compare(*before.subtree, *after.subtree, path);
+      add_common(*after.subtree);
+      return false;
     }
+    return true;
   }
 
-  void compare(const BlobId& before_id, const BlobId& after_id, const std::string& prefix) {
-    context_.check_stopped();
-    const Tree before = reader_.load_tree(context_, before_id);
-    const Tree after = reader_.load_tree(context_, after_id);
-    auto left = before.nodes.begin();
-    auto right = after.nodes.begin();
-    while (left != before.nodes.end() || right != after.nodes.end()) {
-      const bool only_left =
-          right == after.nodes.end() || (left != before.nodes.end() && left->name < right->name);
-      const bool only_right =
-          left == before.nodes.end() || (right != after.nodes.end() && right->name < left->name);
-      if (only_left) {
-        one_sided(prefix + "/" + left->name, *left, "-", statistics_.removed, before_);
-        ++left;
-      } else if (only_right) {
-        one_sided(prefix + "/" + right->name, *right, "+", statistics_.added, after_);
-        ++right;
+  void enter(TreeDescent& side, const BlobId& tree, const std::string& name) {
+    side.enter(tree, name, reader_.load_tree(context_, tree));
+    side.check_paths();
+  }
+
+  // Goes down both sides in step.
+  void compare(const BlobId& before_id, const BlobId& after_id) {
+    TreeDescent before(context_, reader_);
+    TreeDescent after(context_, reader_);
+    enter(before, before_id, {});
+    enter(after, after_id, {});
+    while (!before.done()) {
+      context_.check_stopped();
+      const Node* left = before.peek();
+      const Node* right = after.peek();
+      if (left == nullptr && right == nullptr) {
+        before.leave();
+        after.leave();
+      } else if (right == nullptr || (left != nullptr && left->name < right->name)) {
+        one_sided(before.path() + "/" + left->name, *left, "-", statistics_.removed, before_);
+        static_cast<void>(before.next());
+      } else if (left == nullptr || right->name < left->name) {
+        one_sided(after.path() + "/" + right->name, *right, "+", statistics_.added, after_);
+        static_cast<void>(after.next());
       } else {
-        both_sided(prefix + "/" + left->name, *left, *right);
-        ++left;
-        ++right;
+        left = before.next();
+        right = after.next();
+        const std::string name = left->name;  // copies: entering may drop the nodes
+        if (both_sided(before.path() + "/" + name, *left, *right)) {
+          const BlobId left_tree = *left->subtree;
+          const BlobId right_tree = *right->subtree;
+          enter(before, left_tree, name);
+          enter(after, right_tree, name);
+        }
       }
     }
   }
@@ -147,6 +174,7 @@ class Differ {
   BlobSet before_;
   BlobSet after_;
   BlobSet common_;
+  std::unordered_set<BlobId, IdHash> common_trees_;
 };
 
 }  // namespace

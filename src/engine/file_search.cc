@@ -9,21 +9,20 @@ bool FileSearch::in_time(const Timestamp& changed) const {
   return !too_old && !too_new;
 }
 
-std::vector<FileMatch> FileSearch::run(
+void FileSearch::run(
     const Context& context, BlobReader& reader, const BlobId& root,
+    const std::function<void(const std::string& path, const Node&)>& on_match,
     const std::function<void(const std::string& path, const Error&)>& on_unreadable) const {
-  std::vector<FileMatch> found;
   walk_tree(
       context, reader, root, "",
-      [&](const std::string& path, const Node& node) {
-        const PathPatterns::Match match = patterns_.match(path);
+      [&](const NodePlace& place, const Node& node) {
+        const PathPatterns::Match match = patterns_.match(place.path);
         if (match.matched && in_time(node.mtime)) {
-          found.push_back({path, node});
+          on_match(place.path, node);
         }
         return match.child_may_match || match.matched ? Descend::kYes : Descend::kNo;
       },
       on_unreadable);
-  return found;
 }
 
 }  // namespace salvor

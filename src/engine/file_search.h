@@ -11,11 +11,6 @@
 
 namespace salvor {
 
-struct FileMatch {
-  std::string path;
-  Node node;
-};
-
 // Immutable; thread-safe.
 class FileSearch {
  public:
@@ -24,11 +19,11 @@ class FileSearch {
   FileSearch(PathPatterns patterns, std::optional<int64_t> oldest, std::optional<int64_t> newest)
       : patterns_(std::move(patterns)), oldest_(oldest), newest_(newest) {}
 
-  // What matches in a snapshot's tree, in the order of the tree. As restic's, the search goes below
-  // a directory that matches. Directories that cannot be read are told and left out.
-  [[nodiscard]] std::vector<FileMatch> run(
-      const Context& context, BlobReader& reader, const BlobId& root,
-      const std::function<void(const std::string& path, const Error&)>& on_unreadable) const;
+  // Tells what matches in a snapshot's tree, in the order of the tree. As restic's, the search goes
+  // below a directory that matches. Directories that cannot be read are told and left out.
+  void run(const Context& context, BlobReader& reader, const BlobId& root,
+           const std::function<void(const std::string& path, const Node&)>& on_match,
+           const std::function<void(const std::string& path, const Error&)>& on_unreadable) const;
 
  private:
   [[nodiscard]] bool in_time(const Timestamp& changed) const;

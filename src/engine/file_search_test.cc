@@ -21,12 +21,11 @@ class FileSearches : public ::testing::Test {
     repository_.repository().load_index(repository_.context());
     BlobReader reader(repository_.repository());
     std::vector<std::string> paths;
-    for (const FileMatch& match :
-         FileSearch(PathPatterns(patterns, sensitivity), oldest, newest)
-             .run(repository_.context(), reader, root,
-                  [&](const std::string& path, const Error&) { unreadable_.push_back(path); })) {
-      paths.push_back(match.path);
-    }
+    FileSearch(PathPatterns(patterns, sensitivity), oldest, newest)
+        .run(
+            repository_.context(), reader, root,
+            [&](const std::string& path, const Node&) { paths.push_back(path); },
+            [&](const std::string& path, const Error&) { unreadable_.push_back(path); });
     return paths;
   }
   BlobId root(const test::Files& files) {

@@ -106,11 +106,6 @@ void ObjectSearch::run(
     const Context& context, BlobReader& reader, const Snapshot& snapshot,
     const std::function<void(const ObjectUse&)>& on_use,
     const std::function<void(const std::string& path, const Error&)>& on_unreadable) {
-  struct Level {
-    std::string path;  // of the directory, with a slash at its end
-    BlobId tree;
-  };
-  std::vector<Level> levels = {{"/", snapshot.tree}};
   const auto look_at_tree = [&](const BlobId& tree, const std::string& path) {
     const BlobHandle handle{BlobType::kTree, tree};
     if (wants(handle)) {
@@ -120,18 +115,14 @@ void ObjectSearch::run(
   look_at_tree(snapshot.tree, "/");
   walk_tree(
       context, reader, snapshot.tree, "",
-      [&](const std::string& path, const Node& node) {
-        while (levels.size() > 1 && !path.starts_with(levels.back().path)) {
-          levels.pop_back();
-        }
+      [&](const NodePlace& place, const Node& node) {
         if (node.type == NodeType::kDir && node.subtree) {
-          look_at_tree(*node.subtree, path);
-          levels.push_back({path + "/", *node.subtree});
+          look_at_tree(*node.subtree, place.path);
         }
         for (const BlobId& id : node.content) {
           const BlobHandle handle{BlobType::kData, id};
           if (wants(handle)) {
-            on_use({handle, path, levels.back().tree});
+            on_use({handle, place.path, place.tree});
           }
         }
         return Descend::kYes;

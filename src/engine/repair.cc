@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -12,6 +13,7 @@
 #include "engine/index_rewriter.h"
 #include "engine/pack_reader.h"
 #include "engine/pack_table.h"
+#include "engine/tree_descent.h"
 #include "repo/repository.h"
 
 namespace salvor {
@@ -346,10 +348,11 @@ class SnapshotRepairRun {
     for (const StoredSnapshot& stored : snapshots) {
       SnapshotRepair& report = reports.emplace_back();
       report.old_id = stored.id;
-      changes_ = &report.changes;
-      const std::optional<BlobId> root = repair_tree(stored.snapshot.tree, "");
-      report.root_lost = !root;
-      roots.push_back(root.value_or(BlobId()));
+      repair_trees(stored.snapshot.tree);
+      const Repaired& root = done_.at(stored.snapshot.tree);
+      report.root_lost = !root.id;
+      roots.push_back(root.id.value_or(BlobId()));
+      list_changes(stored.snapshot.tree, report);
     }
     writer_->flush();
     writer_.reset();
@@ -361,20 +364,43 @@ class SnapshotRepairRun {
   }
 
  private:
-  // What became of a tree, for the next snapshot that holds it.
+  // In a node of a tree, or, with `below`, somewhere in that tree as it was.
+  struct Change {
+    std::string name;  // empty: of the tree itself
+    std::string what;
+    std::optional<BlobId> below;
+  };
+  // What became of a tree, for the next directory or snapshot that holds it.
   struct Repaired {
-    std::optional<BlobId> id;          // nothing: it cannot be read
-    std::vector<std::string> changes;  // with paths relative to it
+    std::optional<BlobId> id;     // nothing: it cannot be read
+    std::vector<Change> changes;  // in order of nodes
+    uint64_t count = 0;           // of changes, with those below
+  };
+  // A directory on the way down; its tree is in `descent_`.
+  struct Level {
+    std::vector<bool> goes;  // for each node: it is impossible
+    bool unsorted = false;
+    size_t next = 0;  // node
+    std::vector<std::pair<size_t, Node>> replaced;
+    Repaired result;
   };
 
-  std::optional<BlobId> repair_tree(const BlobId& tree, const std::string& path);
-  [[nodiscard]] bool repair_node(Node& node, const std::string& path);
-  [[nodiscard]] bool repair_content(Node& node, const std::string& path);
+  void repair_trees(const BlobId& root);
+  [[nodiscard]] bool enter(const BlobId& id, const std::string& name);
+  static void find_impossible(const Tree& tree, Level& level);
+  bool go_on();
+  void take(const Node& node, const BlobId& before);
+  void leave();
+  void repair_content(Node node);
+  [[nodiscard]] static Tree repaired(const Level& level, Tree& tree);
   BlobId store(const Tree& tree);
+  void list_changes(const BlobId& root, SnapshotRepair& report) const;
   void replace(std::span<const StoredSnapshot> snapshots, std::span<const BlobId> roots,
                std::vector<SnapshotRepair>& reports);
-  void note(const std::string& path, const std::string& what) {
-    changes_->push_back(path + ": " + what);
+  void note(const std::string& name, const std::string& what) { note(levels_.back(), name, what); }
+  static void note(Level& level, const std::string& name, const std::string& what) {
+    level.result.changes.push_back({name, what, std::nullopt});
+    ++level.result.count;
   }
 
   const Context& context_;
@@ -382,8 +408,9 @@ class SnapshotRepairRun {
   const SnapshotRepairOptions& options_;
   BlobReader reader_;
   std::unique_ptr<BlobWriter> writer_;
+  std::optional<TreeDescent> descent_;
+  std::vector<Level> levels_;
   std::unordered_map<BlobId, Repaired, IdHash> done_;
-  std::vector<std::string>* changes_ = nullptr;
 };
 
 BlobId SnapshotRepairRun::store(const Tree& tree) {
@@ -393,8 +420,117 @@ BlobId SnapshotRepairRun::store(const Tree& tree) {
   return id;
 }
 
-// Leaves the content that is there. True when that changes the node.
-bool SnapshotRepairRun::repair_content(Node& node, const std::string& path) {
+// Each tree once: a tree's repair does not depend on where it is.
+void SnapshotRepairRun::repair_trees(const BlobId& root) {
+  if (done_.contains(root)) {
+    return;
+  }
+  descent_.emplace(context_, reader_);
+  if (!enter(root, {})) {
+    return;
+  }
+  while (!levels_.empty()) {
+    context_.check_stopped();
+    if (!go_on()) {
+      leave();
+    }
+  }
+}
+
+// False when the tree cannot be read.
+bool SnapshotRepairRun::enter(const BlobId& id, const std::string& name) {
+  Tree tree;
+  try {
+    tree = reader_.load_tree(context_, id);
+  } catch (const Error& error) {
+    if (!is_damage(error)) {
+      throw;
+    }
+    done_[id] = {};
+    return false;
+  }
+  Level level;
+  find_impossible(tree, level);
+  descent_->enter(id, name, std::move(tree));
+  levels_.push_back(std::move(level));
+  return true;
+}
+
+void SnapshotRepairRun::find_impossible(const Tree& tree, Level& level) {
+  const std::vector<Node>& nodes = tree.nodes;
+  level.goes.resize(nodes.size());
+  const auto by_name = [&](size_t left, size_t right) {
+    return nodes[left].name < nodes[right].name;
+  };
+  std::vector<size_t> order(nodes.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  if (!std::is_sorted(order.begin(), order.end(), by_name)) {
+    std::stable_sort(order.begin(), order.end(), by_name);
+    level.unsorted = true;
+    note(level, {}, "names put in order");
+  }
+  const Node* last = nullptr;
+  for (const size_t i : order) {
+    const Node& node = nodes[i];
+    const bool impossible = node.name.empty() || node.name == "." || node.name == ".." ||
+                            node.name.find('/') != std::string::npos ||
+                            node.name.find('\0') != std::string::npos ||
+                            node.type == NodeType::kOther;
+    const bool twice = last != nullptr && last->name == node.name;
+    level.goes[i] = impossible || twice;
+    if (level.goes[i]) {
+      note(level, node.name, impossible ? "removed an impossible node" : "removed a second node");
+    } else {
+      last = &node;
+    }
+  }
+}
+
+// Goes on to the next directory to enter. False when there is none left at this level.
+bool SnapshotRepairRun::go_on() {
+  Level& level = levels_.back();
+  while (const Node* const node = descent_->peek()) {
+    if (level.goes[level.next] || (node->type != NodeType::kFile && node->type != NodeType::kDir)) {
+      // stays, or goes, as it is
+    } else if (node->type == NodeType::kFile) {
+      repair_content(*node);
+    } else {
+      const BlobId subtree = node->subtree.value_or(BlobId());
+      const std::string name = node->name;  // a copy: the node may be dropped
+      if (!subtree.is_null() && !done_.contains(subtree) && enter(subtree, name)) {
+        return true;  // and comes back to this node when that is done
+      }
+      take(*node, subtree);
+    }
+    static_cast<void>(descent_->next());
+    ++level.next;
+  }
+  return false;
+}
+
+// A directory whose subtree has been dealt with.
+void SnapshotRepairRun::take(const Node& node, const BlobId& before) {
+  Level& level = levels_.back();
+  const auto known = done_.find(before);
+  Node changed = node;
+  if (known == done_.end() || !known->second.id) {
+    note(node.name, "cannot be read, is an empty directory now");
+    changed.subtree = store({});
+  } else {
+    changed.subtree = known->second.id;
+    if (known->second.count > 0) {
+      level.result.changes.push_back({node.name, {}, before});
+      const uint64_t room = UINT64_MAX - level.result.count;
+      level.result.count += std::min(room, known->second.count);
+    }
+  }
+  if (changed.subtree != node.subtree) {
+    level.replaced.emplace_back(level.next, std::move(changed));
+  }
+}
+
+// Leaves the content that is there.
+void SnapshotRepairRun::repair_content(Node node) {
   std::vector<BlobId> content;
   uint64_t size = 0;
   for (const BlobId& id : node.content) {
@@ -405,98 +541,80 @@ bool SnapshotRepairRun::repair_content(Node& node, const std::string& path) {
     }
   }
   if (node.content_is_null) {
-    note(path, "had no list of content, is empty now");
+    note(node.name, "had no list of content, is empty now");
   } else if (content.size() != node.content.size()) {
-    note(path, "removed missing content");
+    note(node.name, "removed missing content");
   } else if (size != node.size) {
-    note(path, "corrected the size");
+    note(node.name, "corrected the size");
   } else {
-    return false;
+    return;
   }
   node.content = std::move(content);
   node.content_is_null = false;
   node.size = size;
-  return true;
+  levels_.back().replaced.emplace_back(levels_.back().next, std::move(node));
 }
 
-// True when the node was changed.
-bool SnapshotRepairRun::repair_node(Node& node, const std::string& path) {
-  if (node.type == NodeType::kFile) {
-    return repair_content(node, path);
+Tree SnapshotRepairRun::repaired(const Level& level, Tree& tree) {
+  Tree result;
+  auto replaced = level.replaced.begin();
+  for (size_t i = 0; i < tree.nodes.size(); ++i) {
+    const bool other = replaced != level.replaced.end() && replaced->first == i;
+    if (!level.goes[i]) {
+      result.nodes.push_back(other ? replaced->second : std::move(tree.nodes[i]));
+    }
+    replaced += other ? 1 : 0;
   }
-  if (node.type != NodeType::kDir) {
-    return false;
+  if (level.unsorted) {
+    std::stable_sort(result.nodes.begin(), result.nodes.end(),
+                     [](const Node& left, const Node& right) { return left.name < right.name; });
   }
-  std::optional<BlobId> subtree;
-  if (node.subtree && !node.subtree->is_null()) {
-    subtree = repair_tree(*node.subtree, path);
-  }
-  if (!subtree) {
-    note(path, "cannot be read, is an empty directory now");
-    subtree = store({});
-  }
-  const bool changed = subtree != node.subtree;
-  node.subtree = subtree;
-  return changed;
+  return result;
 }
 
-// The tree without what is missing or impossible: its own id when there is no such thing, nothing
-// when it cannot be read. Directories nest at most as deep as a path is long.
-std::optional<BlobId> SnapshotRepairRun::repair_tree(const BlobId& id, const std::string& path) {
-  const auto known = done_.find(id);
-  if (known != done_.end()) {
-    for (const std::string& change : known->second.changes) {
-      changes_->push_back(path + change);
-    }
-    return known->second.id;
-  }
-  context_.check_stopped();
-  Tree tree;
-  try {
-    tree = reader_.load_tree(context_, id);
-  } catch (const Error& error) {
-    if (!is_damage(error)) {
-      throw;
-    }
-    done_[id] = {};
-    return std::nullopt;
-  }
-  std::vector<std::string> own_changes;
-  std::vector<std::string>* const outer = std::exchange(changes_, &own_changes);
-  bool changed = false;
-  const auto by_name = [](const Node& left, const Node& right) { return left.name < right.name; };
-  if (!std::is_sorted(tree.nodes.begin(), tree.nodes.end(), by_name)) {
-    std::stable_sort(tree.nodes.begin(), tree.nodes.end(), by_name);
-    note("", "names put in order");
-    changed = true;
-  }
-  Tree repaired;
-  for (Node& node : tree.nodes) {
-    const std::string node_path = "/" + node.name;
-    const bool impossible = node.name.empty() || node.name == "." || node.name == ".." ||
-                            node.name.find('/') != std::string::npos ||
-                            node.name.find('\0') != std::string::npos ||
-                            node.type == NodeType::kOther;
-    const bool twice = !repaired.nodes.empty() && repaired.nodes.back().name == node.name;
-    if (impossible || twice) {
-      note(node_path, impossible ? "removed an impossible node" : "removed a second node");
-      changed = true;
+void SnapshotRepairRun::leave() {
+  Level& level = levels_.back();
+  const BlobId before = descent_->id();
+  const bool same = !level.unsorted && level.replaced.empty() &&
+                    std::find(level.goes.begin(), level.goes.end(), true) == level.goes.end();
+  level.result.id = same ? before : store(repaired(level, descent_->tree()));
+  done_[before] = std::move(level.result);
+  descent_->leave();
+  levels_.pop_back();
+}
+
+// Spelled out with paths, as far as there is room: a directory that is in the snapshot a million
+// times is one change here and a million there.
+void SnapshotRepairRun::list_changes(const BlobId& root, SnapshotRepair& report) const {
+  constexpr size_t kMostListed = 10'000;
+  constexpr size_t kMostBytes = size_t{16} << 20;
+  struct Place {
+    const Repaired* tree;
+    size_t next;
+    size_t path_length;
+  };
+  size_t bytes = 0;
+  std::string path;
+  std::vector<Place> places = {{&done_.at(root), 0, 0}};
+  while (!places.empty() && report.changes.size() < kMostListed && bytes < kMostBytes) {
+    Place& place = places.back();
+    path.resize(place.path_length);
+    if (place.next == place.tree->changes.size()) {
+      places.pop_back();
       continue;
     }
-    std::vector<std::string> node_changes;
-    std::vector<std::string>* const here = std::exchange(changes_, &node_changes);
-    changed = repair_node(node, node_path) || changed;
-    changes_ = here;
-    own_changes.insert(own_changes.end(), node_changes.begin(), node_changes.end());
-    repaired.nodes.push_back(std::move(node));
+    const Change& change = place.tree->changes[place.next++];
+    if (!change.name.empty() || change.below) {
+      path += "/" + change.name;
+    }
+    if (change.below) {
+      places.push_back({&done_.at(*change.below), 0, path.size()});
+    } else {
+      report.changes.push_back(path + ": " + change.what);
+      bytes += report.changes.back().size();
+    }
   }
-  changes_ = outer;
-  for (const std::string& change : own_changes) {
-    changes_->push_back(path + change);
-  }
-  const BlobId result = changed ? store(repaired) : id;
-  done_[id] = {result, std::move(own_changes)};
-  return result;
+  report.changes_not_listed = done_.at(root).count - report.changes.size();
 }
 
 void SnapshotRepairRun::replace(std::span<const StoredSnapshot> snapshots,

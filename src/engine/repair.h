@@ -62,6 +62,7 @@ struct SnapshotRepair {
   SnapshotId old_id;
   // What was done to files and directories: "file /a/b: removed missing content".
   std::vector<std::string> changes;
+  uint64_t changes_not_listed = 0;  // beyond ten thousand
   // Nothing when nothing had to be changed, when the root itself is lost, or on a dry run.
   std::optional<SnapshotId> new_id;
   bool root_lost = false;

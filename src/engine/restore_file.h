@@ -18,15 +18,26 @@ namespace salvor {
 
 // A directory that files are written into. Shared by them and by the walk.
 struct RestoreDirectory {
-  std::string location;                     // in the snapshot: "/" or "/a/b"
+  RestoreDirectory() = default;  // the root
+  RestoreDirectory(std::shared_ptr<RestoreDirectory> parent, std::string own_name);
+  // Not by one nested call for each directory of a deep chain.
+  ~RestoreDirectory();
+  RestoreDirectory(const RestoreDirectory&) = delete;
+  RestoreDirectory& operator=(const RestoreDirectory&) = delete;
+
+  // Path in the snapshot: "/" or "/a/b".
+  [[nodiscard]] std::string location() const;
+  [[nodiscard]] std::string location_of(const std::string& name) const;
+
   std::shared_ptr<DirectoryHandle> handle;  // null: not there (dry run), or not made yet
   bool created = false;                     // by this run: it was empty
   // Whether new files come with extended attributes. Asked once.
   std::atomic<int> passes_on_attributes{-1};
 
-  [[nodiscard]] std::string location_of(const std::string& name) const {
-    return location == "/" ? "/" + name : location + "/" + name;
-  }
+ private:
+  std::shared_ptr<RestoreDirectory> above_;  // null: the root
+  std::string name_;
+  std::string location_;  // kept unless long: of a deep chain all together would fill the memory
 };
 
 // A hard-linked file's first name, which the others are linked to.

@@ -80,9 +80,19 @@ RestoreWalk::RestoreWalk(const Context& context, Repository& repository, FilesTa
       options_(options),
       progress_(progress),
       window_(context, repository, target, options, progress),
-      trees_(context, repository, prefetch_threads(repository)) {}
+      trees_(context, repository, prefetch_threads(repository)),
+      reader_(repository),
+      descent_(context, reader_) {}
 
 RestoreWalk::~RestoreWalk() = default;
+
+RestoreWalk::Level::~Level() {
+  std::shared_ptr<Level> next = std::move(above);
+  while (next && next.use_count() == 1) {
+    std::shared_ptr<Level> outer = std::move(next->above);
+    next = std::move(outer);
+  }
+}
 
 void RestoreWalk::report(const std::string& location, const Error& error) {
   if (ends_run(error)) {
@@ -108,12 +118,12 @@ void RestoreWalk::skipped(const std::string& location, uint64_t bytes) {
 void RestoreWalk::run(const BlobId& root) {
   auto level = std::make_shared<Level>();
   level->directory = std::make_shared<RestoreDirectory>();
-  level->directory->location = "/";
   level->directory->handle = target_.open_root(options_.target, !options_.dry_run);
   level->selected = true;
   enter(std::move(level), root);
   while (!stack_.empty()) {
     context_.check_stopped();
+    descent_.check_paths();  // not in `step`, where it would count as one directory's failure
     step();
   }
   flush();
@@ -121,17 +131,25 @@ void RestoreWalk::run(const BlobId& root) {
 
 // A tree that cannot be read costs what is below it; the directory itself is restored.
 void RestoreWalk::enter(std::shared_ptr<Level> level, const BlobId& tree) {
+  Tree content;
   try {
-    level->tree = trees_.take(tree);
+    content = trees_.take(tree);
   } catch (const Error& error) {
     level->may_delete = false;
-    report(level->directory->location, error);
+    report(level->directory->location(), error);
   }
   if (options_.delete_unexpected) {
-    for (const Node& node : level->tree.nodes) {
+    for (const Node& node : content.nodes) {
       level->expected.push_back(node.name);
     }
     std::sort(level->expected.begin(), level->expected.end());
+  }
+  try {
+    descent_.enter(tree, level->node.name, std::move(content));
+  } catch (const Error& error) {
+    report(level->directory->location(), error);
+    stay_out(level);
+    return;
   }
   stack_.push_back(std::move(level));
   prefetch();
@@ -144,11 +162,10 @@ void RestoreWalk::prefetch() {
   }
   constexpr size_t kNodes = 64;
   constexpr size_t kTrees = 8;
-  const Level& level = *stack_.back();
   std::vector<BlobId> next;
-  const size_t end = std::min(level.tree.nodes.size(), level.next + kNodes);
-  for (size_t i = level.next; i < end && next.size() < kTrees; ++i) {
-    const Node& node = level.tree.nodes[i];
+  const std::span<const Node> rest = descent_.rest();
+  for (size_t i = 0; i < std::min(rest.size(), kNodes) && next.size() < kTrees; ++i) {
+    const Node& node = rest[i];
     if (node.type == NodeType::kDir && node.subtree && is_plain_name(node.name)) {
       next.push_back(*node.subtree);
     }
@@ -158,11 +175,12 @@ void RestoreWalk::prefetch() {
 
 void RestoreWalk::step() {
   Level& level = *stack_.back();
-  if (level.next == level.tree.nodes.size()) {
+  Node* const at = descent_.next();
+  if (at == nullptr) {
     leave();
     return;
   }
-  Node node = std::move(level.tree.nodes[level.next++]);
+  Node node = std::move(*at);
   const std::string name = node.name;
   try {
     visit(level, std::move(node));
@@ -178,10 +196,10 @@ void RestoreWalk::step() {
 void RestoreWalk::leave() {
   const std::shared_ptr<Level> level = std::move(stack_.back());
   stack_.pop_back();
+  descent_.leave();
   if (!level->restored) {
     return;
   }
-  level->tree = {};
   if (!stack_.empty()) {
     stack_.back()->restored = true;
   }
@@ -225,32 +243,45 @@ void RestoreWalk::visit_directory(const std::shared_ptr<Level>& level, Node node
   auto below = std::make_shared<Level>();
   below->above = level;
   below->selected = answer.selected;
-  below->directory = std::make_shared<RestoreDirectory>();
-  below->directory->location = level->directory->location_of(node.name);
+  below->directory = std::make_shared<RestoreDirectory>(level->directory, node.name);
   const std::optional<BlobId> subtree = node.subtree;
   below->node = std::move(node);
   if (answer.selected) {
     ensure(*below);
   }
   if (!subtree) {
-    throw Error(ErrorCode::kDamaged, "the snapshot does not say what is in this directory");
+    report(below->directory->location(),
+           Error(ErrorCode::kDamaged, "the snapshot does not say what is in this directory"));
   }
-  if (answer.descend) {
+  if (answer.descend && subtree) {
     prefetch();
     enter(below, *subtree);
   } else {
-    below->may_delete = false;  // what it holds is not known
-    left_.push_back(below);
-    level->restored = true;
+    stay_out(below);
+  }
+}
+
+// The directory alone, if it is restored at all. What it holds is not known.
+void RestoreWalk::stay_out(const std::shared_ptr<Level>& level) {
+  level->may_delete = false;
+  if (level->restored) {
+    left_.push_back(level);
+    level->above->restored = true;
   }
 }
 
 void RestoreWalk::ensure(Level& level) {
-  if (!level.above || level.restored) {
-    level.restored = true;
-    return;
+  std::vector<Level*> missing;
+  for (Level* at = &level; at->above && !at->restored; at = at->above.get()) {
+    missing.push_back(at);
   }
-  ensure(*level.above);
+  for (size_t i = missing.size(); i-- > 0;) {
+    make(*missing[i]);
+  }
+  level.restored = true;
+}
+
+void RestoreWalk::make(Level& level) {
   // Null in a dry run where nothing is there.
   if (const std::shared_ptr<DirectoryHandle>& parent = level.above->directory->handle) {
     if (options_.dry_run) {
@@ -408,7 +439,7 @@ void RestoreWalk::finish_directories() {
     try {
       finish_directory(*level);
     } catch (const Error& error) {
-      report(level->directory->location, error);
+      report(level->directory->location(), error);
     }
     level->above.reset();
   }
@@ -431,7 +462,9 @@ void RestoreWalk::finish_directory(Level& level) {
     level.directory->handle->release();
   }
   ++progress_.files_restored;
-  handled("restored", level.directory->location, "dir");
+  if (context_.events.wants_items()) {
+    handled("restored", level.directory->location(), "dir");
+  }
 }
 
 // Only what stood there before this run, and only after everything else in the directory has been

@@ -13,6 +13,7 @@
 #include "engine/restore_options.h"
 #include "engine/restore_progress.h"
 #include "engine/restore_window.h"
+#include "engine/tree_descent.h"
 #include "engine/tree_prefetch.h"
 #include "repo/repository.h"
 
@@ -28,13 +29,13 @@ class RestoreWalk {
   void run(const BlobId& root);
 
  private:
-  // A directory on the way down.
+  // A directory on the way down. Its tree is in `descent_`.
   struct Level {
+    ~Level();  // not by one nested call for each directory of a deep chain
+
     Node node;  // its own; the root's has no name
     std::shared_ptr<RestoreDirectory> directory;
     std::shared_ptr<Level> above;
-    Tree tree;
-    size_t next = 0;
     bool selected = false;
     bool restored = false;              // it, or something below it, is restored
     bool looked = false;                // `names` are known
@@ -50,6 +51,7 @@ class RestoreWalk {
   };
 
   void enter(std::shared_ptr<Level> level, const BlobId& tree);
+  void stay_out(const std::shared_ptr<Level>& level);
   void prefetch();
   void step();
   void leave();
@@ -61,6 +63,7 @@ class RestoreWalk {
   [[nodiscard]] bool is_later_name(Level& level, Node& node, std::shared_ptr<LinkedFile>& linked);
   // Makes the directory of a level, and those above it, if they are not there yet.
   void ensure(Level& level);
+  void make(Level& level);
   void look(Level& level);
   [[nodiscard]] std::optional<struct stat> existing(Level& level, const std::string& name);
   [[nodiscard]] bool may_overwrite(const Node& node,
@@ -81,7 +84,9 @@ class RestoreWalk {
   RestoreProgress& progress_;
   RestoreWindow window_;
   TreePrefetch trees_;
-  std::vector<std::shared_ptr<Level>> stack_;
+  BlobReader reader_;  // for what has to be read again
+  TreeDescent descent_;
+  std::vector<std::shared_ptr<Level>> stack_;  // a level for each of the descent's
   std::vector<std::shared_ptr<Level>> left_;  // done except for metadata, children first
   std::vector<Link> links_;
   std::map<std::pair<uint64_t, uint64_t>, std::shared_ptr<LinkedFile>> first_names_;

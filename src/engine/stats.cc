@@ -53,6 +53,12 @@ class FileCounter {
     }
   }
 
+  // Whether a directory can hold anything that is not counted yet: by contents, each tree counts
+  // once, and so does what two snapshots share.
+  [[nodiscard]] bool is_news(const Node& node) {
+    return mode_ == StatsMode::kRestoreSize || !node.subtree || trees_.insert(*node.subtree).second;
+  }
+
  private:
   void count_for_restore(const Node& node) {
     ++stats_.files;
@@ -78,6 +84,7 @@ class FileCounter {
   Stats& stats_;
   std::set<std::pair<uint64_t, uint64_t>> hard_links_;
   std::unordered_set<BlobId, IdHash> contents_;
+  std::unordered_set<BlobId, IdHash> trees_;
   std::unordered_map<std::string, std::unordered_set<BlobId, IdHash>> blobs_of_path_;
 };
 
@@ -121,11 +128,16 @@ Stats count_stats(const Context& context, const Repository& repository,
   FileCounter counter(repository, mode, stats);
   for (const StoredSnapshot& stored : snapshots) {
     counter.begin_snapshot();
-    walk_tree(context, reader, stored.snapshot.tree, "",
-              [&](const std::string& path, const Node& node) {
-                counter.count(path, node);
-                return Descend::kYes;
-              });
+    try {
+      walk_tree(context, reader, stored.snapshot.tree, "",
+                [&](const NodePlace& place, const Node& node) {
+                  counter.count(place.path, node);
+                  return counter.is_news(node) ? Descend::kYes : Descend::kNo;
+                });
+    } catch (Error& error) {
+      error.within("snapshot " + stored.id.short_hex());
+      throw;
+    }
   }
   return stats;
 }

@@ -1,49 +1,39 @@
 #include "engine/tree_walk.h"
 
+#include "engine/tree_descent.h"
+
 namespace salvor {
-namespace {
-
-// Deep enough for any path that an operating system lets exist, and a limit for made-up ones.
-constexpr size_t kDeepest = 20000;
-
-struct Level {
-  Tree tree;
-  size_t next = 0;
-  std::string path;
-};
-
-}  // namespace
 
 void walk_tree(const Context& context, BlobReader& reader, const BlobId& root,
                const std::string& prefix, const NodeVisitor& visit,
                const std::function<void(const std::string&, const Error&)>& on_unreadable) {
-  std::vector<Level> levels;
-  const auto enter = [&](const BlobId& id, std::string path) {
-    if (levels.size() == kDeepest) {
-      throw Error(ErrorCode::kDamaged, "directories are nested more than 20000 deep");
-    }
+  TreeDescent descent(context, reader, prefix);
+  const auto enter = [&](const BlobId& id, const std::string& name) {
     try {
-      levels.push_back({reader.load_tree(context, id), 0, path});
+      descent.enter(id, name, reader.load_tree(context, id));
     } catch (const Error& error) {
       if (!on_unreadable || error.code() == ErrorCode::kCancelled) {
         throw;
       }
-      on_unreadable(path, error);
+      on_unreadable(descent.done() ? prefix : descent.path() + "/" + name, error);
     }
+    descent.check_paths();
   };
-  enter(root, prefix);
-  while (!levels.empty()) {
+  enter(root, {});
+  std::string path;
+  while (!descent.done()) {
     context.check_stopped();
-    Level& level = levels.back();
-    if (level.next == level.tree.nodes.size()) {
-      levels.pop_back();
+    const Node* const node = descent.next();
+    if (node == nullptr) {
+      descent.leave();
       continue;
     }
-    const Node& node = level.tree.nodes[level.next++];
-    std::string path = level.path + "/" + node.name;
-    const bool down = visit(path, node) == Descend::kYes;
-    if (down && node.type == NodeType::kDir && node.subtree) {
-      enter(BlobId(*node.subtree), std::move(path));  // a copy: `level` may move
+    path.assign(descent.path()).append("/").append(node->name);
+    const NodePlace place{path, descent.depth() - 1, descent.id()};
+    const bool down = visit(place, *node) == Descend::kYes;
+    if (down && node->type == NodeType::kDir && node->subtree) {
+      const std::string name = node->name;  // copies: the node may be dropped
+      enter(BlobId(*node->subtree), name);
     }
   }
 }

@@ -11,14 +11,22 @@ namespace salvor {
 
 enum class Descend : uint8_t { kYes, kNo };
 
-// Called for each node, a directory before what is in it, names in stored order. `path` begins with
-// '/' and holds raw bytes: hostile snapshots name nodes as they please. For what is not a directory
-// the answer does not count.
-using NodeVisitor = std::function<Descend(const std::string& path, const Node& node)>;
+// Where a node is.
+struct NodePlace {
+  const std::string& path;  // begins with '/' and holds raw bytes: hostile snapshots name nodes
+                            // as they please
+  size_t depth;             // directories between it and the root: 0 for what is in the root
+  const BlobId& tree;       // that holds it
+};
+
+// Called for each node, a directory before what is in it, names in stored order. For what is not a
+// directory the answer does not count.
+using NodeVisitor = std::function<Descend(const NodePlace& place, const Node& node)>;
 
 // Blobs must be readable (index loaded). `prefix` is the path of the root: "" for a whole snapshot.
-// Throws Error when a tree cannot be read, or, with `on_unreadable`, tells that and goes on without
-// it.
+// Throws Error when a tree cannot be read or its path is too long (tree_descent.h), or, with
+// `on_unreadable`, tells that and goes on without it. Throws Error{kDamaged} when the snapshot has
+// more paths than any honest one. Memory is bounded whatever the trees hold.
 void walk_tree(
     const Context& context, BlobReader& reader, const BlobId& root, const std::string& prefix,
     const NodeVisitor& visit,

@@ -128,6 +128,7 @@ class BlobReader {
   [[nodiscard]] bool decode(const PackedBlob& blob, ByteView sealed, MutableBytes plaintext);
 
   [[nodiscard]] TreeDecoder& tree_decoder() { return tree_decoder_; }
+  [[nodiscard]] const Repository& repository() const { return repository_; }
 
  private:
   const Repository& repository_;
