@@ -52,7 +52,7 @@ class Trees(Made):
         self.index()
         good = self.snapshot(other)
         bad = self.snapshot(trees[-1])
-        target = self.path("target")
+        target = self.fast / "target"
         for command in (["ls", bad], ["ls", bad, "--json"], ["ls", bad, "--ncdu"], ["find", "f", "-s", bad],
                         ["find", "--tree", sealed.blob_id(trees[0]), "-s", bad], ["dump", bad, "/"],
                         ["dump", bad, "/", "-a", "zip"], ["stats", bad], ["diff", good, bad],
@@ -92,7 +92,7 @@ class Trees(Made):
         self.assertIn(path, self.salvor(self.repository, "ls", "latest").text)
         self.assertIn(path, self.salvor(self.repository, "find", "f").text)
         self.assertEqual(self.salvor(self.repository, "dump", "latest", path).out, b"at the end")
-        target = self.path("target")
+        target = self.fast / "target"
         # A single descriptor for each directory would not do.
         self.salvor.restore(self.repository, target, prefix=["prlimit", "--nofile=64"])
         self.salvor.restore(self.repository, target, prefix=["prlimit", "--nofile=64"])
