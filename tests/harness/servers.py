@@ -1,4 +1,6 @@
 """Servers that the suites run against: on loopback, on a free port, with throw-away credentials."""
+import http.client
+import json
 import os
 import pathlib
 import pwd
@@ -84,3 +86,78 @@ class RestServer:
     def stop(self):
         self.process.terminate()
         self.process.wait(timeout=10)
+
+
+class S3Server:
+    """versitygw or MinIO over a folder; `environment` holds the credentials."""
+    KEY, SECRET = "salvortestkey", "salvor+test/secret=1"
+
+    def __init__(self, name, folder):
+        root = pathlib.Path(__file__).resolve().parents[2]
+        found = subprocess.run([root / "tests/servers/get", name, "--find"], capture_output=True, text=True)
+        if found.returncode != 0:
+            raise unittest.SkipTest(f"server {name} is not here: tests/servers/get {name} builds it")
+        binary = found.stdout.splitlines()[-1]
+        pathlib.Path(folder).mkdir(exist_ok=True)
+        self.port = free_port()
+        address = f"127.0.0.1:{self.port}"
+        if name == "versitygw":
+            command = [binary, "--port", address, "--quiet", "--keep-alive", "posix", str(folder)]
+        else:
+            command = [binary, "server", "--quiet", "--address", address, str(folder)]
+        variables = dict(os.environ, ROOT_ACCESS_KEY=self.KEY, ROOT_SECRET_KEY=self.SECRET,
+                         MINIO_ROOT_USER=self.KEY, MINIO_ROOT_PASSWORD=self.SECRET, MINIO_BROWSER="off",
+                         MINIO_UPDATE="off")
+        self.environment = {"AWS_ACCESS_KEY_ID": self.KEY, "AWS_SECRET_ACCESS_KEY": self.SECRET}
+        self.process = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        await_port(self.port, self.process, 30)
+        await_http(self.port)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=10)
+
+
+def await_http(port, seconds=30):
+    """Until the server gives any answer at all (MinIO listens before it can)."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+            client.request("GET", "/")
+            if client.getresponse().status < 500:
+                return
+        except OSError:
+            pass
+        finally:
+            client.close()
+        if time.monotonic() > end:
+            raise AssertionError(f"the server on port {port} does not answer")
+        time.sleep(0.05)
+
+
+class FaultProxy:
+    """tests/proxy/fault_proxy.cc before a server's port. `faults`: {kind: weight}."""
+
+    def __init__(self, server_port, *arguments, faults=None):
+        root = pathlib.Path(__file__).resolve().parents[2]
+        program = pathlib.Path(os.environ.get("SALVOR_BIN") or root / "build/dev/salvor")
+        binary = os.environ.get("SALVOR_FAULT_PROXY") or program.parent / "tests/fault_proxy"
+        kinds = [part for kind, weight in (faults or {}).items() for part in ("--fault", f"{kind}={weight}")]
+        self.process = subprocess.Popen([binary, "--server", str(server_port), *map(str, arguments), *kinds],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def tell(self, command):
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def stats(self):
+        return self.tell("stats")
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=10)
+        self.process.stdout.close()
