@@ -11,6 +11,7 @@
 #include "cli/snapshot_options.h"
 #include "connector/postgres/physical_source.h"
 #include "engine/archiver.h"
+#include "engine/earlier_backup.h"
 
 namespace salvor::cli {
 namespace {
@@ -22,6 +23,8 @@ struct BackupChoices {
   SnapshotLabels labels;
   std::string checkpoint = "fast";
   uint64_t max_rate_kib = 0;
+  uint64_t reread_percent = 5;
+  bool full = false;
   bool dry_run = false;
 };
 
@@ -30,13 +33,12 @@ void check_choices(const BackupChoices& choices) {
     throw Error(ErrorCode::kUsage, "--max-rate must be between 32 and 1048576 KiB/s",
                 "These are the server's own limits.");
   }
+  if (choices.reread_percent > 100) {
+    throw Error(ErrorCode::kUsage, "--reread takes a share from 0 to 100 percent");
+  }
 }
 
-int run_backup(const BackupChoices& choices, Session& session) {
-  check_choices(choices);
-  OpenedRepository opened =
-      open_repository(session, {.lock = LockMode::kShared, .no_lock = NoLock::kIgnored});
-  opened.repository->load_index(opened.context);
+BackupResult back_up(const BackupChoices& choices, Session& session, OpenedRepository& opened) {
   postgres::PhysicalSource source(
       opened.context, {.target = connection_target(choices.server, session.environment),
                        .label = choices.labels.label.empty() ? "salvor" : choices.labels.label,
@@ -52,17 +54,46 @@ int run_backup(const BackupChoices& choices, Session& session) {
   }
   BackupOptions backup = snapshot_options(choices.labels, choices.dry_run, session);
   backup.write.confirm_lock = [&opened](const Context& context) { opened.lock->confirm(context); };
+  const auto earlier =
+      find_earlier_backup(opened.context, *opened.repository, source.system_identifier());
+  if (earlier) {
+    postgres::EarlierBackup upon = earlier->describe();
+    upon.full = choices.full;
+    upon.reread_percent = static_cast<unsigned>(choices.reread_percent);
+    source.build_upon(upon,
+                      [&session](const std::string& text) { session.terminal.message(text); });
+    backup.parent = earlier->backup.snapshot;
+    backup.detection.by_source = true;
+  }
   BackupReport report(session, choices.dry_run);
   Archiver archiver(*opened.repository);
   report.begin(archiver.progress(), [&source] { return source.estimated_bytes(); });
-  const BackupResult result =
+  BackupResult result =
       run_under_lock(session, opened, [&] { return archiver.run(opened.context, source, backup); });
   const postgres::BackupFacts& facts = source.facts();
   session.terminal.message(fmt::format("consistent from {} on (started at {}, timeline {})",
                                        facts.stop.text(), facts.start.text(),
                                        facts.timeline.value));
   report.end(result);
-  return result.errors > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
+  return result;
+}
+
+int run_backup(BackupChoices choices, Session& session) {
+  check_choices(choices);
+  OpenedRepository opened =
+      open_repository(session, {.lock = LockMode::kShared, .no_lock = NoLock::kIgnored});
+  opened.repository->load_index(opened.context);
+  const auto status = [](const BackupResult& result) {
+    return result.errors > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
+  };
+  try {
+    return status(back_up(choices, session, opened));
+  } catch (const postgres::EarlierUnreadable& error) {
+    session.terminal.message("the last backup cannot be built upon: " + error.message());
+    session.terminal.message("beginning again with a full backup; run `salvor check` as well");
+  }
+  choices.full = true;
+  return status(back_up(choices, session, opened));
 }
 
 CommandSpec backup_spec() {
@@ -95,10 +126,18 @@ CommandSpec backup_spec() {
                    .short_name = 'n',
                    .help = "read everything, store nothing",
                    .target = &choices->dry_run},
+                  {.long_name = "full",
+                   .help = "read everything (17 and later otherwise send what has changed)",
+                   .target = &choices->full},
                   {.long_name = "max-rate",
                    .value_name = "KiB/s",
                    .help = "the most that the server may send a second (0: no limit)",
-                   .target = &choices->max_rate_kib}},
+                   .target = &choices->max_rate_kib},
+                  {.long_name = "reread",
+                   .value_name = "percent",
+                   .help = "the share of the files that each run reads whole although they need "
+                           "not be, so that pages which rot are found",
+                   .target = &choices->reread_percent}},
       .examples = {{"salvor postgres backup -d postgresql://backup@db.example.com/",
                     "Over the network"},
                    {"salvor postgres backup --label pre-migration --keep 7d",

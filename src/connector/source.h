@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,33 @@ class ByteReader {
   [[nodiscard]] virtual bool changed_since_refresh() = 0;
 };
 
+// A file whose source decides how it is cut: each part becomes one blob. Not thread-safe.
+class PartReader {
+ public:
+  struct Part {
+    uint64_t size = 0;             // bytes, at least 1
+    std::optional<BlobId> stored;  // a blob that the repository has already
+  };
+  virtual ~PartReader() = default;
+  // The next part, whose bytes are appended to `bytes` unless it is stored. Nothing at the end.
+  // Throws Error: the whole run fails.
+  [[nodiscard]] virtual std::optional<Part> next(Buffer& bytes) = 0;
+};
+
+// What an earlier snapshot of the same store holds, for sources that know what has changed since.
+// Thread-safe; what it returns lives as long as it does.
+class EarlierFiles {
+ public:
+  virtual ~EarlierFiles() = default;
+  // The regular file at a path without a leading '/'; null when there is none or when not all of
+  // its content is in the repository any more.
+  [[nodiscard]] virtual const Node* find(const std::string& path) const = 0;
+  // Its blobs in order.
+  [[nodiscard]] virtual std::vector<PartReader::Part> parts(const Node& file) const = 0;
+  // One blob's bytes, verified. Throws Error{kDamaged}.
+  [[nodiscard]] virtual Buffer read(const Context& context, const BlobId& blob) const = 0;
+};
+
 // Opens regular files of one directory; called from any reader thread, later than add_file, or
 // never (unchanged files are not opened). Thread-safe.
 class FileOpener {
@@ -35,6 +63,12 @@ class FileOpener {
   // Throws Error{kNotFound} when the file has vanished, Error{kFailed} when it is no longer a
   // regular file.
   [[nodiscard]] virtual std::unique_ptr<ByteReader> open(const Node& node) = 0;
+  // True when the file comes in parts: `open_parts` is called instead of `open`.
+  [[nodiscard]] virtual bool in_parts() const { return false; }
+  [[nodiscard]] virtual std::unique_ptr<PartReader> open_parts(const Node& node) {
+    (void)node;
+    return nullptr;
+  }
   // Reads what was left out of `node` when it was listed (FilesOptions::defer_extended_attributes),
   // for a file that is not opened. ByteReader::refresh does the same for one that is.
   virtual void complete(Node& node) { (void)node; }
@@ -61,6 +95,8 @@ class TreeSink {
   virtual void close_directory(Directory* directory) = 0;
   // A regular file. `opener` is shared by the directory's files.
   virtual void add_file(Directory* directory, Node node, std::shared_ptr<FileOpener> opener) = 0;
+  // A regular file with all its content in the repository: `node.content` says which blobs.
+  virtual void add_stored(Directory* directory, Node node) = 0;
   // A symlink, device, fifo or anything else that is metadata only.
   virtual void add_other(Directory* directory, Node node) = 0;
   // Something could not be read and is left out (or, when `vanished`, is simply gone). Counted;

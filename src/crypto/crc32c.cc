@@ -14,8 +14,41 @@ namespace {
 using Tables = std::array<std::array<uint32_t, 256>, 8>;
 
 // "Slicing by 8": table[k] advances a byte over k zero bytes.
+constexpr uint32_t kReflected = 0x82f63b78;
+constexpr uint64_t kOrder = 0x7fffffff;  // the least n with x^n = 1; x^0 is the highest bit
+
+constexpr uint32_t multiply(uint32_t a, uint32_t b) {
+  uint32_t product = 0;
+  for (uint32_t bit = uint32_t{1} << 31U; bit != 0; bit >>= 1U) {
+    product ^= (a & bit) != 0 ? b : 0;
+    b = (b >> 1U) ^ ((b & 1U) != 0 ? kReflected : 0);
+  }
+  return product;
+}
+
+// x to the powers of two.
+constexpr std::array<uint32_t, 31> make_powers() {
+  std::array<uint32_t, 31> powers{};
+  powers[0] = uint32_t{1} << 30U;
+  for (size_t k = 1; k < powers.size(); ++k) {
+    powers[k] = multiply(powers[k - 1], powers[k - 1]);
+  }
+  return powers;
+}
+
+constexpr std::array<uint32_t, 31> kPowers = make_powers();
+static_assert(multiply(kPowers[30], kPowers[30]) == kPowers[0], "x^(2^31) is x");
+
+uint32_t times_power(uint32_t crc, uint64_t exponent) {
+  for (size_t k = 0; exponent != 0; exponent >>= 1U, ++k) {
+    if ((exponent & 1U) != 0) {
+      crc = multiply(kPowers[k], crc);
+    }
+  }
+  return crc;
+}
+
 constexpr Tables make_tables() {
-  constexpr uint32_t kReflected = 0x82f63b78;
   Tables tables{};
   for (uint32_t byte = 0; byte < 256; ++byte) {
     uint32_t crc = byte;
@@ -69,6 +102,14 @@ __attribute__((target("sse4.2"))) uint32_t update_sse42(uint32_t crc, const std:
 #endif
 
 }  // namespace
+
+uint32_t crc32c_append(uint32_t crc, uint64_t bytes) {
+  return times_power(crc, bytes % kOrder * 8 % kOrder);
+}
+
+uint32_t crc32c_remove(uint32_t crc, uint64_t bytes) {
+  return times_power(crc, (kOrder - bytes % kOrder * 8 % kOrder) % kOrder);
+}
 
 void Crc32c::update(ByteView bytes) {
 #if defined(__x86_64__)

@@ -24,4 +24,13 @@ class Crc32c {
   return crc.value();
 }
 
+// Sums of joined and divided data without the data. With |B| bytes in B and + for exclusive or:
+//
+//   crc(A B) = append(crc(A), |B|) + crc(B)          crc(A) = remove(crc(A B) + crc(B), |B|)
+//   crc(A X B) + crc(A Y B) = append(crc(X) + crc(Y), |B|)   where X is as long as Y
+//
+// Multiplication by a power of x modulo the polynomial, whose order is 2^31 - 1.
+[[nodiscard]] uint32_t crc32c_append(uint32_t crc, uint64_t bytes);
+[[nodiscard]] uint32_t crc32c_remove(uint32_t crc, uint64_t bytes);
+
 }  // namespace salvor

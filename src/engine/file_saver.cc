@@ -41,8 +41,12 @@ struct FileSaver::LargeFile {
 struct FileSaver::Piece {
   MemoryBudget::Lease lease;
   Buffer bytes;
-  std::vector<size_t> ends;  // of the chunks, in bytes
-  size_t first_chunk = 0;    // their place in the file's content
+  std::vector<size_t> ends;    // of the chunks, in bytes
+  size_t first_chunk = 0;      // their place in the file's content
+  std::vector<size_t> places;  // the same for chunks that are not one behind the other
+  [[nodiscard]] size_t place(size_t chunk) const {
+    return places.empty() ? first_chunk + chunk : places[chunk];
+  }
 };
 
 FileSaver::FileSaver(const Context& context, const ChunkerTables& tables, WriterPool& writers,
@@ -63,6 +67,10 @@ FileSaver::~FileSaver() = default;
 
 void FileSaver::save(FileTicket ticket, Node node, std::shared_ptr<FileOpener> opener) {
   Job job{ticket, std::move(node), std::move(opener)};
+  if (job.opener->in_parts()) {
+    readers_.run([this, job = std::move(job)]() mutable { read_parts(std::move(job)); });
+    return;
+  }
   if (job.node.size >= kSmallFile) {
     readers_.run([this, job = std::move(job)]() mutable { read_large(std::move(job)); });
     return;
@@ -300,11 +308,66 @@ void FileSaver::read_pieces(ByteReader& reader, const std::shared_ptr<LargeFile>
   }
 }
 
+// A file that its source has cut. Such files stand for others (what was rebuilt from an earlier
+// snapshot), so one that cannot be read fails the run instead of being left out.
+void FileSaver::read_parts(Job job) {
+  auto file = std::make_shared<LargeFile>();
+  file->ticket = job.ticket;
+  file->node = job.node;
+  file->opener = job.opener;
+  try {
+    const std::unique_ptr<PartReader> reader = job.opener->open_parts(job.node);
+    send_parts(*reader, file);
+  } catch (...) {
+    cpu_.fail(std::current_exception());
+    throw;
+  }
+  release(file);
+}
+
+void FileSaver::send_parts(PartReader& reader, const std::shared_ptr<LargeFile>& file) {
+  file->node.size = 0;
+  size_t count = 0;
+  for (bool end = false; !end;) {
+    Piece piece;
+    piece.bytes = buffers_.take();
+    {
+      const StageTimer timer(context_.profile, Stage::kWaitMemory);
+      piece.lease = budget_.acquire(kPieceBytes, readers_.stop_token());
+    }
+    StageTimer timer(context_.profile, Stage::kRead);
+    while (piece.bytes.size() < kPieceBytes) {
+      const std::optional<PartReader::Part> part = reader.next(piece.bytes);
+      if (!part) {
+        end = true;
+        break;
+      }
+      progress_.bytes_done += part->size;
+      file->node.size += part->size;
+      if (part->stored) {
+        const std::scoped_lock lock(file->mutex);
+        file->content.resize(std::max(file->content.size(), count + 1));
+        file->content[count] = *part->stored;
+      } else {
+        piece.ends.push_back(piece.bytes.size());
+        piece.places.push_back(count);
+      }
+      ++count;
+    }
+    timer.add_bytes(piece.bytes.size());
+    if (piece.ends.empty()) {
+      buffers_.give_back(std::move(piece.bytes));
+    } else {
+      send_piece(file, std::move(piece));
+    }
+  }
+}
+
 void FileSaver::send_piece(const std::shared_ptr<LargeFile>& file, Piece piece) {
   {
     const std::scoped_lock lock(file->mutex);
     ++file->pending;
-    file->content.resize(piece.first_chunk + piece.ends.size());
+    file->content.resize(std::max(file->content.size(), piece.place(piece.ends.size() - 1) + 1));
   }
   cpu_.run([this, file, piece = std::move(piece)]() mutable {
     store_piece(file, piece);
@@ -331,7 +394,7 @@ void FileSaver::store_piece(const std::shared_ptr<LargeFile>& file, Piece& piece
   }
   const std::scoped_lock lock(file->mutex);
   for (size_t i = 0; i < digests.size(); ++i) {
-    file->content[piece.first_chunk + i] = BlobId(digests[i]);
+    file->content[piece.place(i)] = BlobId(digests[i]);
   }
 }
 

@@ -109,8 +109,8 @@ const Node* TreeBuilder::find_old(Directory& directory, const Node& node) const 
 }
 
 bool TreeBuilder::content_unchanged(const Node& old, const Node& node) const {
-  if (old.type != NodeType::kFile || old.content_is_null || old.size != node.size ||
-      !old.mtime.same_instant(node.mtime)) {
+  if (detection_.by_source || old.type != NodeType::kFile || old.content_is_null ||
+      old.size != node.size || !old.mtime.same_instant(node.mtime)) {
     return false;
   }
   const bool check_ctime = !detection_.ignore_ctime && !detection_.ignore_inode;
@@ -211,6 +211,22 @@ void TreeBuilder::add_file(Directory* directory, Node node, std::shared_ptr<File
     ++directory->pending;
   }
   saver_->save({directory, number}, std::move(node), std::move(opener));
+}
+
+void TreeBuilder::add_stored(Directory* directory, Node node) {
+  const Node* old = find_old(*directory, node);
+  TreeSlot slot;
+  progress_.bytes_done += node.size;
+  if (old != nullptr) {
+    slot.old_index = static_cast<uint32_t>(old - directory->old_tree.nodes.data());
+    slot.same = *old == node;
+  }
+  count_file(old, node, *directory);
+  if (!slot.same) {
+    slot.node = std::make_unique<Node>(std::move(node));
+  }
+  const std::scoped_lock lock(directory->mutex);
+  directory->slots.push_back(std::move(slot));
 }
 
 void TreeBuilder::add_other(Directory* directory, Node node) {

@@ -21,6 +21,8 @@
 namespace salvor {
 
 struct ChangeDetection {
+  // The source says itself what has not changed (TreeSink::add_stored): metadata proves nothing.
+  bool by_source = false;
   bool ignore_inode = false;  // implies ignore_ctime
   bool ignore_ctime = false;
   // The source leaves out extended attributes (FilesOptions::defer_extended_attributes). Changing
@@ -49,6 +51,7 @@ class TreeBuilder final : public TreeSink, public FileReceiver {
   Directory* open_directory(Directory* parent, Node node) override;
   void close_directory(Directory* directory) override;
   void add_file(Directory* directory, Node node, std::shared_ptr<FileOpener> opener) override;
+  void add_stored(Directory* directory, Node node) override;
   void add_other(Directory* directory, Node node) override;
   void report_unreadable(const std::string& path, const Error& error) override;
 

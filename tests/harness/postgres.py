@@ -65,6 +65,7 @@ class Cluster:
 
     def __init__(self, case, data, binaries=DEBIAN_15, port=None):
         self.case, self.data, self.bin = case, pathlib.Path(data), pathlib.Path(binaries)
+        self.tools = DEBIAN_15  # the judges
         self.port = port or free_port()
         self.log = self.data.with_name(self.data.name + ".log")
         self.process = None
@@ -164,11 +165,11 @@ class Cluster:
     # judges
 
     def verify_backup(self, *arguments, expect=0):
-        return run([DEBIAN_15 / "pg_verifybackup", *arguments, self.data], expect)
+        return run([self.tools / "pg_verifybackup", *arguments, self.data], expect)
 
     def check_checksums(self, expect=0):
-        return run([DEBIAN_15 / "pg_checksums", "--check", "-D", self.data], expect)
+        return run([self.tools / "pg_checksums", "--check", "-D", self.data], expect)
 
     def amcheck(self, database="postgres"):
-        return run([DEBIAN_15 / "pg_amcheck", "--install-missing", "--heapallindexed", "-h", "127.0.0.1", "-p",
+        return run([self.tools / "pg_amcheck", "--install-missing", "--heapallindexed", "-h", "127.0.0.1", "-p",
                     self.port, "-U", USER, "-d", database])

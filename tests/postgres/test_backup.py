@@ -1,51 +1,14 @@
 """Physical backups of running clusters (P2, V1): what a plain restore of the snapshot gives is judged by PostgreSQL."""
-import pathlib
 import re
 import signal
-import subprocess
 import time
 
 import postgres
-from toolbox import RESTIC_NEW, ROOT, TestCase, limit
+from postgres_case import PostgresCase, server_binaries
+from toolbox import RESTIC_NEW, limit
 
 
-def server_binaries(case, version):
-    found = subprocess.run([ROOT / "tests/servers/postgres", str(version)], capture_output=True, text=True,
-                           check=False)
-    if found.returncode != 0:
-        case.skipTest(f"PostgreSQL {version} cannot be had: {found.stderr}")
-    return pathlib.Path(found.stdout.splitlines()[-1])
-
-
-class _PostgresCase(TestCase):
-    def setUp(self):
-        super().setUp()
-        self.place = postgres.Place(self)
-        self.repository = self.new_repository()
-
-    def back_up(self, cluster, *arguments, expect=0, **options):
-        return self.salvor(self.repository, "postgres", "backup", "--json", "-d", cluster.url, *arguments,
-                           expect=expect, **options)
-
-    def restored(self, name="restored", snapshot="latest", tool=None, binaries=postgres.DEBIAN_15):
-        """The snapshot, restored as any restic would."""
-        target = self.place.path / name
-        target.mkdir(mode=0o700)
-        (tool or self.salvor).restore(self.repository, target, snapshot)
-        self.place.own(target)
-        return postgres.Cluster(self, target, binaries)
-
-    def put_tablespaces_in_place(self, cluster):
-        """What docs/postgres.md tells somebody to do who has only restic."""
-        moved = []
-        for line in (cluster.data / "tablespace_map").read_text().splitlines():
-            oid, path = line.split(" ", 1)
-            (cluster.data / "pg_tblspc" / oid).rename(path)
-            moved.append(path)
-        return moved
-
-
-class Backup(_PostgresCase):
+class Backup(PostgresCase):
     def test_what_restic_restores_under_load_is_the_cluster(self):
         cluster = postgres.Cluster.make(self, self.place)
         space = self.place.path / "space"
@@ -165,7 +128,7 @@ class Backup(_PostgresCase):
             time.sleep(0.05)
 
 
-class Trouble(_PostgresCase):
+class Trouble(PostgresCase):
     def slow_backup(self, cluster):
         backup = self.background(self.salvor.start(self.repository, "postgres", "backup", "-d", cluster.url,
                                                    "--max-rate", "5000"))
@@ -262,7 +225,7 @@ class Trouble(_PostgresCase):
         self.assertGreater(restored.pgbench_sums()[1], 0)
 
 
-class Versions(_PostgresCase):
+class Versions(PostgresCase):
     """Every supported server; 15 is what the other tests use."""
 
     def back_up_and_start(self, version):

@@ -24,6 +24,7 @@ class ReadingSink final : public TreeSink {
     node = std::move(added);
     opener_ = std::move(opener);
   }
+  void add_stored(Directory*, Node) override { ADD_FAILURE() << "nothing is stored"; }
   void add_other(Directory*, Node) override { FAIL(); }
   void report_unreadable(const std::string&, const Error&) override { FAIL(); }
 

@@ -75,6 +75,7 @@ class RecordingSink final : public TreeSink {
     entry.node = std::move(node);
     entries[path] = std::move(entry);
   }
+  void add_stored(Directory*, Node) override { ADD_FAILURE() << "nothing is stored"; }
   void add_other(Directory* directory, Node node) override {
     const std::scoped_lock lock(mutex_);
     const std::string path = note(directory, node).path + "/" + node.name;

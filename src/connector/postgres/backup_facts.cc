@@ -74,6 +74,12 @@ std::vector<std::string> to_tags(const BackupFacts& facts) {
   if (facts.damaged) {
     tags.emplace_back(kDamagedTag);
   }
+  if (!facts.since.empty()) {
+    tags.push_back("pg:since=" + facts.since);
+  }
+  if (facts.turn > 0) {
+    tags.push_back("pg:turn=" + std::to_string(facts.turn));
+  }
   return tags;
 }
 
@@ -97,6 +103,8 @@ std::optional<BackupFacts> from_tags(const std::vector<std::string>& tags) {
       .stop = *stop,
       .stop_time = *time,
       .damaged = std::find(tags.begin(), tags.end(), kDamagedTag) != tags.end(),
+      .since = std::string(value_of(tags, "pg:since=").value_or("")),
+      .turn = number<uint64_t>(value_of(tags, "pg:turn=").value_or("")).value_or(0),
   };
 }
 

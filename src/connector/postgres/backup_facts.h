@@ -3,6 +3,7 @@
 //
 //   postgresql  pg:system=7301...  pg:version=15.18  pg:timeline=1  pg:start=0/2000028
 //   pg:stop=0/2000138 pg:stop-time=2026-11-21T07:00:00.123456Z  pg:damaged
+//   pg:since=4f1c2a9e  pg:turn=7
 #pragma once
 
 #include <cstdint>
@@ -27,6 +28,9 @@ struct BackupFacts {
   WallTime
       stop_time;  // an instant, by the server's clock where possible, not before `stop` was reached
   bool damaged = false;  // pages with wrong checksums were found
+  // What did not change since this snapshot was taken over from it; empty: all was read.
+  std::string since;
+  uint64_t turn = 0;  // whose turn it was to be read whole; goes up by one a backup
 };
 
 [[nodiscard]] std::vector<std::string> to_tags(const BackupFacts& facts);

@@ -1,5 +1,10 @@
 #include "connector/postgres/backup_manifest.h"
 
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "codec/go_json.h"
 #include "codec/json_reader.h"
 #include "crypto/sha256.h"
 
@@ -116,7 +121,56 @@ BackupManifest read_manifest(ByteView json) {
   return manifest;
 }
 
+// Plain names are written as they are; whatever JSON would have to escape, encoded.
+void append_path(std::string& out, const std::string& path) {
+  const bool plain = std::all_of(path.begin(), path.end(), [](char c) {
+    return c >= ' ' && c <= '~' && c != '"' && c != '\\';
+  });
+  if (plain) {
+    out += "\"Path\": \"" + path + "\"";
+  } else {
+    out += "\"Encoded-Path\": \"" + to_hex(as_bytes(path)) + "\"";
+  }
+}
+
 }  // namespace
+
+std::string format_backup_manifest(const BackupManifest& manifest, bool size_only) {
+  std::string out =
+      fmt::format("{{ \"PostgreSQL-Backup-Manifest-Version\": {},\n", manifest.version);
+  if (manifest.system_identifier) {
+    out += fmt::format("\"System-Identifier\": {},\n", *manifest.system_identifier);
+  }
+  out += "\"Files\": [";
+  const char* separator = "\n";
+  for (const ManifestFile& file : manifest.files) {
+    out += separator;
+    out += "{ ";
+    append_path(out, file.path);
+    out += fmt::format(", \"Size\": {}", file.size);
+    if (!size_only) {
+      out += ", \"Last-Modified\": ";
+      append_json_string(out, file.modified);
+      if (!file.algorithm.empty()) {
+        out += fmt::format(", \"Checksum-Algorithm\": \"{}\", \"Checksum\": \"{}\"", file.algorithm,
+                           to_hex(as_bytes(file.checksum)));
+      }
+    }
+    out += " }";
+    separator = ",\n";
+  }
+  out += "\n],\n\"WAL-Ranges\": [";
+  separator = "\n";
+  for (const ManifestWalRange& range : manifest.wal_ranges) {
+    out += fmt::format("{}{{ \"Timeline\": {}, \"Start-LSN\": \"{}\", \"End-LSN\": \"{}\" }}",
+                       separator, range.timeline.value, range.start.text(), range.end.text());
+    separator = ",\n";
+  }
+  out += "\n],\n";
+  const Digest digest = sha256(as_bytes(out));
+  out += fmt::format("{}: \"{}\"}}\n", kChecksumKey, to_hex(digest));
+  return out;
+}
 
 BackupManifest parse_backup_manifest(ByteView json) {
   return json_reader::guard("backup_manifest", [&] { return read_manifest(json); });

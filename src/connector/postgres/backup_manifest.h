@@ -38,5 +38,9 @@ struct BackupManifest {
 // Verifies the manifest's own SHA-256. Throws Error{kDamaged} for what is not a manifest; input
 // limit 4 GiB - 1.
 [[nodiscard]] BackupManifest parse_backup_manifest(ByteView json);
+// As a server writes it, with the right checksum of its own. `size_only`: without times and
+// checksums of files, which is all that a server wants from UPLOAD_MANIFEST.
+[[nodiscard]] std::string format_backup_manifest(const BackupManifest& manifest,
+                                                 bool size_only = false);
 
 }  // namespace salvor::postgres

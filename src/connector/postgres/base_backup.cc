@@ -40,6 +40,7 @@ std::string command_text(const Connection& connection, const BaseBackupOptions& 
            (options.fast_checkpoint ? "fast" : "spread") +
            "', WAIT 0, MANIFEST 'yes', TABLESPACE_MAP, TARGET 'client'" +
            (options.include_wal ? ", WAL" : "") +
+           (options.incremental_to.empty() ? "" : ", INCREMENTAL") +
            (options.max_rate_kib > 0 ? ", MAX_RATE " + rate : "") + ")";
   }
   return "BASE_BACKUP LABEL " + label + " PROGRESS" + (options.fast_checkpoint ? " FAST" : "") +
@@ -51,6 +52,18 @@ void expect(Step step, Step wanted, const char* what) {
   if (step != wanted) {
     fail(what);
   }
+}
+
+void upload_manifest(const Context& context, Connection& connection, const std::string& manifest) {
+  constexpr size_t kMessage = size_t{64} << 10;
+  connection.begin(context, "UPLOAD_MANIFEST");
+  expect(connection.next(context), Step::kCopyIn, "no answer to UPLOAD_MANIFEST");
+  for (size_t at = 0; at < manifest.size(); at += kMessage) {
+    connection.send(context, as_bytes(std::string_view(manifest).substr(at, kMessage)));
+  }
+  connection.end_copy(context);
+  expect(connection.next(context), Step::kDone, "no end of UPLOAD_MANIFEST");
+  expect(connection.next(context), Step::kEnd, "something after UPLOAD_MANIFEST");
 }
 
 BaseBackupStart read_start(const Context& context, Connection& connection) {
@@ -171,10 +184,33 @@ BaseBackupStop read_stop(const Context& context, Connection& connection) {
 
 }  // namespace
 
+namespace {
+
+BaseBackupStart start_backup(const Context& context, Connection& connection,
+                             const BaseBackupOptions& options) {
+  if (options.incremental_to.empty()) {
+    connection.begin(context, command_text(connection, options));
+    return read_start(context, connection);
+  }
+  try {
+    upload_manifest(context, connection, options.incremental_to);
+    connection.begin(context, command_text(connection, options));
+    return read_start(context, connection);
+  } catch (const ServerError& error) {
+    if (error.code() == ErrorCode::kUnreachable) {
+      throw;
+    }
+    while (connection.next(context) != Step::kEnd) {
+    }
+    throw IncrementalRefused(error.code(), error.message(), error.hint());
+  }
+}
+
+}  // namespace
+
 BaseBackupStop run_base_backup(const Context& context, Connection& connection,
                                const BaseBackupOptions& options, BaseBackupReceiver& receiver) {
-  connection.begin(context, command_text(connection, options));
-  const BaseBackupStart start = read_start(context, connection);
+  const BaseBackupStart start = start_backup(context, connection, options);
   receiver.started(start);
   if (connection.server_version() >= 150000) {
     receive_archives(context, connection, receiver);

@@ -17,6 +17,9 @@ struct BaseBackupOptions {
   bool fast_checkpoint = true;  // else spread over minutes, as checkpoint_completion_target says
   bool include_wal = true;      // the segments from start to stop come with it
   uint32_t max_rate_kib = 0;    // 0: no limit; else 32 to 1048576
+  // 17 and later: the earlier backup's manifest, against which the server sends only blocks that
+  // have changed (incremental_file.h) of the files that it lists. Empty: everything.
+  std::string incremental_to = {};
 };
 
 struct BaseBackupStart {
@@ -46,8 +49,15 @@ class BaseBackupReceiver {
   virtual void manifest(ByteView bytes) = 0;
 };
 
+// The server cannot make an incremental backup, and says why; nothing was received. The connection
+// can be used for a full one.
+class IncrementalRefused : public Error {
+ public:
+  using Error::Error;
+};
+
 // Runs one backup on a replication connection; blocks. Returns only when the server has confirmed
-// its end: anything else throws and there is no backup.
+// its end: anything else throws and there is no backup. Throws IncrementalRefused.
 BaseBackupStop run_base_backup(const Context& context, Connection& connection,
                                const BaseBackupOptions& options, BaseBackupReceiver& receiver);
 

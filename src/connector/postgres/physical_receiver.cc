@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "base/format.h"
+#include "connector/postgres/backup_label.h"
 #include "connector/postgres/backup_manifest.h"
+#include "connector/postgres/page_parts.h"
 #include "connector/postgres/wal_segment.h"
 
 namespace salvor::postgres {
@@ -40,15 +42,58 @@ bool in_pg_wal(std::string_view path) {
   return path.starts_with("pg_wal/");
 }
 
+// A relation file, cut at its pages' borders.
+class CutFile final : public FileOpener {
+ public:
+  CutFile(std::shared_ptr<FileOpener> file, CuttingRules rules,
+          std::vector<PartReader::Part> earlier)
+      : file_(std::move(file)), rules_(rules), earlier_(std::move(earlier)) {}
+  std::unique_ptr<ByteReader> open(const Node& node) override { return file_->open(node); }
+  [[nodiscard]] bool in_parts() const override { return true; }
+  std::unique_ptr<PartReader> open_parts(const Node& node) override {
+    return std::make_unique<WholeFileParts>(file_->open(node), rules_, earlier_);
+  }
+  [[nodiscard]] std::string path_of(const Node& node) const override {
+    return file_->path_of(node);
+  }
+
+ private:
+  const std::shared_ptr<FileOpener> file_;
+  const CuttingRules rules_;
+  const std::vector<PartReader::Part> earlier_;
+};
+
+// An incremental file, as the whole file that it stands for.
+class RebuiltFileOpener final : public FileOpener {
+ public:
+  RebuiltFileOpener(const Context& context, std::shared_ptr<FileOpener> file,
+                    const EarlierFiles& files, EarlierFile base, RebuildOptions options)
+      : context_(context),
+        file_(std::move(file)),
+        files_(files),
+        base_(base),
+        options_(std::move(options)) {}
+  std::unique_ptr<ByteReader> open(const Node& node) override { return file_->open(node); }
+  [[nodiscard]] bool in_parts() const override { return true; }
+  std::unique_ptr<PartReader> open_parts(const Node& node) override {
+    return std::make_unique<RebuiltParts>(context_, file_->open(node), files_, base_, options_);
+  }
+  [[nodiscard]] std::string path_of(const Node& node) const override {
+    return file_->path_of(node);
+  }
+
+ private:
+  const Context context_;
+  const std::shared_ptr<FileOpener> file_;
+  const EarlierFiles& files_;
+  const EarlierFile base_;
+  const RebuildOptions options_;
+};
+
 }  // namespace
 
-PhysicalReceiver::PhysicalReceiver(const Context& context, TreeSink& sink, bool check_pages,
-                                   MemoryBudget& budget, std::atomic<uint64_t>& estimated_bytes)
-    : context_(context),
-      sink_(sink),
-      check_pages_(check_pages),
-      budget_(budget),
-      estimated_bytes_(estimated_bytes) {
+PhysicalReceiver::PhysicalReceiver(const Context& context, TreeSink& sink, ReceiverOptions options)
+    : context_(context), sink_(sink), options_(std::move(options)) {
   directories_[""] = sink.root();
 }
 
@@ -56,7 +101,8 @@ PhysicalReceiver::~PhysicalReceiver() = default;
 
 void PhysicalReceiver::started(const BaseBackupStart& start) {
   start_ = start;
-  estimated_bytes_ = start.estimated_bytes;
+  options_.estimated_bytes = start.estimated_bytes;
+  cell_ = cell_bytes_for(start.estimated_bytes);
 }
 
 void PhysicalReceiver::archive(uint32_t tablespace_oid) {
@@ -131,31 +177,85 @@ void PhysicalReceiver::begin_file(const std::string& path, const TarEntry& entry
     bad("the file " + printable(path) + " came twice");
   }
   path_ = path;
-  const size_t slash = path.rfind('/');
-  node_ =
-      make_node(path.substr(slash == std::string::npos ? 0 : slash + 1), entry, NodeType::kFile);
+  whole_path_ = whole_path(path).value_or(path);
+  const size_t slash = whole_path_.rfind('/');
+  node_ = make_node(whole_path_.substr(slash == std::string::npos ? 0 : slash + 1), entry,
+                    NodeType::kFile);
   node_.size = entry.size;
   node_.links = 1;
   size_ = entry.size;
   crc_ = Crc32c();
   block_ = 0;
   partial_page_.clear();
-  relation_ = check_pages_ ? parse_relation_path(path_) : std::nullopt;
+  relation_ = parse_relation_path(whole_path_);
+  base_ = nullptr;
+  if (whole_path_ != path_) {
+    const bool offered = options_.plan != nullptr && options_.plan->files.contains(whole_path_);
+    if (!offered) {
+      bad("the file " + printable(path) + " is based on nothing that the server was told of");
+    }
+    base_ = &options_.plan->files.at(whole_path_);
+    options_.results->expect(whole_path_);
+  }
   keep_content_ = in_pg_wal(path_);
   if (size_ < kSmallFile) {
-    lease_ = budget_.acquire(size_, context_.stop);
+    lease_ = options_.budget.acquire(size_, context_.stop);
     small_ = Buffer();
     small_.reserve(size_);
     large_.reset();
   } else {
     large_ = std::make_shared<StreamedFile>("/" + path_);
-    sink_.add_file(parent_, node_, large_);
+    sink_.add_file(parent_, node_, in_parts(large_));
   }
+}
+
+// How the engine gets the current file, which `file` reads as it arrived.
+std::shared_ptr<FileOpener> PhysicalReceiver::in_parts(std::shared_ptr<FileOpener> file) const {
+  if (base_ != nullptr) {
+    return rebuilt(std::move(file));
+  }
+  if (!relation_) {
+    return file;
+  }
+  CuttingRules rules{.cell = cell_};
+  std::vector<PartReader::Part> earlier;
+  if (options_.earlier != nullptr) {
+    rules.changed_since = options_.earlier->facts.start;
+    rules.hot_since = options_.earlier->hot_since;
+    if (const Node* node = options_.earlier->files->find(path_)) {
+      earlier = options_.earlier->files->parts(*node);
+      if (!page_aligned(earlier)) {
+        earlier.clear();
+      }
+    }
+  }
+  if (size_ <= cell_ && earlier.size() < 2) {
+    return file;
+  }
+  return std::make_shared<CutFile>(std::move(file), rules, std::move(earlier));
+}
+
+std::shared_ptr<FileOpener> PhysicalReceiver::rebuilt(std::shared_ptr<FileOpener> file) const {
+  RebuildOptions options{.cell = cell_, .on_page = {}, .on_end = {}};
+  const std::string path = whole_path_;
+  const std::shared_ptr<BackupResults> results = options_.results;
+  if (options_.check_pages && relation_) {
+    options.on_page = [results, path, start = start_.lsn](uint32_t number, ByteView page) {
+      const RelationFile relation = *parse_relation_path(path);
+      const uint32_t block = relation.first_block() + number;
+      if (judge_page(page, block, start) == PageVerdict::kDamaged) {
+        results->add_damage(path, relation, block);
+      }
+    };
+  }
+  options.on_end = [results, path](const RebuiltFile& done) { results->set(path, done); };
+  return std::make_shared<RebuiltFileOpener>(context_, std::move(file), *options_.earlier->files,
+                                             *base_, std::move(options));
 }
 
 void PhysicalReceiver::content(ByteView bytes) {
   crc_.update(bytes);
-  if (relation_) {
+  if (relation_ && options_.check_pages && base_ == nullptr) {
     check_pages(bytes);
   }
   if (keep_content_) {
@@ -180,8 +280,40 @@ void PhysicalReceiver::file_end() {
   if (path_ == "global/pg_control") {
     control_ = parse_control_file(small_.view());
   }
-  sink_.add_file(parent_, node_,
-                 std::make_shared<BufferedFile>("/" + path_, std::move(small_), std::move(lease_)));
+  if (path_ == "backup_label" && options_.plan != nullptr) {
+    end_label();
+  }
+  if (base_ != nullptr && is_unchanged()) {
+    options_.results->set(whole_path_, {.size = base_->node->size, .crc = base_->crc});
+    node_.size = base_->node->size;
+    node_.content = base_->node->content;
+    sink_.add_stored(parent_, node_);
+    return;
+  }
+  sink_.add_file(
+      parent_, node_,
+      in_parts(std::make_shared<BufferedFile>("/" + path_, std::move(small_), std::move(lease_))));
+}
+
+// Whether the incremental file that has come says that nothing has changed.
+bool PhysicalReceiver::is_unchanged() const {
+  const IncrementalHeader header = read_incremental_header(*read_memory(small_.view()));
+  return header.blocks.empty() && uint64_t{header.truncation} * kPageBytes == base_->node->size;
+}
+
+// An incremental backup's label makes a server refuse to start; a rebuilt one's must not.
+void PhysicalReceiver::end_label() {
+  const BackupLabel label = parse_backup_label(as_text(small_.view()));
+  const BackupFacts& earlier = options_.earlier->facts;
+  if (!label.incremental_from || *label.incremental_from != earlier.start ||
+      label.incremental_timeline != earlier.timeline) {
+    bad("it is based on another backup than " + options_.earlier->name);
+  }
+  const std::string text = without_incremental_lines(as_text(small_.view()));
+  small_ = Buffer::copy_of(as_bytes(text));
+  node_.size = small_.size();
+  options_.results->expect(path_);
+  options_.results->set(path_, {.size = small_.size(), .crc = crc32c(small_.view())});
 }
 
 // Pages may be split over messages.
@@ -209,15 +341,7 @@ void PhysicalReceiver::check_page(ByteView page) {
   if (judge_page(page, block, start_.lsn) != PageVerdict::kDamaged) {
     return;
   }
-  if (damaged_.empty() || damaged_.back().path != path_) {
-    damaged_.push_back({.path = path_, .relation = *relation_});
-    damaged_.back().relation.fork = {};
-  }
-  DamagedPages& pages = damaged_.back();
-  ++pages.count;
-  if (pages.blocks.size() < kMostBlocks) {
-    pages.blocks.push_back(block);
-  }
+  options_.results->add_damage(path_, *relation_, block);
 }
 
 void PhysicalReceiver::finish() {
@@ -233,9 +357,15 @@ void PhysicalReceiver::finish() {
   }
   node.mtime = node.atime = node.ctime = LocalZone().stamp(context_.clock.now());
   node.size = manifest_.size();
-  sink_.add_file(directories_.at(""), node,
-                 std::make_shared<BufferedFile>(
-                     "/backup_manifest", Buffer::copy_of(manifest_.view()), MemoryBudget::Lease()));
+  std::shared_ptr<FileOpener> manifest;
+  if (options_.plan != nullptr) {
+    manifest = std::make_shared<RewrittenManifest>(
+        options_.results, Buffer::copy_of(manifest_.view()), context_.stop);
+  } else {
+    manifest = std::make_shared<BufferedFile>("/backup_manifest", Buffer::copy_of(manifest_.view()),
+                                              MemoryBudget::Lease());
+  }
+  sink_.add_file(directories_.at(""), node, manifest);
   for (auto it = directories_.rbegin(); it != directories_.rend(); ++it) {
     sink_.close_directory(it->second);
   }

@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "base/memory_budget.h"
+#include "connector/postgres/backup_results.h"
 #include "connector/postgres/base_backup.h"
 #include "connector/postgres/control_file.h"
+#include "connector/postgres/incremental_plan.h"
 #include "connector/postgres/page.h"
 #include "connector/postgres/streamed_file.h"
 #include "connector/postgres/tar_parser.h"
@@ -21,23 +23,24 @@
 
 namespace salvor::postgres {
 
-struct DamagedPages {
-  std::string path;
-  RelationFile relation;         // without the fork
-  std::vector<uint32_t> blocks;  // counted from the start of the relation; the first kMostBlocks
-  uint64_t count = 0;
+struct ReceiverOptions {
+  bool check_pages = false;
+  // Limits the small files in memory; they may outlive the receiver, so it must, too.
+  MemoryBudget& budget;
+  // Gets the server's estimate as soon as it is known.
+  std::atomic<uint64_t>& estimated_bytes;
+  // Gets what is learned while files are read.
+  std::shared_ptr<BackupResults> results;
+  // The backup before this one, if any, and the plan if the server sends only what has changed.
+  const EarlierBackup* earlier = nullptr;
+  const IncrementalPlan* plan = nullptr;
 };
 
 // Not thread-safe: driven by the thread that reads the connection. The context's token ends waiting
 // for readers.
 class PhysicalReceiver final : public BaseBackupReceiver, private TarReceiver {
  public:
-  static constexpr size_t kMostBlocks = 100;  // of one file that are named
-
-  // `budget` limits the small files in memory; they may outlive this object, so it must, too.
-  // `estimated_bytes` gets the server's estimate as soon as it is known.
-  PhysicalReceiver(const Context& context, TreeSink& sink, bool check_pages, MemoryBudget& budget,
-                   std::atomic<uint64_t>& estimated_bytes);
+  PhysicalReceiver(const Context& context, TreeSink& sink, ReceiverOptions options);
   ~PhysicalReceiver() override;
 
   void started(const BaseBackupStart& start) override;
@@ -56,7 +59,6 @@ class PhysicalReceiver final : public BaseBackupReceiver, private TarReceiver {
               const BaseBackupStop& stop) const;
 
   [[nodiscard]] const BaseBackupStart& start() const { return start_; }
-  [[nodiscard]] const std::vector<DamagedPages>& damaged() const { return damaged_; }
   [[nodiscard]] const std::optional<ControlFile>& control() const { return control_; }
 
  private:
@@ -71,6 +73,10 @@ class PhysicalReceiver final : public BaseBackupReceiver, private TarReceiver {
 
   [[nodiscard]] TreeSink::Directory* directory(const std::string& path, const TarEntry& like);
   void begin_file(const std::string& path, const TarEntry& entry);
+  [[nodiscard]] bool is_unchanged() const;
+  void end_label();
+  [[nodiscard]] std::shared_ptr<FileOpener> in_parts(std::shared_ptr<FileOpener> file) const;
+  [[nodiscard]] std::shared_ptr<FileOpener> rebuilt(std::shared_ptr<FileOpener> file) const;
   void check_pages(ByteView bytes);
   void check_page(ByteView page);
   void keep_small(const std::string& path, ByteView content);
@@ -80,9 +86,8 @@ class PhysicalReceiver final : public BaseBackupReceiver, private TarReceiver {
 
   const Context context_;
   TreeSink& sink_;
-  const bool check_pages_;
-  MemoryBudget& budget_;
-  std::atomic<uint64_t>& estimated_bytes_;
+  const ReceiverOptions options_;
+  uint64_t cell_ = 0;  // of relation files (page_parts.h)
   BaseBackupStart start_;
   std::string prefix_;  // of the paths of this archive: "" or "pg_tblspc/16400/"
   std::optional<TarParser> parser_;
@@ -103,10 +108,11 @@ class PhysicalReceiver final : public BaseBackupReceiver, private TarReceiver {
   uint64_t size_ = 0;
   Crc32c crc_;
   std::optional<RelationFile> relation_;
+  const EarlierFile* base_ = nullptr;  // it is incremental, and this is what it is based on
+  std::string whole_path_;             // the rebuilt file's
   uint32_t block_ = 0;
   Buffer partial_page_;
 
-  std::vector<DamagedPages> damaged_;
   std::optional<ControlFile> control_;
   std::map<std::string, Buffer> wal_heads_;  // segment -> its first bytes
 };

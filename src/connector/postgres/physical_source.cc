@@ -49,15 +49,23 @@ struct PhysicalSource::State {
   SegmentSize segment_size;
   bool page_checksums = false;
   std::string version;
+  bool summarizes_wal = false;
   std::atomic<uint64_t> estimated = 0;
   BackupFacts facts;
+  std::optional<EarlierBackup> earlier;
+  IncrementalPlan plan;
+  std::shared_ptr<BackupResults> results = std::make_shared<BackupResults>();
+  TreeSink* sink = nullptr;
+  std::function<void(const std::string&)> tell = [](const std::string&) {};
 
   void connect_helper(const Context& context);
   void hold_wal(const Context& context) const;
   [[nodiscard]] WallTime now(const Context& context) const;
   [[nodiscard]] std::string relation_name(const Context& context, const RelationFile& file) const;
-  void report_damage(const Context& context, const PhysicalReceiver& receiver,
-                     TreeSink& sink) const;
+  void report_damage(const Context& context) const;
+  void choose_kind(const Context& context);
+  BaseBackupStop receive(const Context& context, PhysicalReceiver& receiver,
+                         const std::string& incremental_to) const;
 };
 
 PhysicalSource::PhysicalSource(const Context& context, PhysicalOptions options)
@@ -76,6 +84,8 @@ PhysicalSource::PhysicalSource(const Context& context, PhysicalOptions options)
   }
   state_->segment_size = *size;
   state_->page_checksums = server.show(context, "data_checksums") == "on";
+  state_->summarizes_wal =
+      server.server_version() >= 170000 && server.show(context, "summarize_wal") == "on";
   state_->connect_helper(context);
 }
 
@@ -144,11 +154,11 @@ std::string PhysicalSource::State::relation_name(const Context& context,
   }
 }
 
-void PhysicalSource::State::report_damage(const Context& context, const PhysicalReceiver& receiver,
-                                          TreeSink& sink) const {
-  for (const DamagedPages& pages : receiver.damaged()) {
+void PhysicalSource::State::report_damage(const Context& context) const {
+  const std::vector<DamagedPages> damaged = results->damaged();
+  for (const DamagedPages& pages : damaged) {
     const std::string name = helper_has_sql ? relation_name(context, pages.relation) : "";
-    sink.report_unreadable(
+    sink->report_unreadable(
         "/" + pages.path,
         Error(ErrorCode::kDamaged,
               fmt::format("{} with a wrong checksum: block {}{}",
@@ -158,8 +168,8 @@ void PhysicalSource::State::report_damage(const Context& context, const Physical
               "it is "
               "and is marked pg:damaged. Look into the table, and keep older backups."));
   }
-  if (facts.damaged && receiver.damaged().empty()) {
-    sink.report_unreadable(
+  if (facts.damaged && damaged.empty()) {
+    sink->report_unreadable(
         "/", Error(ErrorCode::kDamaged, "the server found pages with wrong checksums",
                    "Its log names them. The backup is marked pg:damaged; keep older backups."));
   }
@@ -173,34 +183,93 @@ std::vector<std::string> PhysicalSource::tags() const {
   return to_tags(state_->facts);
 }
 
-void PhysicalSource::stream_into(const Context& context, TreeSink& sink) {
-  state_->hold_wal(context);
-  PhysicalReceiver receiver(context, sink, state_->page_checksums, state_->budget,
-                            state_->estimated);
-  BaseBackupStop stop;
+// An incremental backup if there is something that it can build upon.
+void PhysicalSource::State::choose_kind(const Context& context) {
+  facts.turn = earlier ? earlier->facts.turn + 1 : 0;
+  if (!earlier) {
+    return;
+  }
+  if (earlier->full) {
+    tell("a full backup, as was asked for");
+    return;
+  }
+  earlier->turn = facts.turn;
+  plan = plan_incremental(context, *earlier,
+                          {.identity = identity,
+                           .version = backup->server_version(),
+                           .page_checksums = page_checksums,
+                           .summarizes_wal = summarizes_wal});
+  if (!plan.refusal.empty()) {
+    tell("a full backup: " + plan.refusal);
+  }
+}
+
+BaseBackupStop PhysicalSource::State::receive(const Context& context, PhysicalReceiver& receiver,
+                                              const std::string& incremental_to) const {
   try {
-    stop = run_base_backup(context, *state_->backup,
-                           {.label = state_->options.label,
-                            .fast_checkpoint = state_->options.fast_checkpoint,
-                            .max_rate_kib = state_->options.max_rate_kib},
-                           receiver);
+    const BaseBackupStop stop = run_base_backup(context, *backup,
+                                                {.label = options.label,
+                                                 .fast_checkpoint = options.fast_checkpoint,
+                                                 .max_rate_kib = options.max_rate_kib,
+                                                 .incremental_to = incremental_to},
+                                                receiver);
     receiver.finish();
+    return stop;
   } catch (...) {
     receiver.fail();
     throw;
   }
-  receiver.verify(state_->identity.system_identifier, state_->segment_size, stop);
-  state_->facts = {
-      .system_identifier = state_->identity.system_identifier,
-      .version = state_->version,
-      .timeline = stop.timeline,
-      .start = receiver.start().lsn,
-      .stop = stop.lsn,
-      .stop_time = state_->now(context),
-      .damaged = stop.damaged || !receiver.damaged().empty(),
-  };
-  state_->report_damage(context, receiver, sink);
+}
+
+void PhysicalSource::stream_into(const Context& context, TreeSink& sink) {
+  State& state = *state_;
+  state.sink = &sink;
+  state.choose_kind(context);
+  state.hold_wal(context);
+  ReceiverOptions options{.check_pages = state.page_checksums,
+                          .budget = state.budget,
+                          .estimated_bytes = state.estimated,
+                          .results = state.results,
+                          .earlier = state.earlier ? &*state.earlier : nullptr,
+                          .plan = state.plan.manifest.empty() ? nullptr : &state.plan};
+  std::optional<PhysicalReceiver> receiver(std::in_place, context, sink, options);
+  BaseBackupStop stop;
+  if (options.plan != nullptr) {
+    try {
+      stop = state.receive(context, *receiver, state.plan.manifest);
+      state.facts.since = state.earlier->name;
+      state.tell(fmt::format("{} files of backup {} served as base, {} were read again",
+                             state.plan.files.size(), state.earlier->name, state.plan.reread));
+    } catch (const IncrementalRefused& refused) {
+      state.tell("a full backup: " + refused.message());
+      options.plan = nullptr;
+      receiver.emplace(context, sink, options);
+    }
+  }
+  if (options.plan == nullptr) {
+    stop = state.receive(context, *receiver, "");
+  }
+  receiver->verify(state.identity.system_identifier, state.segment_size, stop);
+  state.facts.system_identifier = state.identity.system_identifier;
+  state.facts.version = state.version;
+  state.facts.timeline = stop.timeline;
+  state.facts.start = receiver->start().lsn;
+  state.facts.stop = stop.lsn;
+  state.facts.stop_time = state.now(context);
+  state.facts.damaged = stop.damaged;
+}
+
+// Rebuilt files have been read by now.
+void PhysicalSource::finish(const Context& context) {
+  state_->facts.damaged = state_->facts.damaged || !state_->results->damaged().empty();
+  state_->report_damage(context);
   state_->helper.reset();
+}
+
+void PhysicalSource::build_upon(EarlierBackup earlier,
+                                std::function<void(const std::string&)> tell) {
+  state_->earlier = std::move(earlier);
+  state_->tell = std::move(tell);
 }
 
 uint64_t PhysicalSource::system_identifier() const {

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@
 #include "connector/postgres/backup_facts.h"
 #include "connector/postgres/base_backup.h"
 #include "connector/postgres/connection.h"
+#include "connector/postgres/incremental_plan.h"
 #include "connector/source.h"
 
 namespace salvor::postgres {
@@ -44,14 +46,18 @@ class PhysicalSource final : public Source {
   [[nodiscard]] std::vector<std::string> paths() const override;
   [[nodiscard]] std::vector<std::string> tags() const override;
   void stream_into(const Context& context, TreeSink& sink) override;
+  void finish(const Context& context) override;
 
+  // The cluster's last backup, for what has not changed since; before stream_into. `tell` is called
+  // from there with what became of it, for people.
+  void build_upon(EarlierBackup earlier, std::function<void(const std::string&)> tell);
   [[nodiscard]] uint64_t system_identifier() const;
   [[nodiscard]] const std::string& server_version() const;  // "15.18"
   [[nodiscard]] std::string display() const;
   [[nodiscard]] bool page_checksums() const;
   // The server's own estimate; 0 until it has come. Thread-safe.
   [[nodiscard]] uint64_t estimated_bytes() const;
-  // After stream_into.
+  // After finish.
   [[nodiscard]] const BackupFacts& facts() const;
 
  private:

@@ -28,9 +28,13 @@ class BufferReader final : public ByteReader {
 
 }  // namespace
 
+std::unique_ptr<ByteReader> read_memory(ByteView content) {
+  return std::make_unique<BufferReader>(content);
+}
+
 std::unique_ptr<ByteReader> BufferedFile::open(const Node& node) {
   (void)node;
-  return std::make_unique<BufferReader>(content_.view());
+  return read_memory(content_.view());
 }
 
 std::string BufferedFile::path_of(const Node& node) const {

@@ -19,6 +19,9 @@
 
 namespace salvor::postgres {
 
+// Reads memory that outlives the reader.
+[[nodiscard]] std::unique_ptr<ByteReader> read_memory(ByteView content);
+
 // A file that is all there.
 class BufferedFile final : public FileOpener {
  public:
