@@ -7,5 +7,6 @@ namespace salvor::cli {
 
 CommandSpec postgres_restore_spec();
 CommandSpec postgres_dump_spec();
+CommandSpec postgres_load_spec();
 
 }  // namespace salvor::cli

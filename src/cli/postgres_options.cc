@@ -1,10 +1,14 @@
 #include "cli/postgres_options.h"
 
+#include <iostream>
+
 #include <unistd.h>
 
+#include "base/format.h"
 #include "cli/repository_access.h"
 #include "cli/text.h"
 #include "connector/postgres/backup_facts.h"
+#include "engine/recovery_target.h"
 #include "engine/snapshot_labels.h"
 
 namespace salvor::cli {
@@ -94,6 +98,85 @@ std::vector<OptionSpec> table_options(TableOptions& options) {
 
 postgres::TableChoice table_choice(const TableOptions& options) {
   return {options.schemas, options.exclude_schemas, options.tables, options.exclude_tables};
+}
+
+std::vector<OptionSpec> dump_choice_options(DumpChoice& choice) {
+  return {
+      {.long_name = "label",
+       .value_name = "name",
+       .help = "the backup with this label",
+       .target = &choice.label},
+      {.long_name = "before",
+       .value_name = "time",
+       .help = "the newest backup from before this time: \"2026-11-21 08:00:00+01:00\"; without a "
+               "zone it is local time",
+       .target = &choice.before},
+      {.long_name = "from-database",
+       .value_name = "name",
+       .help = "the database that was backed up, where the repository holds several",
+       .target = &choice.database},
+      {.long_name = "host",
+       .short_name = 'H',
+       .value_name = "hostname",
+       .help = "only backups made on this host; may be repeated",
+       .target = &choice.hosts},
+  };
+}
+
+DumpQuery dump_query(const DumpChoice& choice, const std::optional<std::string>& snapshot) {
+  DumpQuery query;
+  query.snapshot = snapshot.value_or("");
+  query.label = choice.label;
+  query.database = choice.database;
+  query.hosts = choice.hosts;
+  if (!choice.before.empty()) {
+    query.before = parse_target_time(choice.before);
+  }
+  return query;
+}
+
+std::vector<OptionSpec> consent_options(Consent& consent) {
+  return {
+      {.long_name = "yes", .short_name = 'y', .help = "do not ask", .target = &consent.yes},
+      {.long_name = "confirm",
+       .value_name = "name",
+       .help = "go on only if this is the database's name, instead of typing it",
+       .target = &consent.confirm},
+  };
+}
+
+void show_plan(Session& session, const std::vector<std::string>& what) {
+  if (session.terminal.json()) {
+    JsonWriter json;
+    json.begin_message("plan");
+    json.field("would", what);
+    session.terminal.print_json(json.end_object());
+    return;
+  }
+  for (const std::string& line : what) {
+    session.terminal.print_line(line);
+  }
+}
+
+void require_consent(Session& session, const Consent& consent, const std::vector<std::string>& what,
+                     const std::string& name) {
+  if (consent.yes) {
+    return;
+  }
+  for (const std::string& line : what) {
+    session.terminal.raw_error_line(line);
+  }
+  std::string typed = consent.confirm;
+  if (typed.empty() && ::isatty(STDIN_FILENO) == 1 && !session.terminal.json()) {
+    session.terminal.prompt("Type " + printable(name) + " to go on: ");
+    std::getline(std::cin, typed);
+  }
+  if (typed != name) {
+    throw Error(ErrorCode::kUsage,
+                typed.empty() ? "this replaces data and was not confirmed"
+                              : "\"" + printable(typed) + "\" is not the name of the database",
+                "Nothing was changed. Give --confirm " + printable(name) + " or --yes.");
+  }
 }
 
 std::string utc_text(WallTime time) {

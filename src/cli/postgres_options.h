@@ -10,6 +10,7 @@
 #include "connector/postgres/connection.h"
 #include "connector/postgres/logical/catalog.h"
 #include "engine/archiver.h"
+#include "engine/dump_view.h"
 
 namespace salvor::cli {
 
@@ -44,6 +45,29 @@ struct TableOptions {
 };
 [[nodiscard]] std::vector<OptionSpec> table_options(TableOptions& options);
 [[nodiscard]] postgres::TableChoice table_choice(const TableOptions& options);
+
+// Which logical backup: --label, --before, --from-database, --host.
+struct DumpChoice {
+  std::string label;
+  std::string before;
+  std::string database;
+  std::vector<std::string> hosts;
+};
+[[nodiscard]] std::vector<OptionSpec> dump_choice_options(DumpChoice& choice);
+[[nodiscard]] DumpQuery dump_query(const DumpChoice& choice,
+                                   const std::optional<std::string>& snapshot);
+
+// Consent to something that cannot be taken back: --yes, --confirm, or typing a name.
+struct Consent {
+  bool yes = false;
+  std::string confirm;
+};
+[[nodiscard]] std::vector<OptionSpec> consent_options(Consent& consent);
+// Shows `what` and asks for `name` to be typed. Throws Error{kUsage} without consent.
+void require_consent(Session& session, const Consent& consent, const std::vector<std::string>& what,
+                     const std::string& name);
+// The same lines as the result of a dry run.
+void show_plan(Session& session, const std::vector<std::string>& what);
 
 // "2026-11-21 08:00:00 UTC"
 [[nodiscard]] std::string utc_text(WallTime time);

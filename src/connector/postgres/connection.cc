@@ -132,6 +132,30 @@ bool names_database(const std::string& target) {
 
 }  // namespace
 
+std::string named_database(const ConnectionTarget& target) {
+  if (!target.database.empty()) {
+    return target.database;
+  }
+  const std::string normal = normalize_url(target.target);
+  if (!names_database(normal)) {
+    return "";
+  }
+  if (normal.find('=') == std::string::npos && !contains(normal, "://") && !normal.empty()) {
+    return normal;
+  }
+  PQconninfoOption* options = PQconninfoParse(normal.c_str(), nullptr);
+  std::string name;
+  for (const PQconninfoOption* option = options; option != nullptr && option->keyword != nullptr;
+       ++option) {
+    if (std::string_view(option->keyword) == "dbname" && option->val != nullptr) {
+      name = option->val;
+    }
+  }
+  PQconninfoFree(options);
+  const char* variable = std::getenv("PGDATABASE");
+  return !name.empty() || variable == nullptr ? name : variable;
+}
+
 const std::string& ResultSet::text(size_t row, size_t column) const {
   if (row >= rows.size() || column >= rows[row].size() || !rows[row][column]) {
     throw Error(ErrorCode::kFailed, "the server's answer to " + command + " lacks a value");

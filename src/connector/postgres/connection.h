@@ -38,6 +38,10 @@ struct ConnectionTarget {
   ServerAddress server = {};  // when set: this very server and no other that the name stands for
 };
 
+// The database that a target names, also by libpq's environment; "" when it names none. Throws
+// Error{kUsage} for a target that libpq does not understand.
+[[nodiscard]] std::string named_database(const ConnectionTarget& target);
+
 // For arguments and environment of another program.
 struct ClientAccess {
   std::string conninfo;                  // key='value' pairs, no secrets

@@ -94,6 +94,9 @@ SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', coalesce(x.extname, ''), co
           pg_catalog.pg_attribute a
     WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = k.attnum),
   json_build_object(
+    'partition_of', CASE WHEN c.relispartition THEN (SELECT pn.nspname || '.' || p.relname
+        FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent
+        JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace WHERE h.inhrelid = c.oid) END,
     'columns', coalesce((SELECT json_agg(json_build_object('name', a.attname,
         'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull,
         'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'identity', a.attidentity,

@@ -7,10 +7,9 @@
 #include <stop_token>
 #include <thread>
 
-#include <poll.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/fd.h"
 #include "base/format.h"
 #include "net/subprocess.h"
 
@@ -189,6 +188,17 @@ Buffer run_tool(const Context& context, const ToolRun& run) {
     at = end + 1;
   }
   return output;
+}
+
+ToolFile::ToolFile(std::string_view content) : file_(::memfd_create("salvor", MFD_CLOEXEC)) {
+  if (!file_) {
+    throw Error::from_errno(errno, "cannot make a file in memory");
+  }
+  write_full(file_.get(), as_bytes(content), "a file in memory");
+}
+
+std::string ToolFile::path() const {
+  return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(file_.get());
 }
 
 }  // namespace salvor::postgres

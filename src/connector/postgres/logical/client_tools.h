@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/context.h"
+#include "base/fd.h"
 #include "connector/postgres/connection.h"
 
 namespace salvor::postgres {
@@ -30,5 +31,16 @@ struct ToolRun {
 // Runs it to its end and returns its stdout. Throws Error{kFailed} (kPermission for a refused
 // right) with its last words when it fails. Ends it when the context is stopped.
 [[nodiscard]] Buffer run_tool(const Context& context, const ToolRun& run);
+
+// A file without a name on any disk that a program of ours can open by `path`, also more than once.
+// Gone with this object.
+class ToolFile {
+ public:
+  explicit ToolFile(std::string_view content);
+  [[nodiscard]] std::string path() const;
+
+ private:
+  UniqueFd file_;
+};
 
 }  // namespace salvor::postgres

@@ -160,7 +160,9 @@ DumpConstraint read_constraint(json_reader::Object object) {
 
 void read_details(json_reader::Object object, DumpTable& table) {
   json_reader::for_each_field(object, [&](std::string_view key, Value& value) {
-    if (key == "columns") {
+    if (key == "partition_of") {
+      table.partition_of = text_of(value);
+    } else if (key == "columns") {
       each_object(
           value, [&](json_reader::Object item) { table.all_columns.push_back(read_column(item)); });
     } else if (key == "constraints") {

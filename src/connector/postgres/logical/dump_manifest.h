@@ -59,11 +59,13 @@ struct DumpTable {
   std::string directory;  // below data/
   std::string extension;
   bool partitioned = false;
+  std::string partition_of;  // "schema.table"; empty: none
   uint64_t rows = 0;
   std::vector<std::string> columns;  // those in the files, in their order
   std::vector<std::string> key;      // primary key
   std::vector<DumpPart> parts;
-  std::string details = "{}";  // JSON of the next three, as it came from the server
+  std::string details =
+      "{}";  // JSON of the next three and partition_of, as it came from the server
   std::vector<DumpColumn> all_columns;
   std::vector<DumpConstraint> constraints;
   std::vector<DumpIndex> indexes;
