@@ -12,14 +12,14 @@ EarlierSnapshot::EarlierSnapshot(const Context& context, const Repository& repos
   BlobReader reader(repository);
   walk_tree(
       context, reader, tree, "",
-      [&](const std::string& path, const Node& node) {
+      [&](const NodePlace& place, const Node& node) {
         const bool whole =
             node.type == NodeType::kFile && !node.content_is_null &&
             std::all_of(node.content.begin(), node.content.end(), [&](const BlobId& id) {
               return repository_.index().contains({BlobType::kData, id});
             });
         if (whole) {
-          files_.emplace(path.substr(1), node);
+          files_.emplace(place.path.substr(1), node);
         }
         return Descend::kYes;
       },
