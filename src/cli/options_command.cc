@@ -15,6 +15,12 @@ CommandSpec options_command() {
           [](Session& session) {
             session.terminal.print(
                 "All Extended Options:\n"
+                "  azure.access-tier  of packs: Hot, Cool, Cold\n"
+                "  azure.block-size   MiB: larger objects are uploaded in pieces (default: 64)\n"
+                "  azure.connections  requests at a time (default: 8)\n"
+                "  azure.endpoint     another server's address\n"
+                "  azure.object-lock  unlocked or locked, for all but locks\n"
+                "  azure.object-lock-days\n"
                 "  gs.connections     requests at a time (default: 8)\n"
                 "  gs.endpoint        another server's address\n"
                 "  gs.kms-key         encryption by the server with this key\n"

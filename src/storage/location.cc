@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "base/format.h"
+#include "storage/azure_storage.h"
 #include "storage/export_storage.h"
 #include "storage/gcs_storage.h"
 #include "storage/local_storage.h"
@@ -42,6 +43,9 @@ std::unique_ptr<Storage> open_storage(std::string_view location, const StorageOp
   if (scheme == "s3") {
     return std::make_unique<RetryStorage>(open_s3_storage(rest, options));
   }
+  if (scheme == "azure") {
+    return std::make_unique<RetryStorage>(open_azure_storage(rest, options));
+  }
   if (scheme == "gs") {
     return std::make_unique<RetryStorage>(open_gcs_storage(rest, options));
   }
@@ -56,13 +60,13 @@ std::unique_ptr<Storage> open_storage(std::string_view location, const StorageOp
     return std::make_unique<RetryStorage>(open_rclone_storage(rest, options));
   }
   if (!scheme.empty() && scheme != "local") {
-    throw Error(
-        ErrorCode::kUsage,
-        "repository location " + display_location(location) + " has the unsupported scheme " +
-            printable(scheme),
-        "Supported are a local directory (a path or local:PATH), s3:HOST/BUCKET/PATH, "
-        "gs:BUCKET:/PATH, sftp:USER@HOST:PATH, rest:https://HOST/PATH, rclone:REMOTE:PATH and "
-        "tar:FILE (what export wrote). Write a path that holds a colon as ./PATH.");
+    throw Error(ErrorCode::kUsage,
+                "repository location " + display_location(location) +
+                    " has the unsupported scheme " + printable(scheme),
+                "Supported are a local directory (a path or local:PATH), s3:HOST/BUCKET/PATH, "
+                "gs:BUCKET:/PATH, azure:CONTAINER:/PATH, sftp:USER@HOST:PATH, "
+                "rest:https://HOST/PATH, rclone:REMOTE:PATH and "
+                "tar:FILE (what export wrote). Write a path that holds a colon as ./PATH.");
   }
   if (rest.empty()) {
     throw Error(ErrorCode::kUsage, "the repository location is empty",

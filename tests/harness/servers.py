@@ -7,6 +7,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import unittest
 
@@ -88,6 +89,7 @@ class RestServer:
         self.process.wait(timeout=10)
 
 
+<<<<<<< HEAD
 class S3Server:
     """versitygw or MinIO over a folder; `environment` holds the credentials."""
     KEY, SECRET = "salvortestkey", "salvor+test/secret=1"
@@ -161,3 +163,83 @@ class FaultProxy:
         self.process.stdin.close()
         self.process.wait(timeout=10)
         self.process.stdout.close()
+=======
+class Tunnel:
+    """A proxy for HTTPS that connects everything to one port of this machine, whatever host was asked for:
+    programs reach a test's server under a name that no name server knows."""
+
+    def __init__(self, target_port):
+        self.target_port = target_port
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        with client:
+            request = b""
+            while b"\r\n\r\n" not in request:
+                more = client.recv(4096)
+                if not more:
+                    return
+                request += more
+            if not request.startswith(b"CONNECT "):
+                client.sendall(b"HTTP/1.1 405 Only CONNECT\r\n\r\n")
+                return
+            with socket.create_connection(("127.0.0.1", self.target_port)) as server:
+                client.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+                back = threading.Thread(target=self._copy, args=(server, client), daemon=True)
+                back.start()
+                self._copy(client, server)
+                back.join()
+
+    @staticmethod
+    def _copy(source, target):
+        try:
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def stop(self):
+        self.listener.close()
+
+
+class Azurite:
+    """Microsoft's emulator of Azure Blob Storage, over TLS, as https://ACCOUNT.blob.salvor.test behind a
+    tunnel: `environment` and `certificate` make programs find it and believe it."""
+    ACCOUNT = "devstoreaccount1"  # its own, and the key that Microsoft has published
+    KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+    def __init__(self, folder):
+        program = binary_of("azurite")
+        folder = pathlib.Path(folder)
+        folder.mkdir()
+        self.certificate, key = folder / "certificate.pem", folder / "key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+                        "/CN=salvor.test", "-addext", "subjectAltName=DNS:*.blob.salvor.test", "-keyout", key,
+                        "-out", self.certificate], check=True, stderr=subprocess.DEVNULL)
+        self.port = free_port()
+        self.process = subprocess.Popen(
+            [program, "--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--location", folder / "data",
+             "--silent", "--skipApiVersionCheck", "--disableTelemetry", "--cert", self.certificate, "--key", key],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        await_port(self.port, self.process, seconds=60)
+        self.tunnel = Tunnel(self.port)
+        self.environment = {"AZURE_ACCOUNT_NAME": self.ACCOUNT, "AZURE_ACCOUNT_KEY": self.KEY,
+                            "AZURE_ENDPOINT_SUFFIX": "salvor.test",
+                            "HTTPS_PROXY": f"http://127.0.0.1:{self.tunnel.port}"}
+
+    def stop(self):
+        self.tunnel.stop()
+        self.process.terminate()
+        self.process.wait(timeout=10)
+>>>>>>> c7cb550 (Keep repositories in Azure Blob Storage, proven on Azurite with the real restic)
