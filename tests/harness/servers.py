@@ -89,7 +89,6 @@ class RestServer:
         self.process.wait(timeout=10)
 
 
-<<<<<<< HEAD
 class S3Server:
     """versitygw or MinIO over a folder; `environment` holds the credentials."""
     KEY, SECRET = "salvortestkey", "salvor+test/secret=1"
@@ -163,7 +162,8 @@ class FaultProxy:
         self.process.stdin.close()
         self.process.wait(timeout=10)
         self.process.stdout.close()
-=======
+
+
 class Tunnel:
     """A proxy for HTTPS that connects everything to one port of this machine, whatever host was asked for:
     programs reach a test's server under a name that no name server knows."""
@@ -242,4 +242,3 @@ class Azurite:
         self.tunnel.stop()
         self.process.terminate()
         self.process.wait(timeout=10)
->>>>>>> c7cb550 (Keep repositories in Azure Blob Storage, proven on Azurite with the real restic)
