@@ -8,5 +8,6 @@ namespace salvor::cli {
 CommandSpec postgres_restore_spec();
 CommandSpec postgres_dump_spec();
 CommandSpec postgres_load_spec();
+CommandSpec postgres_undelete_spec();
 
 }  // namespace salvor::cli

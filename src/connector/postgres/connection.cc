@@ -404,6 +404,20 @@ const ResultSet& Connection::result() const {
 
 ResultSet Connection::run(const Context& context, const std::string& command) {
   begin(context, command);
+  return collect(context);
+}
+
+ResultSet Connection::run_single(const Context& context, const std::string& command) {
+  state_->running = command.substr(0, command.find_first_of(" ("));
+  if (PQsendQueryParams(state_->connection, command.c_str(), 0, nullptr, nullptr, nullptr, nullptr,
+                        0) == 0) {
+    throw state_->broken();
+  }
+  state_->flush(context);
+  return collect(context);
+}
+
+ResultSet Connection::collect(const Context& context) {
   ResultSet last;
   for (;;) {
     switch (next(context)) {

@@ -98,6 +98,9 @@ class Connection {
 
   // Runs one command to its end and returns its only (or last) rows. Throws ServerError.
   ResultSet run(const Context& context, const std::string& command);
+  // The same for a command that holds somebody else's text: more than one statement is refused by the
+  // server (42601).
+  ResultSet run_single(const Context& context, const std::string& command);
   [[nodiscard]] std::string show(const Context& context, const std::string& setting);
 
   // Commands that give several results or a COPY: begin, then next() until kEnd. Throws ServerError
@@ -118,6 +121,8 @@ class Connection {
   [[nodiscard]] static std::string quote_identifier(const std::string& text);
 
  private:
+  [[nodiscard]] ResultSet collect(const Context& context);
+
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -384,6 +384,26 @@ DumpManifest parse_dump_manifest(ByteView json) {
   return json_reader::guard("the backup's manifest", [&] { return read_manifest(json); });
 }
 
+DumpTable describe_table(const CatalogTable& table) {
+  DumpTable entry;
+  entry.schema = table.schema;
+  entry.name = table.name;
+  entry.owner = table.owner;
+  entry.extension = table.extension;
+  entry.partitioned = table.partitioned;
+  entry.columns = table.columns;
+  entry.key = table.key_columns;
+  entry.details = table.details;
+  entry.directory = table_directory(table.schema, table.name, table.oid);
+  json_reader::guard("a table's description", [&] {
+    json_reader::Reader reader;
+    json_reader::Document document = reader.open(as_bytes(table.details), kLimit);
+    read_details(document.get_object().value(), entry);
+    return 0;
+  });
+  return entry;
+}
+
 std::string table_directory(const std::string& schema, const std::string& table, uint32_t oid) {
   std::string name;
   const auto add = [&name](const std::string& part) {

@@ -94,6 +94,9 @@ struct DumpManifest {
 // Throws Error{kDamaged}; Error{kFailed} for a newer format.
 [[nodiscard]] DumpManifest parse_dump_manifest(ByteView json);
 
+// What the catalog says about a table, `details` read; without parts. Throws Error{kDamaged}.
+[[nodiscard]] DumpTable describe_table(const CatalogTable& table);
+
 // The name of a table's directory: "schema.table" with what a file name cannot hold written %XX.
 [[nodiscard]] std::string table_directory(const std::string& schema, const std::string& table,
                                           uint32_t oid);

@@ -350,16 +350,7 @@ void DumpSource::State::add_tables(const Context& context, TreeSink& sink,
   Connection& first = session.first();
   const std::string& encoding = manifest.database.encoding;
   for (const CatalogTable& table : tables) {
-    DumpTable entry;
-    entry.schema = table.schema;
-    entry.name = table.name;
-    entry.owner = table.owner;
-    entry.extension = table.extension;
-    entry.partitioned = table.partitioned;
-    entry.columns = table.columns;
-    entry.key = table.key_columns;
-    entry.details = table.details;
-    entry.directory = table_directory(table.schema, table.name, table.oid);
+    DumpTable entry = describe_table(table);
     std::vector<size_t> numbers;
     if (!table.partitioned) {
       TreeSink::Directory* directory = sink.open_directory(data, node(entry.directory, true));
