@@ -42,6 +42,18 @@ Diagnosis diagnose_denied(const AzureSettings& settings, const AzureFailure& fai
             "The account's firewall does not let this machine in (see its networking settings in "
             "the portal), or AZURE_ACCOUNT_KEY is not its key."};
   }
+  const bool by_token = settings.key.empty() && settings.sas.empty();
+  if (by_token && failure.code == "AuthorizationPermissionMismatch") {
+    return {ErrorCode::kPermission,
+            "The identity lacks the right " + right + " on container " +
+                printable(settings.container) +
+                ": give it the role Storage Blob Data Contributor there, or the narrower one of "
+                "docs/storage-azure.md."};
+  }
+  if (by_token && failure.status == 401) {
+    return {ErrorCode::kPermission,
+            "The storage account does not take this identity's token: is it of the same tenant?"};
+  }
   if (failure.code == "KeyBasedAuthenticationNotPermitted") {
     return {ErrorCode::kPermission, "The account does not allow its keys to be used."};
   }

@@ -14,8 +14,8 @@ namespace salvor {
 struct AzureSettings {
   std::string endpoint;  // "https://account.blob.core.windows.net", without a slash at its end
   std::string account;
-  Secret key;  // decoded; the first of the two ways to prove who we are
-  Secret sas;  // without "?"
+  Secret key;  // decoded; goes before
+  Secret sas;  // without "?"; without both: Entra ID (azure_credentials.h)
   std::string container;
   std::string prefix;       // without slashes at its ends; may be empty
   std::string access_tier;  // of packs: Hot, Cool, Cold or empty

@@ -9,6 +9,7 @@
 #include "base/format.h"
 #include "codec/go_json.h"
 #include "codec/xml_reader.h"
+#include "storage/azure_credentials.h"
 #include "storage/azure_errors.h"
 #include "storage/azure_settings.h"
 #include "storage/azure_sign.h"
@@ -87,6 +88,7 @@ class AzureStorage final : public Storage {
  public:
   AzureStorage(AzureSettings settings, const StorageOptions& options)
       : settings_(std::move(settings)),
+        tokens_(options),
         client_(options.http),
         sas_expires_(expiry_of(settings_.sas)) {
     const size_t host = settings_.endpoint.find("://") + 3;
@@ -131,12 +133,13 @@ class AzureStorage final : public Storage {
     return settings_.prefix.empty() ? path : settings_.prefix + "/" + path;
   }
 
-  HttpResponse send(const Context& context, const Call& call);
-  // Sends, and once more when the clock was wrong. Any status that is neither a success nor one of
-  // `expected` is thrown.
+  // `token`: where there is neither a key nor a signature.
+  HttpResponse send(const Context& context, const Call& call, const Secret& token);
+  // Sends, and once more when the clock was wrong or a token had expired. Any status that is
+  // neither a success nor one of `expected` is thrown.
   HttpResponse execute(const Context& context, const Call& call,
                        std::initializer_list<int> expected = {});
-  void check_proof(const Context& context);
+  void warn_of_expiry(const Context& context);
   bool adjust_clock(const Context& context, const AzureFailure& failure,
                     const HttpResponse& response);
 
@@ -152,6 +155,7 @@ class AzureStorage final : public Storage {
                         std::vector<std::pair<std::string, uint64_t>>& found);
 
   const AzureSettings settings_;
+  AzureTokenSource tokens_;  // where there is neither a key nor a signature
   HttpClient client_;
   const std::optional<WallTime> sas_expires_;
   std::string endpoint_path_;
@@ -162,13 +166,8 @@ class AzureStorage final : public Storage {
 
 // ---- requests ----
 
-void AzureStorage::check_proof(const Context& context) {
-  if (settings_.key.empty() && settings_.sas.empty()) {
-    throw Error(ErrorCode::kPermission, "no Azure credentials were found",
-                "Set AZURE_ACCOUNT_KEY to a key of the account " + printable(settings_.account) +
-                    ", or AZURE_ACCOUNT_SAS to a shared access signature.");
-  }
-  if (!settings_.key.empty() || !sas_expires_) {
+void AzureStorage::warn_of_expiry(const Context& context) {
+  if (!sas_expires_) {
     return;
   }
   const auto left = *sas_expires_ - context.clock.now();
@@ -181,8 +180,7 @@ void AzureStorage::check_proof(const Context& context) {
   }
 }
 
-HttpResponse AzureStorage::send(const Context& context, const Call& call) {
-  check_proof(context);
+HttpResponse AzureStorage::send(const Context& context, const Call& call, const Secret& token) {
   const std::string path =
       "/" + settings_.container + (call.key.empty() ? "" : "/" + percent_encode(call.key, true));
   std::string url = settings_.endpoint + path;
@@ -197,7 +195,10 @@ HttpResponse AzureStorage::send(const Context& context, const Call& call) {
                       .into = call.into,
                       .limit_bytes = call.limit_bytes};
   request.headers.push_back({"x-ms-version", kVersion});
-  if (settings_.key.empty()) {
+  if (!token.empty()) {
+    request.headers.push_back({"Authorization", "Bearer " + std::string(token.reveal())});
+  } else if (settings_.key.empty()) {
+    warn_of_expiry(context);
     url += mark + std::string(settings_.sas.reveal());
   } else {
     WallTime now = context.clock.now();
@@ -221,10 +222,15 @@ HttpResponse AzureStorage::send(const Context& context, const Call& call) {
 
 HttpResponse AzureStorage::execute(const Context& context, const Call& call,
                                    std::initializer_list<int> expected) {
+  const bool by_token = settings_.key.empty() && settings_.sas.empty();
   for (unsigned attempt = 0;; ++attempt) {
-    HttpResponse response = send(context, call);
+    const Secret token = by_token ? tokens_.get(context) : Secret();
+    HttpResponse response = send(context, call, token);
     if (response.success()) {
       return response;
+    }
+    if (response.status == 401 && by_token && attempt == 0 && tokens_.renew(token)) {
+      continue;
     }
     const AzureFailure failure = parse_azure_failure(response);
     if (attempt == 0 && adjust_clock(context, failure, response)) {

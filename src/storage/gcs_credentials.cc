@@ -11,7 +11,6 @@
 namespace salvor {
 namespace {
 
-constexpr auto kRefreshBefore = std::chrono::minutes(5);
 constexpr auto kSkewAllowed = std::chrono::minutes(5);
 constexpr uint64_t kFileLimit = 1 << 20;
 constexpr auto kMachineTimeout = std::chrono::milliseconds(2000);
@@ -85,37 +84,9 @@ class GcsTokenSource::File {
 };
 
 GcsTokenSource::GcsTokenSource(StorageOptions options)
-    : options_(std::move(options)), client_(options_.http) {}
-
-Secret GcsTokenSource::get(const Context& context) {
-  const std::scoped_lock lock(mutex_);
-  const WallTime now = context.clock.now();
-  const bool expiring = current_ && current_->expires && *current_->expires - kRefreshBefore <= now;
-  if (!current_ || expiring || stale_) {
-    try {
-      current_ = fetch(context);
-      stale_ = false;
-    } catch (const Error&) {
-      const bool still_good = current_ && !stale_ && current_->expires > now;
-      if (!still_good || context.stop.stop_requested()) {
-        throw;
-      }
-    }
-  }
-  return current_->value;
-}
-
-bool GcsTokenSource::renew(const Secret& refused) {
-  const std::scoped_lock lock(mutex_);
-  if (!current_ || current_->value.reveal() != refused.reveal()) {
-    return true;  // another thread has renewed it meanwhile
-  }
-  if (fixed_) {
-    return false;
-  }
-  stale_ = true;
-  return true;
-}
+    : options_(std::move(options)),
+      client_(options_.http),
+      cache_([this](const Context& context) { return fetch(context); }) {}
 
 std::string GcsTokenSource::project() const {
   const std::scoped_lock lock(mutex_);
@@ -125,8 +96,7 @@ std::string GcsTokenSource::project() const {
 GcsTokenSource::Token GcsTokenSource::fetch(const Context& context) {
   const auto& variable = options_.environment;
   if (const auto token = variable("GOOGLE_ACCESS_TOKEN")) {
-    fixed_ = true;
-    return {Secret(*token), std::nullopt};
+    return {.value = Secret(*token), .expires = std::nullopt, .renewable = false};
   }
   if (const auto given = variable("GCS_CREDENTIALS")) {
     std::string text = trimmed(*given);
@@ -174,7 +144,10 @@ GcsTokenSource::Token GcsTokenSource::fetch(const Context& context) {
 GcsTokenSource::Token GcsTokenSource::from_file(const Context& context, const File& file,
                                                 int depth) {
   const std::string type = file.get("type");
-  project_ = file.get(type == "service_account" ? "project_id" : "quota_project_id");
+  {
+    const std::scoped_lock lock(mutex_);
+    project_ = file.get(type == "service_account" ? "project_id" : "quota_project_id");
+  }
   if (type == "service_account") {
     return from_service_account(context, file);
   }

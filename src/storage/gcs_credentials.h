@@ -9,6 +9,7 @@
 #include "base/context.h"
 #include "base/secret.h"
 #include "net/http_client.h"
+#include "storage/access_token.h"
 #include "storage/storage_options.h"
 
 namespace salvor {
@@ -25,9 +26,8 @@ namespace salvor {
 // Credentials files are of the types service_account, authorized_user, external_account (workload
 // identity federation with a token from a file or a URL) and impersonated_service_account.
 //
-// Thread-safe. Tokens are fetched again five minutes before they expire; when that fails, the old
-// one is used as long as it lasts. Source: Google, "Using OAuth 2.0 for server to server
-// applications", AIP-4110 to 4117; RFC 7523, RFC 8693.
+// Thread-safe; tokens are kept and renewed as AccessTokenCache does. Source: Google, "Using
+// OAuth 2.0 for server to server applications", AIP-4110 to 4117; RFC 7523, RFC 8693.
 class GcsTokenSource {
  public:
   // `options` is copied; what its environment refers to must outlive this.
@@ -35,18 +35,15 @@ class GcsTokenSource {
 
   // Throws Error{kPermission} when there are none or they are refused, saying where was looked;
   // kUnreachable when the service that gives them out does not answer.
-  [[nodiscard]] Secret get(const Context& context);
+  [[nodiscard]] Secret get(const Context& context) { return cache_.get(context); }
   // The server has refused this token: the next `get` fetches another. False when that is not
   // possible.
-  [[nodiscard]] bool renew(const Secret& refused);
+  [[nodiscard]] bool renew(const Secret& refused) { return cache_.renew(refused); }
   // The project that the credentials belong to, "" when they do not say. Only after `get`.
   [[nodiscard]] std::string project() const;
 
  private:
-  struct Token {
-    Secret value;
-    std::optional<WallTime> expires;
-  };
+  using Token = AccessToken;
   class File;  // a credentials file
 
   Token fetch(const Context& context);
@@ -64,11 +61,9 @@ class GcsTokenSource {
   const StorageOptions options_;
   HttpClient client_;
   mutable std::mutex mutex_;
-  std::optional<Token> current_;
-  std::string project_;
+  std::string project_;                      // under mutex_
   std::chrono::nanoseconds clock_offset_{};  // the token service's clock minus ours
-  bool fixed_ = false;                       // GOOGLE_ACCESS_TOKEN
-  bool stale_ = false;
+  AccessTokenCache cache_;
 };
 
 }  // namespace salvor

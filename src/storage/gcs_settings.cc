@@ -84,16 +84,22 @@ std::string GcsSettings::description() const {
 
 GcsSettings gcs_settings(std::string_view rest, const StorageOptions& options) {
   GcsSettings settings;
-  const size_t colon = rest.find(':');
-  if (colon == std::string_view::npos || rest.starts_with('/')) {
+  const size_t colon = std::min(rest.find(':'), rest.size());
+  const bool named = !rest.empty() && colon != 0;
+  if (rest.starts_with('/') || (named && colon == rest.size())) {
     refuse(rest, "is not BUCKET:/PATH");
   }
   settings.bucket = rest.substr(0, colon);
+  for (const char* name : {"GCS_BUCKET", "BACKUP_BUCKET"}) {
+    if (settings.bucket.empty()) {
+      settings.bucket = options.environment(name).value_or("");
+    }
+  }
   if (!is_bucket_name(settings.bucket)) {
     refuse(rest,
            "names no bucket: their names have 3 to 222 lower-case letters, digits and \"-_.\"");
   }
-  settings.prefix = cleaned(rest, rest.substr(colon + 1));
+  settings.prefix = cleaned(rest, rest.substr(std::min(colon + 1, rest.size())));
   ExtendedOptions extended(options, "gs");
   set_endpoint(extended, options, settings);
   settings.anonymous |= extended.flag("unsafe-anonymous-auth");

@@ -27,7 +27,8 @@ struct GcsSettings {
   [[nodiscard]] std::string description() const;  // "Google Cloud Storage bucket b/prefix"
 };
 
-// `rest` is what follows "gs:": "bucket:/prefix", as restic writes it. STORAGE_EMULATOR_HOST names
+// `rest` is what follows "gs:": "bucket:/prefix", as restic writes it; without a bucket ("",
+// ":/prefix") it is GCS_BUCKET or BACKUP_BUCKET of the environment. STORAGE_EMULATOR_HOST names
 // another server as Google's own libraries take it ("host:port" without TLS, or a URL) and then
 // nothing is sent that could be a credential; -o gs.endpoint=URL is another server with them.
 // Throws Error{kUsage}.

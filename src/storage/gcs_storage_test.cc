@@ -36,6 +36,15 @@ TEST(GcsSettings, AreReadAsResticReadsThem) {
   }
 }
 
+TEST(GcsSettings, TheBucketMayComeFromTheEnvironment) {
+  const StorageOptions options = with({{"GCS_BUCKET", "from-variable"}});
+  EXPECT_EQ(gcs_settings("", options).bucket, "from-variable");
+  EXPECT_EQ(gcs_settings(":/a/b", options).bucket, "from-variable");
+  EXPECT_EQ(gcs_settings(":/a/b", options).prefix, "a/b");
+  EXPECT_EQ(gcs_settings("other:/a", options).bucket, "other");
+  EXPECT_EQ(gcs_settings("", with({{"BACKUP_BUCKET", "common"}})).bucket, "common");
+}
+
 TEST(GcsSettings, AnEmulatorGetsNoCredentials) {
   const GcsSettings settings =
       gcs_settings("bucket:/", with({{"STORAGE_EMULATOR_HOST", "127.0.0.1:4443"}}));

@@ -230,7 +230,8 @@ class Azurite:
         self.port = free_port()
         self.process = subprocess.Popen(
             [program, "--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--location", folder / "data",
-             "--silent", "--skipApiVersionCheck", "--disableTelemetry", "--cert", self.certificate, "--key", key],
+             "--silent", "--skipApiVersionCheck", "--disableTelemetry", "--oauth", "basic", "--cert", self.certificate,
+             "--key", key],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         await_port(self.port, self.process, seconds=60)
         self.tunnel = Tunnel(self.port)

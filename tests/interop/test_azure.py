@@ -2,6 +2,10 @@
 import base64
 import hashlib
 import hmac
+import http.server
+import json
+import threading
+import time
 import urllib.parse
 
 import servers
@@ -55,6 +59,43 @@ class Azure(TestCase):
         self.salvor.backup(self.repository, tree, *self.ours, env=signed)
         self.salvor(self.repository, *self.ours, "forget", "--keep-last", "1", "--prune", env=signed)
         self.assertEqual(len(self.salvor.snapshots(self.repository, *self.ours, env=signed)), 1)
+
+    def test_an_application_signs_in_with_its_secret(self):
+        asked = []
+
+        def part(value):
+            return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+        class Authority(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                asked.append((self.path, self.rfile.read(int(self.headers["Content-Length"])).decode()))
+                # Azurite looks at all of it but the signature. The token lives so short that it is renewed.
+                now = int(time.time())
+                claims = {"aud": "https://storage.azure.com", "iss": "https://sts.windows.net/my-tenant/", "iat": now,
+                          "nbf": now - 60, "exp": now + 250, "oid": "me", "tid": "my-tenant", "ver": "1.0"}
+                token = f"{part({'alg': 'RS256', 'typ': 'JWT'})}.{part(claims)}.c2lnbmF0dXJl"
+                body = json.dumps({"access_token": token, "expires_in": 250, "token_type": "Bearer"}).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        authority = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Authority)
+        self.addCleanup(authority.server_close)
+        self.addCleanup(authority.shutdown)
+        threading.Thread(target=authority.serve_forever, daemon=True).start()
+        tree = self.make_tree("tree", {"file": b"content"})
+        app = {"AZURE_ACCOUNT_KEY": "", "AZURE_TENANT_ID": "my-tenant", "AZURE_CLIENT_ID": "app",
+               "AZURE_CLIENT_SECRET": "the secret",
+               "AZURE_AUTHORITY_HOST": f"http://127.0.0.1:{authority.server_address[1]}"}
+        self.salvor(self.repository, *self.ours, "init", env=app)
+        self.salvor.backup(self.repository, tree, *self.ours, env=app)
+        self.assertIn("client_secret=the%20secret", asked[0][1])
+        self.assertEqual(asked[0][0], "/my-tenant/oauth2/v2.0/token")
+        self.restic.check(self.repository, *self.theirs)
 
     @limit(180)
     def test_we_write_and_restic_reads(self):

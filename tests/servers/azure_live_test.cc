@@ -121,7 +121,10 @@ TEST_F(AzureLive, ErrorsNameCauseAndNextStep) {
   EXPECT_EQ((error.message() + error.hint()).find(wrong), std::string::npos);
   EXPECT_EQ(code_of([&] { refused->create(*context_); }), ErrorCode::kPermission);
 
-  const auto nobody = open("somewhere:/x", options_for({}));
+  // Not a machine with an identity.
+  const auto nobody =
+      open("somewhere:/x",
+           options_for({{"AZURE_POD_IDENTITY_AUTHORITY_HOST", server->url("/nothing")}}));
   error = error_of([&] { put_one(*nobody); });
   EXPECT_EQ(error.code(), ErrorCode::kPermission);
   EXPECT_NE(error.hint().find("AZURE_ACCOUNT_SAS"), std::string::npos) << error.hint();
