@@ -178,7 +178,10 @@ S3Settings s3_settings(std::string_view rest, const StorageOptions& options) {
   set_lock(extended, settings);
   settings.list_v1 = extended.flag("list-objects-v1");
   settings.anonymous = extended.flag("unsafe-anonymous-auth");
-  settings.conditional_put = extended.flag("conditional-put", true);
+  // Google's XML interface has a condition of its own, which does not go with signatures of this
+  // kind.
+  const bool google = settings.endpoint == "storage.googleapis.com";
+  settings.conditional_put = extended.flag("conditional-put", !google);
   settings.connections = extended.number("connections", settings.connections, 1, 256);
   const std::string checksum = extended.choice("checksum", {"auto", "sha256", "md5", "none"});
   settings.checksum = checksum == "sha256" || (checksum == "auto" && settings.aws);

@@ -70,6 +70,13 @@ TEST(S3Settings, RegionsComeFromTheOptionTheHostOrTheEnvironment) {
   EXPECT_EQ(s3_settings("s3.amazonaws.com/b", with({})).region, "us-east-1");
 }
 
+TEST(S3Settings, GooglesInterfaceGetsNoConditions) {
+  EXPECT_TRUE(s3_settings("host/b", with({})).conditional_put);
+  EXPECT_FALSE(s3_settings("storage.googleapis.com/b", with({})).conditional_put);
+  EXPECT_TRUE(s3_settings("storage.googleapis.com/b", with({{"s3.conditional-put", "true"}}))
+                  .conditional_put);
+}
+
 TEST(S3Settings, OptionsThatMakeNoSenseAreRefused) {
   for (const std::map<std::string, std::string>& options :
        {std::map<std::string, std::string>{{"s3.colour", "red"}},
