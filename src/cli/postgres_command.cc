@@ -160,7 +160,7 @@ CommandSpec postgres_command() {
           "Physical backups of running PostgreSQL clusters and recovery to any moment; logical "
           "backups of single databases over a plain connection.",
       .commands = {backup_spec(), postgres_restore_spec(), postgres_dump_spec(),
-                   postgres_load_spec(), postgres_undelete_spec()},
+                   postgres_load_spec(), postgres_undelete_spec(), postgres_export_spec()},
   };
 }
 

@@ -7,6 +7,7 @@ namespace salvor::cli {
 
 CommandSpec postgres_restore_spec();
 CommandSpec postgres_dump_spec();
+CommandSpec postgres_export_spec();
 CommandSpec postgres_load_spec();
 CommandSpec postgres_undelete_spec();
 
