@@ -150,6 +150,10 @@ class AzureStorage final : public Storage {
                             std::span<const ByteView> parts, uint64_t size_bytes);
   std::set<std::string> arrived_blocks(const Context& context, const ObjectName& object);
   std::vector<HttpHeader> upload_headers(const Context& context, const ObjectName& object) const;
+  [[nodiscard]] bool is_kept(const ObjectName& object) const {
+    return !settings_.lock_mode.empty() && object.kind != ObjectKind::kLock;
+  }
+  void check_policy(const Context& context, const ObjectName& object);
   // One page; returns where the next one begins, "" at the end.
   std::string list_page(const Context& context, const std::string& prefix, const std::string& from,
                         std::vector<std::pair<std::string, uint64_t>>& found);
@@ -160,6 +164,7 @@ class AzureStorage final : public Storage {
   const std::optional<WallTime> sas_expires_;
   std::string endpoint_path_;
   std::atomic<bool> warned_ = false;
+  std::atomic<bool> policy_seen_ = false;
   mutable std::mutex mutex_;
   std::chrono::nanoseconds clock_offset_{};  // the server's clock minus ours; under mutex_
 };
@@ -302,7 +307,7 @@ std::vector<HttpHeader> AzureStorage::upload_headers(const Context& context,
     headers.push_back({"x-ms-access-tier", settings_.access_tier});
   }
   // Locks must be removable at any time.
-  if (!settings_.lock_mode.empty() && object.kind != ObjectKind::kLock) {
+  if (is_kept(object)) {
     headers.push_back({"x-ms-immutability-policy-mode", settings_.lock_mode});
     headers.push_back({"x-ms-immutability-policy-until-date",
                        http_date(context.clock.now() + settings_.lock_days)});
@@ -339,6 +344,7 @@ void AzureStorage::upload(const Context& context, const ObjectName& object,
   call.headers.push_back({"Content-MD5", to_base64(md5(call.body))});
   const HttpResponse response = execute(context, call, {409, 412});
   if (response.success()) {
+    check_policy(context, object);
     return;
   }
   const AzureFailure failure = parse_azure_failure(response);
@@ -351,6 +357,23 @@ void AzureStorage::upload(const Context& context, const ObjectName& object,
     throw Error(ErrorCode::kUnreachable, call.what + ": it appeared and disappeared meanwhile");
   }
   throw azure_error(settings_, failure, response, call.what, call.right);
+}
+
+// Servers that know no policies may ignore them: nobody should believe in a protection that is not
+// there. One look is enough, as it is the container that has the support or not.
+void AzureStorage::check_policy(const Context& context, const ObjectName& object) {
+  if (!is_kept(object) || policy_seen_) {
+    return;
+  }
+  const std::string action = "cannot keep " + object.display() + " in " + settings_.description();
+  const HttpResponse response = execute(
+      context,
+      {.method = "HEAD", .key = key_of(object_path(object)), .what = action, .right = "r (read)"});
+  if (!response.header("x-ms-immutability-policy-until-date")) {
+    throw Error(ErrorCode::kFailed, action + ": the server has stored it without the policy",
+                "The container has no version-level immutability: see docs/storage-azure.md.");
+  }
+  policy_seen_ = true;
 }
 
 std::string AzureStorage::upload_blocks(const Context& context, const ObjectName& object,

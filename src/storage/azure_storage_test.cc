@@ -155,14 +155,20 @@ TEST_F(AzureReplies, NameCauseAndNextStep) {
 }
 
 TEST_F(AzureReplies, AnUploadIsConditionalCheckedTieredAndKept) {
-  HttpServer server([&](const ServedRequest&) { return ServedReply{.status = 201}; });
+  HttpServer server([&](const ServedRequest& request) {
+    ServedReply reply{.status = request.method == "HEAD" ? 200 : 201};
+    reply.headers["x-ms-immutability-policy-until-date"] = "Thu, 01 Jan 2099 00:00:00 GMT";
+    return reply;
+  });
   const auto storage = open(server, {{"azure.access-tier", "Cool"},
                                      {"azure.object-lock", "locked"},
                                      {"azure.object-lock-days", "30"}});
   storage->put(*context_, pack_, as_bytes("content"));
   storage->put(*context_, {ObjectKind::kLock, pack_.name}, as_bytes("content"));
-  const auto requests = server.requests();
-  ASSERT_EQ(requests.size(), 2U);
+  auto requests = server.requests();
+  ASSERT_EQ(requests.size(), 3U);
+  EXPECT_EQ(requests[1].method, "HEAD");  // whether the policy is there
+  requests.erase(requests.begin() + 1);
   const auto& pack = requests[0].headers;
   EXPECT_EQ(requests[0].target,
             "/myaccount/backups/p/data/" + pack_.name.substr(0, 2) + "/" + pack_.name);

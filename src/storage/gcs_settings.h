@@ -23,6 +23,7 @@ struct GcsSettings {
   std::string lock_mode;      // "Unlocked", "Locked" or empty
   std::chrono::days lock_days{0};
   unsigned connections = 8;
+  unsigned list_page = 1000;  // names a reply; not more
 
   [[nodiscard]] std::string description() const;  // "Google Cloud Storage bucket b/prefix"
 };

@@ -126,6 +126,9 @@ class GcsStorage final : public Storage {
               bool if_absent);
   std::string upload_head(const Context& context, const ObjectName& object,
                           const std::string& checksum, const std::string& boundary) const;
+  [[nodiscard]] bool is_kept(const ObjectName& object) const {
+    return !settings_.lock_mode.empty() && object.kind != ObjectKind::kLock;
+  }
   nlohmann::json parse(const Call& call, const HttpResponse& response) const;
 
   const GcsSettings settings_;
@@ -226,7 +229,7 @@ std::string GcsStorage::upload_head(const Context& context, const ObjectName& ob
     resource["storageClass"] = settings_.storage_class;
   }
   // Locks must be removable at any time.
-  if (!settings_.lock_mode.empty() && object.kind != ObjectKind::kLock) {
+  if (is_kept(object)) {
     resource["retention"] = {
         {"mode", settings_.lock_mode},
         {"retainUntilTime", utc_text(context.clock.now() + settings_.lock_days)}};
@@ -248,7 +251,7 @@ void GcsStorage::upload(const Context& context, const ObjectName& object,
   std::vector<ByteView> body{as_bytes(head)};
   body.insert(body.end(), parts.begin(), parts.end());
   body.push_back(as_bytes(tail));
-  std::string query = "?uploadType=multipart&fields=size,crc32c";
+  std::string query = "?uploadType=multipart&fields=size,crc32c,retention";
   if (if_absent) {
     query += "&ifGenerationMatch=0";
   }
@@ -267,6 +270,11 @@ void GcsStorage::upload(const Context& context, const ObjectName& object,
     if (number_of(stored, "size") != total_size(parts) || text_of(stored, "crc32c") != checksum) {
       throw Error(ErrorCode::kDamaged, call.what + ": the server has stored something else",
                   "Remove the object, and report this.");
+    }
+    // Nobody should believe in a protection that is not there.
+    if (is_kept(object) && !stored.contains("retention")) {
+      throw Error(ErrorCode::kFailed, call.what + ": it was stored without the retention",
+                  "The bucket has no object retention: see docs/storage-gcs.md.");
     }
     return;
   }
@@ -372,8 +380,9 @@ void GcsStorage::list(const Context& context, ObjectKind kind,
   do {
     const Call call{
         .method = "GET",
-        .path = bucket_path() + "/o?maxResults=1000&fields=items(name,size),nextPageToken&prefix=" +
-                percent_encode(prefix) + (from.empty() ? "" : "&pageToken=" + percent_encode(from)),
+        .path = bucket_path() + "/o?maxResults=" + std::to_string(settings_.list_page) +
+                "&fields=items(name,size),nextPageToken&prefix=" + percent_encode(prefix) +
+                (from.empty() ? "" : "&pageToken=" + percent_encode(from)),
         .limit_bytes = kListReply,
         .what = "cannot list " + settings_.description(),
         .permission = "storage.objects.list"};
@@ -415,8 +424,12 @@ void GcsStorage::remove(const Context& context, const ObjectName& object) {
 
 }  // namespace
 
+std::unique_ptr<Storage> open_gcs_storage(GcsSettings settings, const StorageOptions& options) {
+  return std::make_unique<GcsStorage>(std::move(settings), options);
+}
+
 std::unique_ptr<Storage> open_gcs_storage(std::string_view rest, const StorageOptions& options) {
-  return std::make_unique<GcsStorage>(gcs_settings(rest, options), options);
+  return open_gcs_storage(gcs_settings(rest, options), options);
 }
 
 }  // namespace salvor

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string_view>
 
+#include "storage/gcs_settings.h"
 #include "storage/storage.h"
 #include "storage/storage_options.h"
 
@@ -18,6 +19,8 @@ namespace salvor {
 // strongly consistent, and durable when it answers. One request a pack: there is no resumable
 // upload (a cut one is sent again). The size limit of the service is 5 TiB.
 [[nodiscard]] std::unique_ptr<Storage> open_gcs_storage(std::string_view rest,
+                                                        const StorageOptions& options);
+[[nodiscard]] std::unique_ptr<Storage> open_gcs_storage(GcsSettings settings,
                                                         const StorageOptions& options);
 
 }  // namespace salvor

@@ -143,6 +143,21 @@ TEST_F(GcsReplies, ThatSomethingElseWasStoredIsNotBelieved) {
   }
 }
 
+TEST_F(GcsReplies, ARetentionThatTheServerIgnoresIsNotBelieved) {
+  HttpServer server([&](const ServedRequest&) {
+    return ServedReply{.body = R"({"size":"9","crc32c":"4waSgw=="})"};
+  });
+  const auto storage = open_gcs_storage(
+      "bucket:/p", with({{"GOOGLE_ACCESS_TOKEN", "the-token"}}, {{"gs.endpoint", server.url("")},
+                                                                 {"gs.object-lock", "locked"},
+                                                                 {"gs.object-lock-days", "30"}}));
+  const ObjectName pack = named_by_hash(ObjectKind::kPack, as_bytes("123456789"));
+  EXPECT_EQ(code_of([&] { storage->put(*context_, pack, as_bytes("123456789")); }),
+            ErrorCode::kFailed);
+  const ObjectName lock = named_by_hash(ObjectKind::kLock, as_bytes("123456789"));
+  EXPECT_NO_THROW(storage->put(*context_, lock, as_bytes("123456789")));
+}
+
 TEST_F(GcsReplies, AnUploadIsOneRequestWithItsChecksum) {
   HttpServer server([&](const ServedRequest&) { return ServedReply{.status = 500}; });
   const auto storage = open(server);
@@ -150,7 +165,7 @@ TEST_F(GcsReplies, AnUploadIsOneRequestWithItsChecksum) {
   ASSERT_EQ(server.requests().size(), 1U);
   const ServedRequest request = server.requests().front();
   EXPECT_EQ(request.target,
-            "/upload/storage/v1/b/bucket/o?uploadType=multipart&fields=size,crc32c"
+            "/upload/storage/v1/b/bucket/o?uploadType=multipart&fields=size,crc32c,retention"
             "&ifGenerationMatch=0");
   EXPECT_EQ(request.headers.at("authorization"), "Bearer the-token");
   EXPECT_NE(request.body.find(R"("crc32c":"4waSgw==")"), std::string::npos) << request.body;

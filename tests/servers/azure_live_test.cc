@@ -156,6 +156,16 @@ TEST_F(AzureLive, SharedAccessSignaturesThatDoNotDoAreExplained) {
   EXPECT_EQ(context_.events.events().size(), 1U) << "that it has expired is said at once";
 }
 
+// Azurite does not know policies and says nothing.
+TEST_F(AzureLive, APolicyThatTheServerIgnoresIsNotBelieved) {
+  const auto storage = open(
+      "kept:/x", with_key({{"azure.object-lock", "unlocked"}, {"azure.object-lock-days", "30"}}));
+  storage->create(*context_);
+  const Error error = error_of([&] { put_one(*storage); });
+  EXPECT_EQ(error.code(), ErrorCode::kFailed);
+  EXPECT_NE(error.message().find("without the policy"), std::string::npos) << error.message();
+}
+
 TEST_F(AzureLive, LargeObjectsGoInBlocksAndGoOnWhereTheyStopped) {
   const auto storage = open("large:/x", with_key({{"azure.block-size", "1"}}));
   storage->create(*context_);
