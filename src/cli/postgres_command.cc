@@ -159,8 +159,9 @@ CommandSpec postgres_command() {
       .description =
           "Physical backups of running PostgreSQL clusters and recovery to any moment; logical "
           "backups of single databases over a plain connection.",
-      .commands = {backup_spec(), postgres_restore_spec(), postgres_dump_spec(),
-                   postgres_load_spec(), postgres_undelete_spec(), postgres_export_spec()},
+      .commands = {backup_spec(), postgres_restore_spec(), postgres_verify_spec(),
+                   postgres_dump_spec(), postgres_load_spec(), postgres_undelete_spec(),
+                   postgres_export_spec()},
   };
 }
 

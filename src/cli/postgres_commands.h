@@ -6,6 +6,7 @@
 namespace salvor::cli {
 
 CommandSpec postgres_restore_spec();
+CommandSpec postgres_verify_spec();
 CommandSpec postgres_dump_spec();
 CommandSpec postgres_export_spec();
 CommandSpec postgres_load_spec();

@@ -180,7 +180,9 @@ PostgresRestoreResult PostgresRestorer::run(const Context& context, const Recove
   for (const Place& place : all) {
     make_room(place, options, result);
   }
+  const MonotonicTime begun = context.clock.monotonic();
   restore_files(context, all, options, result);
+  result.files_time = context.clock.monotonic() - begun;
   prepare(plan, options);
   if (options.after != AfterRecovery::kNone) {
     recover(context, plan, options, result);
@@ -393,7 +395,8 @@ void PostgresRestorer::recover(const Context& context, const RecoveryPlan& plan,
                                 .owner = given,
                                 .superuser = options.superuser,
                                 .settings = settings});
-  const MonotonicTime until = context.clock.monotonic() + options.limit;
+  const MonotonicTime started = context.clock.monotonic();
+  const MonotonicTime until = started + options.limit;
   std::string shown;
   while (!arrived(context, server, options.after)) {
     context.check_stopped();
@@ -410,7 +413,12 @@ void PostgresRestorer::recover(const Context& context, const RecoveryPlan& plan,
     }
     std::this_thread::sleep_for(kPoll);
   }
+  result.recovery_time = context.clock.monotonic() - started;
   result.databases = check_databases(context, server);
+  result.last_transaction = server.log_line("last completed transaction was at log time");
+  if (options.inspect) {
+    options.inspect(server, binaries);
+  }
   result.stopped = server.log_line("recovery stopping");
   server.stop();
   std::error_code ignored;

@@ -1,6 +1,7 @@
 // Brings a PostgreSQL cluster back: files, WAL, recovery to a moment, proof that it is there.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "connector/postgres/backup_label.h"
+#include "connector/postgres/local_server.h"
 #include "engine/recovery_target.h"
 #include "engine/restore_progress.h"
 #include "repo/repository.h"
@@ -44,6 +46,9 @@ struct PostgresRestoreOptions {
   std::string program;                    // this one, for restore_command
   std::string restore_command;            // what kPause and kNone leave in the cluster's settings
   std::chrono::seconds limit{24 * 3600};  // for recovery
+  // Called while the recovered and checked server still runs, with the folder of its programs. What
+  // it throws fails the restore.
+  std::function<void(const postgres::LocalServer&, const std::string& binaries)> inspect = {};
   // Told what happens, one sentence a step.
   std::function<void(const std::string&)> on_step;
 };
@@ -55,6 +60,9 @@ struct PostgresRestoreResult {
   uint64_t databases = 0;       // that were opened and read
   uint64_t restored_bytes = 0;
   uint64_t written_bytes = 0;
+  std::chrono::duration<double> files_time{};     // restoring the files took
+  std::chrono::duration<double> recovery_time{};  // from starting the server to having recovered
+  std::string last_transaction;  // the server's words: when the last one that it replayed ended
 };
 
 // Runs one restore. The caller has planned it (plan_recovery), loaded the index and may hold a

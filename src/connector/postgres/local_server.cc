@@ -119,6 +119,9 @@ LocalServer::LocalServer(LocalServerOptions options) : state_(std::make_unique<S
   }
   std::vector<std::string> shell{"sh", "-c", "umask 077; exec \"$@\" >>\"$SALVOR_SERVER_LOG\" 2>&1",
                                  "sh"};
+  // Whatever ends us ends it: nobody else knows that it is there.
+  const std::vector<std::string> dying{"setpriv", "--pdeathsig=QUIT", "--"};
+  command.insert(command.begin(), dying.begin(), dying.end());
   for (std::string& word : as_owner(chosen, std::move(command))) {
     shell.push_back(std::move(word));
   }
