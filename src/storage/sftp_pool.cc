@@ -36,7 +36,8 @@ std::unique_ptr<SftpSession> SftpPool::connect(const Context& context, bool firs
       SftpSessionOptions{.arguments = first ? settings_.arguments : settings_.more_arguments,
                          .place = settings_.place,
                          .connect_timeout = may_ask ? std::chrono::milliseconds(kPatienceWithPeople)
-                                                    : std::chrono::milliseconds(kPatience)});
+                                                    : std::chrono::milliseconds(kPatience),
+                         .stall_timeout = settings_.stall_timeout});
 }
 
 SftpPool::Lease SftpPool::take(const Context& context) {

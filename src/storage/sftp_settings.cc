@@ -179,6 +179,7 @@ SftpSettings parse_sftp_settings(std::string_view location, const StorageOptions
   const std::string more = extended.text("args");
   SftpSettings settings;
   settings.connections = extended.number("connections", 5, 1, 64);
+  settings.stall_timeout = options.http.stall_timeout;
   extended.finish();
   if (!command.empty() && !more.empty()) {
     throw Error(ErrorCode::kUsage, "-o sftp.command and -o sftp.args exclude each other",

@@ -1,6 +1,7 @@
 // Where and how an SFTP storage is reached: the location, -o sftp.*, and the environment.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,7 @@ struct SftpSettings {
   std::string place;  // "user@host", for messages
   std::string path;   // of the repository; relative to the home directory, or absolute; no "/" end
   unsigned connections = 5;
+  std::chrono::milliseconds stall_timeout{60'000};  // without a byte while an answer is due
 };
 
 // `location` is the whole: "sftp:user@host:path" (an IPv6 address in brackets),

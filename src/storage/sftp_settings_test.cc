@@ -28,6 +28,12 @@ std::vector<std::string> target(const SftpSettings& settings) {
   return words;
 }
 
+TEST(SftpSettings, OneOptionSaysHowLongAnyStorageMayStall) {
+  StorageOptions options;
+  options.http.stall_timeout = std::chrono::milliseconds(700);
+  EXPECT_EQ(parse("sftp:host:path", options).stall_timeout, std::chrono::milliseconds(700));
+}
+
 TEST(SftpSettings, LocationsAsResticWritesThem) {
   const struct {
     const char* location;
