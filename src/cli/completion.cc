@@ -241,7 +241,117 @@ std::string fish_option(const OptionSpec& option, const std::string& condition) 
   return line + "\n";
 }
 
+// --- PowerShell
+
+// A field of the table: a line of a here-string in which nothing but tabs and line ends has a
+// meaning, so nothing needs quotes.
+std::string powershell_field(const std::string& text) {
+  return replaced(replaced(text, "\t", " "), "\n", " ");
+}
+
+std::string powershell_option(const OptionSpec& option) {
+  const std::string short_name =
+      option.short_name == '\0' ? "" : std::string("-") + option.short_name;
+  const char* const kind = !takes_value(option)     ? "flag"
+                           : option.choices.empty() ? "value"
+                                                    : "choice";
+  return "option\t--" + option.long_name + "\t" + short_name + "\t" + kind + "\t" +
+         words(option.choices) + "\t" + powershell_field(option.help) + "\n";
+}
+
+std::string powershell_command(const Path& path) {
+  const CommandSpec& command = *path.back();
+  std::string text = "command\t" + joined(path, " ") + "\n";
+  for (const CommandSpec& sub : command.commands) {
+    if (!sub.hidden) {
+      text += "sub\t" + sub.name + "\t\t\t\t" + powershell_field(sub.summary) + "\n";
+    }
+  }
+  if (!command.positionals.empty()) {
+    const PositionalSpec& first = command.positionals[0];
+    for (const std::string& choice : first.choices) {
+      text += "argument\t" + choice + "\t\t\t\t" + powershell_field(first.help) + "\n";
+    }
+  }
+  text += "option\t--help\t-h\tflag\t\thelp\n";
+  for (const OptionSpec* option : visible_options(path)) {
+    text += powershell_option(*option);
+  }
+  return text;
+}
+
+// Reads the table once; completes from it.
+constexpr const char* kPowerShellCode =
+    R"ps('@
+$salvorCommands = @{}
+foreach ($line in $salvorTable -split "\r?\n") {
+  $field = $line -split "`t"
+  if ($field[0] -ceq 'command') {
+    $salvorCommand = @{ sub = @(); argument = @(); option = @() }
+    $salvorCommands[$field[1]] = $salvorCommand
+  } elseif ($field.Count -eq 6) {
+    $salvorCommand[$field[0]] += [pscustomobject]@{
+      Name = $field[1]; Short = $field[2]; Kind = $field[3]; Choices = $field[4]; Help = $field[5]
+    }
+  }
+}
+
+Register-ArgumentCompleter -Native -CommandName 'salvor', 'salvor.exe' -ScriptBlock {
+  param($wordToComplete, $commandAst, $cursorPosition)
+  $path = 'salvor'
+  $waiting = $null  # the option whose value comes next
+  $words = @($commandAst.CommandElements | Select-Object -Skip 1 |
+      Where-Object { $_.Extent.EndOffset -lt $cursorPosition } |
+      ForEach-Object { $_.Extent.Text })
+  foreach ($word in $words) {
+    if ($null -ne $waiting) {
+      $waiting = $null
+      continue
+    }
+    $command = $salvorCommands[$path]
+    if (@($command.sub | Where-Object { $_.Name -ceq $word }).Count -gt 0) {
+      $path = "$path $word"
+      continue
+    }
+    $waiting = $command.option |
+        Where-Object { $_.Kind -cne 'flag' -and ($_.Name -ceq $word -or $_.Short -ceq $word) } |
+        Select-Object -First 1
+  }
+  $command = $salvorCommands[$path]
+  $prefix = ''
+  $typed = "$wordToComplete"
+  if ($null -eq $waiting -and $typed -cmatch '^(--[a-z-]+)=(.*)$') {
+    $prefix = $Matches[1] + '='
+    $name = $Matches[1]
+    $typed = $Matches[2]
+    $waiting = $command.option | Where-Object { $_.Name -ceq $name } | Select-Object -First 1
+  }
+  $candidates = if ($null -ne $waiting) {
+    # Without choices nothing is offered here, and PowerShell completes file names.
+    $waiting.Choices -split ' ' | Where-Object { $_ } |
+        ForEach-Object { [pscustomobject]@{ Name = $_; Help = $waiting.Help } }
+  } elseif ($typed.StartsWith('-')) {
+    $command.option
+  } else {
+    @($command.sub) + @($command.argument)
+  }
+  $candidates | Where-Object { $_ -and $_.Name.StartsWith($typed) } | ForEach-Object {
+    [System.Management.Automation.CompletionResult]::new(
+      $prefix + $_.Name, $_.Name, 'ParameterValue', $_.Help)
+  }
+}.GetNewClosure()
+)ps";
+
 }  // namespace
+
+std::string render_powershell_completion(const CommandSpec& root) {
+  std::string text =
+      "# PowerShell completion for salvor; made by \"salvor completion powershell\"\n"
+      "$salvorTable = @'\n";
+  Path path;
+  for_each_command(root, path, [&](const Path& p) { text += powershell_command(p); });
+  return text + kPowerShellCode;
+}
 
 std::string render_bash_completion(const CommandSpec& root) {
   std::string steps;

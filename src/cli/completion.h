@@ -11,5 +11,6 @@ namespace salvor::cli {
 [[nodiscard]] std::string render_bash_completion(const CommandSpec& root);
 [[nodiscard]] std::string render_zsh_completion(const CommandSpec& root);
 [[nodiscard]] std::string render_fish_completion(const CommandSpec& root);
+[[nodiscard]] std::string render_powershell_completion(const CommandSpec& root);
 
 }  // namespace salvor::cli

@@ -18,6 +18,7 @@ struct Options {
   std::optional<std::string> markdown;
   std::optional<std::string> bash;
   std::optional<std::string> fish;
+  std::optional<std::string> powershell;
   std::optional<std::string> zsh;
 };
 
@@ -58,7 +59,8 @@ void write_man_pages(Session& session, const std::string& directory) {
 }
 
 int run(const Options& options, Session& session) {
-  if (!options.man && !options.markdown && !options.bash && !options.fish && !options.zsh) {
+  if (!options.man && !options.markdown && !options.bash && !options.fish && !options.powershell &&
+      !options.zsh) {
     throw Error(ErrorCode::kUsage, "nothing to do",
                 "Say what to generate, for example --man DIRECTORY.");
   }
@@ -69,6 +71,8 @@ int run(const Options& options, Session& session) {
   write_to(session, options.markdown, "the command reference", render_markdown(root));
   write_to(session, options.bash, "bash completion", render_bash_completion(root));
   write_to(session, options.fish, "fish completion", render_fish_completion(root));
+  write_to(session, options.powershell, "powershell completion",
+           render_powershell_completion(root));
   write_to(session, options.zsh, "zsh completion", render_zsh_completion(root));
   return 0;
 }
@@ -88,7 +92,7 @@ CommandSpec generate_command() {
   auto options = std::make_shared<Options>();
   return {
       .name = "generate",
-      .summary = "Generate manual pages and auto-completion files (bash, fish, zsh)",
+      .summary = "Generate manual pages and auto-completion files (bash, fish, zsh, PowerShell)",
       .description =
           "Writes files that packagers install: the manual pages, one a command, the shell "
           "completion scripts, and the command reference as Markdown.",
@@ -100,6 +104,8 @@ CommandSpec generate_command() {
                    .target = &options->man,
                    .hint = ValueHint::kDirectory},
                   file_option("markdown", "the command reference", &options->markdown),
+                  file_option("powershell-completion", "powershell completion file",
+                              &options->powershell),
                   file_option("zsh-completion", "zsh completion file", &options->zsh)},
       .examples = {{"salvor generate --man /usr/share/man/man1", "Install the manual pages"}},
       .heading = "Additional Commands",
