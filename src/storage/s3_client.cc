@@ -2,10 +2,9 @@
 
 #include <algorithm>
 
-#include <openssl/evp.h>
-
 #include "base/format.h"
 #include "crypto/sha256.h"
+#include "storage/md5.h"
 
 namespace salvor {
 namespace {
@@ -23,18 +22,7 @@ Digest sha256_of(std::span<const ByteView> parts) {
 }  // namespace
 
 std::string md5_base64(std::span<const ByteView> parts) {
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> md5(EVP_MD_CTX_new(),
-                                                                    &EVP_MD_CTX_free);
-  std::array<std::byte, 16> digest{};
-  bool good = EVP_DigestInit_ex(md5.get(), EVP_md5(), nullptr) == 1;
-  for (const ByteView part : parts) {
-    good = good && EVP_DigestUpdate(md5.get(), part.data(), part.size()) == 1;
-  }
-  if (!good || EVP_DigestFinal_ex(md5.get(), reinterpret_cast<unsigned char*>(digest.data()),
-                                  nullptr) != 1) {
-    throw Error(ErrorCode::kFailed, "OpenSSL cannot compute MD5");
-  }
-  return to_base64(digest);
+  return to_base64(md5(parts));
 }
 
 S3Client::S3Client(S3Settings settings, const StorageOptions& options)
