@@ -128,11 +128,14 @@ LockId RepositoryLock::State::write() const {
 void RepositoryLock::State::acquire() {
   throw_on_conflict(nullptr);
   current = write();
-  if (!exclusive) {
+  const bool at_once = repository.storage().traits().lists_at_once;
+  if (!exclusive && !at_once) {
     return;  // keep_fresh looks again
   }
   try {
-    std::this_thread::sleep_for(kLockRecheck);
+    if (!at_once) {
+      std::this_thread::sleep_for(kLockRecheck);
+    }
     throw_on_conflict(&current);
     checked = true;
   } catch (...) {

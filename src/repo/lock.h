@@ -26,6 +26,8 @@ inline constexpr std::chrono::minutes kLockRefresh{5};
 // 30 - 1.5 * 5: without a successful refresh for this long the work is stopped, before others may
 // call the lock stale.
 inline constexpr std::chrono::seconds kLockGiveUp{1350};
+// Between writing a lock and looking for others again, as restic. No wait where
+// StorageTraits::lists_at_once holds (ADR 7).
 inline constexpr std::chrono::milliseconds kLockRecheck{200};
 
 // Held from construction to destruction; refreshed by a thread of its own. Thread-safe.

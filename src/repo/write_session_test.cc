@@ -4,7 +4,6 @@
 
 #include "codec/tree_codec.h"
 #include "crypto/sha256.h"
-#include "repo/lock.h"
 #include "repo/repository.h"
 #include "storage/memory_storage.h"
 #include "support/test_context.h"
@@ -234,61 +233,6 @@ TEST(Repository, WrongPasswordAndMissingRepositoryAreToldApart) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kNoRepository);
   }
-}
-
-TEST(RepositoryLock, ExclusiveExcludesSharedAndTheOtherWayRound) {
-  Made made;
-  {
-    const RepositoryLock shared(*made.test, *made.repository, LockMode::kShared);
-    shared.confirm(*made.test);
-    const RepositoryLock second(*made.test, *made.repository, LockMode::kShared);
-    EXPECT_THROW(RepositoryLock(*made.test, *made.repository, LockMode::kExclusive), Error);
-  }
-  EXPECT_EQ(made.objects(ObjectKind::kLock), 0U);
-  const RepositoryLock exclusive(*made.test, *made.repository, LockMode::kExclusive);
-  try {
-    const RepositoryLock shared(*made.test, *made.repository, LockMode::kShared);
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kLocked);
-    EXPECT_NE(error.message().find("exclusively"), std::string::npos);
-  }
-}
-
-TEST(RepositoryLock, AStolenLockIsNoticedBeforeAnythingIsDeleted) {
-  Made made;
-  const RepositoryLock lock(*made.test, *made.repository, LockMode::kExclusive);
-  EXPECT_EQ(remove_locks(*made.test, *made.repository, true), 1U);
-  EXPECT_THROW(lock.confirm(*made.test), Error);
-}
-
-TEST(RepositoryLock, TwoThatMissedEachOtherAreFoundByTheSecondLook) {
-  Made made;
-  const RepositoryLock shared(*made.test, *made.repository, LockMode::kShared);
-  LockDocument other;
-  other.exclusive = true;
-  other.time = LocalZone().stamp(std::chrono::system_clock::now());
-  other.hostname = "elsewhere";
-  made.repository->save_document(*made.test, ObjectKind::kLock, as_bytes(encode_lock(other)));
-  EXPECT_THROW(shared.confirm(*made.test), Error);
-  EXPECT_TRUE(shared.stop_token().stop_requested());
-}
-
-TEST(RepositoryLock, StaleLocksStillBlockButAreExplained) {
-  Made made;
-  LockDocument old;
-  old.exclusive = true;
-  old.time = LocalZone().stamp(std::chrono::system_clock::now() - std::chrono::minutes(31));
-  old.hostname = "elsewhere";
-  made.repository->save_document(*made.test, ObjectKind::kLock, as_bytes(encode_lock(old)));
-  try {
-    const RepositoryLock lock(*made.test, *made.repository, LockMode::kShared);
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_NE(error.hint().find("salvor unlock"), std::string::npos);
-  }
-  EXPECT_EQ(remove_locks(*made.test, *made.repository, false), 1U);
-  const RepositoryLock lock(*made.test, *made.repository, LockMode::kShared);
 }
 
 }  // namespace

@@ -24,7 +24,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "base/fd.h"
 #include "base/format.h"
@@ -86,6 +88,29 @@ std::string pack_directory(unsigned number) {
   return "data/" + to_hex(ByteView(&byte, 1));
 }
 
+// Whether the directory lies on a file system that this machine alone writes to. Only types known
+// to be so: a network file system may show a new file late.
+bool on_file_system_of_this_machine(const std::string& directory) {
+  constexpr uint32_t kZfs = 0x2fc12fc1;  // these two are not in linux/magic.h
+  constexpr uint32_t kBcachefs = 0xca451a4e;
+  struct statfs about{};
+  if (statfs(directory.c_str(), &about) != 0) {
+    return false;
+  }
+  switch (static_cast<uint32_t>(about.f_type)) {
+    case EXT4_SUPER_MAGIC:  // ext2 and ext3 as well
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case kZfs:
+    case kBcachefs:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool is_absent(int error_number) {
   return error_number == ENOENT || error_number == ENOTDIR;
 }
@@ -113,6 +138,7 @@ class LocalStorage final : public Storage {
   [[nodiscard]] StorageTraits traits() const override {
     return {.connections = 4,
             .remote = false,
+            .lists_at_once = on_file_system_of_this_machine(root_path_ + "/locks"),
             .description = "local directory " + printable(root_path_)};
   }
 

@@ -41,7 +41,10 @@ struct StorageTraits {
   unsigned connections = 2;  // useful parallel operations
   bool remote = false;       // a round trip costs milliseconds
   bool read_only = false;    // by its nature; commands that read then do without a lock
-  std::string description;   // "local directory /srv/backup"
+  // A listing that begins after a put has ended, anybody's, has its object: true of file systems of
+  // this machine, not of network file systems, which cache directories.
+  bool lists_at_once = false;
+  std::string description;  // "local directory /srv/backup"
 };
 
 // All calls block and are thread-safe. Errors are Error with the object and the place named;
