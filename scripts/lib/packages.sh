@@ -13,6 +13,7 @@ SALVOR_PACKAGES_BUILD=(
   libfuse3-dev        # libfuse3 (mount)
   libcurl4-openssl-dev  # libcurl (storages over HTTP)
   libpq-dev           # libpq (PostgreSQL)
+  libhowardhinnant-date-dev  # date::date-tz (time zones)
   nlohmann-json3-dev  # JSON where speed is not the point
 )
 

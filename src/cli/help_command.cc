@@ -2,6 +2,7 @@
 #include "cli/help.h"
 #include "cli/parser.h"
 #include "cli/session.h"
+#include "base/suggest.h"
 #include "cli/text.h"
 
 namespace salvor::cli {

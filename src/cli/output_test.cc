@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/suggest.h"
 #include "cli/event_printer.h"
 #include "cli/json_writer.h"
 #include "cli/progress.h"

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/suggest.h"
 #include "cli/text.h"
 
 namespace salvor::cli {

@@ -1,4 +1,4 @@
-// Text on a terminal: how wide it is, how it is broken into lines, what a mistyped word meant.
+// Text on a terminal: how wide it is, how it is broken into lines.
 #pragma once
 
 #include <string>
@@ -19,11 +19,6 @@ namespace salvor::cli {
 // Paragraphs apart by empty lines are re-flowed; lines that begin with a space are kept as they
 // are.
 [[nodiscard]] std::string wrap_paragraphs(std::string_view text, size_t columns);
-// The best candidates for what was typed (at most 3, best first): near in edit distance or
-// beginning with it.
-[[nodiscard]] std::vector<std::string> suggestions(std::string_view typed,
-                                                   const std::vector<std::string>& candidates);
-
 // "a,b" and "c" -> a, b, c; empty parts are left out.
 [[nodiscard]] std::vector<std::string> split_list(const std::vector<std::string>& lists);
 
