@@ -183,6 +183,30 @@ class Content(LogicalCase):
             self.assertIn(tag, snapshot["tags"])
 
 
+class Labels(LogicalCase):
+    def test_a_label_is_kept_by_policies_as_long_as_promised(self):
+        cluster = self.cluster()
+        self.dump(cluster, "--label", "pre-migration", "--keep", "7d")
+        self.dump(cluster)
+        self.dump(cluster)
+        kept = self.salvor(self.repository, "forget", "--keep-last", "1", "--json").json()[0]
+        self.assertEqual((len(kept["keep"]), len(kept["remove"])), (2, 1))
+        self.assertIn("to be kept until a date", str(kept["reasons"]))
+        if shutil.which("faketime"):
+            week = ("faketime", "-f", "+8d")
+            gone = self.salvor(self.repository, "forget", "--keep-last", "1", "--json", prefix=week).json()[0]
+            self.assertEqual([len(gone["keep"]), len(gone["remove"])], [1, 1])
+
+    def test_restic_sees_label_and_promise_as_tags(self):
+        cluster = self.cluster()
+        self.dump(cluster, "--label", "x", "--keep", "forever")
+        self.dump(cluster)
+        restic = self.peer(RESTIC_NEW)
+        self.assertIn("salvor:keep-until=forever", restic.snapshots(self.repository)[0]["tags"])
+        restic(self.repository, "forget", "--keep-last", "1", "--keep-tag", "salvor:label=x")
+        self.assertEqual(len(self.salvor.snapshots(self.repository)), 2)
+
+
 class Deduplication(LogicalCase):
     def change_and_dump(self, change, *arguments):
         cluster = self.cluster()
@@ -289,6 +313,41 @@ class Trouble(LogicalCase):
                                    "relation = 'busy'::regclass)")
         result = self.dump(cluster, "--lock-timeout", "1s", expect=1)
         self.assertIn("lock timeout", result.errors)
+
+    def test_a_table_that_is_being_rewritten_is_seen_before_or_after_never_empty(self):
+        """TRUNCATE and rewrites are not kept apart by snapshots: who looks with an older one sees nothing."""
+        cluster = self.cluster()
+        cluster.sql("CREATE TABLE t AS SELECT generate_series(1, 1000) AS id; CREATE TABLE others AS SELECT 0 AS n")
+        writer = self.background(subprocess.Popen(
+            [postgres.DEBIAN_15 / "psql", "-Xq", "-d", self.url(cluster)], stdin=subprocess.PIPE))
+        writer.stdin.write(b"BEGIN; UPDATE others SET n = 1; CREATE TABLE late AS SELECT 1; TRUNCATE t; INSERT INTO t "
+                           b"SELECT generate_series(1, 7);\n")
+        writer.stdin.flush()
+        self.wait_for_sql(cluster, "EXISTS (SELECT FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = "
+                                   "'t'::regclass)")
+        dump = self.background(self.salvor.start(self.repository, "postgres", "dump", "-d", self.url(cluster)))
+        self.wait_for_sql(cluster, "EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 't'::regclass)")
+        writer.stdin.write(b"COMMIT;\n")
+        writer.stdin.close()
+        self.finish(dump)
+        self.assertEqual(self.rows(), {"public.t": 7, "public.others": 1, "public.late": 1})
+        folder = self.path("restored")
+        self.salvor.restore(self.repository, folder, "latest")
+        self.assertEqual((folder / "data/public.others/000000.copy").read_text(), "1\n")
+
+    def test_a_standby_can_be_read_instead(self):
+        primary = self.cluster(wal_keep_size="256MB")
+        self.psql_file(primary, EVERYTHING)
+        standby = postgres.Cluster(self, self.place.path / "standby", primary.bin)
+        postgres.run([primary.bin / "pg_basebackup", "-D", standby.data, "-R", "-c", "fast", "-d", primary.url])
+        standby.start()
+        until = time.monotonic() + 20
+        while standby.sql("SELECT count(*) FROM pg_class WHERE relname = 'unl'") != "1":
+            self.assertLess(time.monotonic(), until)
+        self.assertIn("public.unl are not in this backup", self.dump(standby).errors)
+        self.restore_by_hand(primary, "back", self.salvor)
+        primary.sql("TRUNCATE unl")
+        self.assert_same_database(primary, "postgres", "back")
 
     def test_secrets_stay_out_of_arguments_and_output(self):
         cluster = self.cluster()

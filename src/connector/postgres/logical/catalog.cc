@@ -123,7 +123,8 @@ SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', coalesce(x.extname, ''), co
         ORDER BY ic.relname)
       FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
       WHERE i.indrelid = c.oid AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k
-        WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))), '[]'::json))
+        WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))), '[]'::json)),
+  c.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery()
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN LATERAL (SELECT e.extname, u.condition FROM pg_catalog.pg_extension e,
     unnest(e.extconfig, e.extcondition) AS u(oid, condition) WHERE u.oid = c.oid) x ON true
@@ -297,6 +298,7 @@ std::vector<CatalogTable> read_tables(const Context& context, Connection& connec
     table.columns = names(row[11]);
     table.key_columns = names(row[12]);
     table.details = row[13].value_or("{}");
+    table.unreachable = truth(row[14]);
     tables.push_back(std::move(table));
   }
   std::sort(tables.begin(), tables.end(), [](const CatalogTable& a, const CatalogTable& b) {

@@ -21,6 +21,7 @@ struct CatalogTable {
   uint64_t bytes = 0;        // heap and TOAST
   bool readable = false;     // SELECT is granted
   bool filtered = false;     // row security would hide rows from this role
+  bool unreachable = false;  // unlogged, and the server is a standby, which has no rows of it
   std::string owner;
   std::vector<std::string> columns;      // those that hold data of their own (not generated)
   std::vector<std::string> key_columns;  // primary key; empty: none

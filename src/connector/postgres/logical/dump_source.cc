@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -144,8 +145,8 @@ std::string dump_path(const std::string& server, const std::string& database) {
 
 struct DumpSource::State {
   DumpOptions options;
-  SnapshotSession session;
   std::vector<CatalogTable> tables;
+  SnapshotSession session;
   DumpManifest manifest;
   std::string tools;
   uint64_t estimated = 0;
@@ -154,9 +155,10 @@ struct DumpSource::State {
   std::optional<size_t> large_object_file;
 
   State(const Context& context, DumpOptions chosen)
-      : options(std::move(chosen)), session(context, options.session) {}
+      : options(std::move(chosen)), session(context, locking_session(context)) {}
 
-  void lock_tables(const Context& context);
+  // The session's options with what locks the tables before the snapshot is taken.
+  [[nodiscard]] SnapshotSessionOptions locking_session(const Context& context);
   [[nodiscard]] Node node(std::string name, bool directory) const;
   void add_text(TreeSink& sink, TreeSink::Directory* directory, const std::string& name,
                 ByteView content) const;
@@ -176,14 +178,11 @@ DumpSource::DumpSource(const Context& context, DumpOptions options)
     state_->tools = find_client_tools(chosen.client_programs, "pg_dump",
                                       static_cast<unsigned>(first.server_version()) / 10000);
   }
-  state_->tables = read_tables(context, first, chosen.choice);
   if (state_->tables.empty() && !chosen.choice.all()) {
     throw Error(ErrorCode::kNotFound,
                 "no table of database " + first.database() + " matches what was chosen",
                 "Patterns take * and ?; upper case matters. psql's \\dt *.* lists the tables.");
   }
-  require_readable(state_->tables, first.user(), first.server_version());
-  state_->lock_tables(context);
   DumpManifest& manifest = state_->manifest;
   manifest.server_version = first.server_version();
   manifest.database = read_database(context, first);
@@ -200,25 +199,41 @@ DumpSource::DumpSource(const Context& context, DumpOptions options)
 
 DumpSource::~DumpSource() = default;
 
-void DumpSource::State::lock_tables(const Context& context) {
-  constexpr size_t kAtOnce = 100;
-  std::string list;
-  size_t count = 0;
-  const auto lock = [&] {
-    if (!list.empty()) {
-      static_cast<void>(
-          session.first().run(context, "LOCK TABLE " + list + " IN ACCESS SHARE MODE"));
+SnapshotSessionOptions DumpSource::State::locking_session(const Context& context) {
+  SnapshotSessionOptions locking = options.session;
+  // LOCK TABLE takes no snapshot, a query does: the list comes from a connection of its own.
+  locking.lock = [this, &context](Connection& first) {
+    {
+      ConnectionTarget same = options.session.target;
+      same.server = first.server();
+      same.database = first.database();
+      Connection scout(context, same, ConnectionMode::kSql);
+      set_stable_session(context, scout, options.session.lock_timeout);
+      tables = read_tables(context, scout, options.choice);
     }
-    list.clear();
-    count = 0;
+    require_readable(tables, first.user(), first.server_version());
+    constexpr size_t kAtOnce = 100;
+    for (size_t begin = 0; begin < tables.size(); begin += kAtOnce) {
+      std::string list;
+      for (size_t i = begin; i < std::min(begin + kAtOnce, tables.size()); ++i) {
+        list += (list.empty() ? "ONLY " : ", ONLY ") + tables[i].quoted();
+      }
+      static_cast<void>(first.run(context, "LOCK TABLE " + list + " IN ACCESS SHARE MODE"));
+    }
   };
-  for (const CatalogTable& table : tables) {
-    list += (list.empty() ? "ONLY " : ", ONLY ") + table.quoted();
-    if (++count == kAtOnce) {
-      lock();
-    }
-  }
-  lock();
+  locking.after = [this, &context](Connection& first) {
+    const auto identities = [](const std::vector<CatalogTable>& list) {
+      std::set<uint32_t> oids;
+      for (const CatalogTable& table : list) {
+        oids.insert(table.oid);
+      }
+      return oids;
+    };
+    const std::set<uint32_t> locked = identities(tables);
+    tables = read_tables(context, first, options.choice);
+    return identities(tables) == locked;
+  };
+  return locking;
 }
 
 Node DumpSource::State::node(std::string name, bool directory) const {
@@ -352,7 +367,12 @@ void DumpSource::State::add_tables(const Context& context, TreeSink& sink,
   for (const CatalogTable& table : tables) {
     DumpTable entry = describe_table(table);
     std::vector<size_t> numbers;
-    if (!table.partitioned) {
+    if (table.unreachable) {
+      context.events.on(Warning{"the rows of " + table.display() +
+                                    " are not in this backup: the table is unlogged, and a standby "
+                                    "has none of them",
+                                "Back up the primary to have them."});
+    } else if (!table.partitioned) {
       TreeSink::Directory* directory = sink.open_directory(data, node(entry.directory, true));
       for (std::string& command : copy_commands(table, options, encoding, first.server_version())) {
         const std::string name = part_name(entry.parts.size());

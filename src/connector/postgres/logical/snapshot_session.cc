@@ -78,15 +78,29 @@ SnapshotSession::SnapshotSession(const Context& context, SnapshotSessionOptions 
   options_.target.server = first_.server();
   options_.target.database = first_.database();
   set_stable_session(context, first_, options_.lock_timeout);
-  static_cast<void>(first_.run(context, kBegin));
-  const ResultSet row =
-      first_.run(context,
-                 "SELECT pg_export_snapshot(), CASE WHEN pg_is_in_recovery() THEN "
-                 "pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END, "
-                 "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint");
-  snapshot_ = row.text(0, 0);
-  position_ = row.rows[0][1].value_or("");
-  time_ = parse_epoch_micros(row.text(0, 2));
+  constexpr int kAttempts = 10;
+  for (int attempt = 1;; ++attempt) {
+    static_cast<void>(first_.run(context, kBegin));
+    if (options_.lock) {
+      options_.lock(first_);
+    }
+    const ResultSet row =
+        first_.run(context,
+                   "SELECT pg_export_snapshot(), CASE WHEN pg_is_in_recovery() THEN "
+                   "pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END, "
+                   "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint");
+    snapshot_ = row.text(0, 0);
+    position_ = row.rows[0][1].value_or("");
+    time_ = parse_epoch_micros(row.text(0, 2));
+    if (!options_.after || options_.after(first_)) {
+      return;
+    }
+    if (attempt == kAttempts) {
+      throw Error(ErrorCode::kFailed, "tables are made or dropped faster than they can be locked",
+                  "Leave the schemas where that happens out (--exclude-schema), or run again.");
+    }
+    static_cast<void>(first_.run(context, "ROLLBACK"));
+  }
 }
 
 std::unique_ptr<Connection> SnapshotSession::borrow(const Context& context) {

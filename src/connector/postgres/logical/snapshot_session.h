@@ -17,6 +17,12 @@ namespace salvor::postgres {
 struct SnapshotSessionOptions {
   ConnectionTarget target;
   std::chrono::seconds lock_timeout{60};
+  // `lock` is called in the first transaction before its snapshot exists, to lock what it will
+  // read: a table that is truncated or rewritten after the snapshot looks empty in it. `after` is
+  // called when the snapshot is there and says whether all that it shows was locked in time; if
+  // not, both are called again in a new transaction.
+  std::function<void(Connection&)> lock = {};
+  std::function<bool(Connection&)> after = {};
   // Go on although a pooler that gives connections away between transactions is in the way.
   bool allow_pooler = false;
 };
@@ -24,7 +30,7 @@ struct SnapshotSessionOptions {
 // Thread-safe where said; otherwise the first connection is its owner's.
 class SnapshotSession {
  public:
-  // Connects and takes the snapshot. Throws what Connection throws, Error{kFailed} for an
+  // Connects, locks and takes the snapshot. Throws what Connection throws, Error{kFailed} for an
   // unsupported server, Error{kUsage} when a transaction pooler was recognised.
   SnapshotSession(const Context& context, SnapshotSessionOptions options);
 
