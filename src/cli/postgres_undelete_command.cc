@@ -1,9 +1,9 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include "base/format.h"
 #include "cli/postgres_commands.h"
 #include "cli/postgres_options.h"
+#include "cli/recovery_options.h"
 #include "cli/repository_access.h"
 #include "cli/table.h"
 #include "engine/past_rows.h"
@@ -14,7 +14,7 @@ namespace salvor::cli {
 namespace {
 
 // For rows from physical backups and WAL.
-struct RecoveryChoices {
+struct ScratchChoices {
   std::string scratch;
   std::string binaries;
   std::string superuser = "postgres";
@@ -33,10 +33,10 @@ struct Choices {
   bool overwrite = false;
   bool fire_triggers = false;
   bool dry_run = false;
-  RecoveryChoices physical;
+  ScratchChoices physical;
 };
 
-std::vector<OptionSpec> recovery_options(RecoveryChoices& choices) {
+std::vector<OptionSpec> scratch_options(ScratchChoices& choices) {
   return {
       {.long_name = "scratch",
        .value_name = "directory",
@@ -59,13 +59,6 @@ std::vector<OptionSpec> recovery_options(RecoveryChoices& choices) {
        .help = "the cluster, where the repository holds several",
        .target = &choices.system},
   };
-}
-
-std::string own_path() {
-  std::string path(4096, '\0');
-  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
-  path.resize(length > 0 ? static_cast<size_t>(length) : 0);
-  return path.empty() ? "salvor" : path;
 }
 
 RecoveredRowsOptions recovered_rows(const Choices& choices, Session& session,
@@ -285,7 +278,7 @@ CommandSpec postgres_undelete_spec() {
   auto choices = std::make_shared<Choices>();
   std::vector<OptionSpec> options{dbname_option(choices->server)};
   for (auto part : {own_options(*choices), dump_choice_options(choices->dump),
-                    recovery_options(choices->physical), consent_options(choices->consent)}) {
+                    scratch_options(choices->physical), consent_options(choices->consent)}) {
     for (OptionSpec& option : part) {
       options.push_back(std::move(option));
     }

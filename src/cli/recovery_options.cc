@@ -8,6 +8,7 @@
 
 #include "base/format.h"
 #include "engine/snapshot_filter.h"
+#include "engine/snapshot_labels.h"
 
 namespace salvor::cli {
 namespace {
@@ -35,10 +36,33 @@ uint64_t chosen_system(const std::vector<PhysicalBackup>& backups, const Recover
   return systems.empty() ? 0 : systems.front();
 }
 
+// The newest physical backup with the label. Throws Error{kNotFound}.
+SnapshotId labelled_backup(const Context& context, const Repository& repository,
+                           const std::string& label) {
+  std::optional<PhysicalBackup> newest;
+  for (PhysicalBackup& backup : physical_backups(context, repository)) {
+    if (has_label(backup.snapshot.snapshot, label) &&
+        (!newest || newest->facts.stop_time < backup.facts.stop_time)) {
+      newest = std::move(backup);
+    }
+  }
+  if (!newest) {
+    throw Error(ErrorCode::kNotFound,
+                "there is no physical backup with the label " + printable(label),
+                "`salvor snapshots --tag postgresql` lists them; logical backups are restored by "
+                "`salvor postgres load`.");
+  }
+  return newest->snapshot.id;
+}
+
 }  // namespace
 
 std::vector<OptionSpec> target_options(RecoveryChoices& choices) {
   return {
+      {.long_name = "label",
+       .value_name = "name",
+       .help = "the newest backup with this label, as it was then: before a migration, say",
+       .target = &choices.label},
       {.long_name = "to",
        .value_name = "where",
        .help = "recover to the end of the WAL, or just to the end of the backup",
@@ -112,6 +136,10 @@ RecoveryTarget recovery_target(const RecoveryChoices& choices) {
       choices.xid.find_first_not_of("0123456789") != std::string::npos) {
     throw Error(ErrorCode::kUsage, "--to-xid takes a transaction's number");
   }
+  if (given == 0 && !choices.label.empty()) {
+    target.kind = TargetKind::kImmediate;  // not on through what the label was to guard against
+    target.text = "immediate";
+  }
   target.inclusive = !choices.before;
   if (choices.timeline == "current") {
     target.own_timeline = true;
@@ -147,6 +175,8 @@ PlannedRecovery plan_recovery(const Context& context, const Repository& reposito
   std::optional<SnapshotId> named;
   if (choices.snapshot && *choices.snapshot != "latest") {
     named = find_snapshot(context, repository, *choices.snapshot, {}).id;
+  } else if (!choices.label.empty()) {
+    named = labelled_backup(context, repository, choices.label);
   }
   std::vector<PhysicalBackup> backups = physical_backups(context, repository);
   const uint64_t system = chosen_system(backups, choices, named);

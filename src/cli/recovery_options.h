@@ -14,6 +14,7 @@ namespace salvor::cli {
 
 struct RecoveryChoices {
   std::optional<std::string> snapshot;
+  std::string label;  // of a backup; the target is then its own end unless another is given
   std::string to;
   std::string time;
   std::string lsn;

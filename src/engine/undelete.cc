@@ -132,6 +132,75 @@ Undelete::Undelete(const Context& context, const PastRows& past, UndeleteOptions
 
 Undelete::~Undelete() = default;
 
+// What of the columns of then is there now, by names, types and the primary key; returns the
+// definition of the columns of then. `live`: name, type, generated, in the key.
+std::string Undelete::compare_columns(const postgres::ResultSet& live, Stage& stage) const {
+  const DumpTable& table = *stage.table;
+  std::vector<std::string> live_key;
+  std::map<std::string, std::string> types;
+  for (const auto& row : live.rows) {
+    const std::string column = row[0].value_or("");
+    if (row[2] != "t") {
+      types[column] = row[1].value_or("");
+    }
+    if (row[3] == "t") {
+      live_key.push_back(column);
+    }
+  }
+  std::string definition;
+  for (const std::string& column : table.columns) {
+    const postgres::DumpColumn* then = table.column(column);
+    definition += quoted(column) + " " + (then == nullptr ? "text" : then->type) + ", ";
+    const auto now = types.find(column);
+    if (now == types.end()) {
+      stage.notes.push_back("column " + column + " is gone since; its values are left out");
+    } else if (then != nullptr && now->second != then->type) {
+      throw Error(
+          ErrorCode::kFailed,
+          fmt::format("column {} of table {} was {} and is {}", printable(column),
+                      printable(table.display()), then->type, now->second),
+          "Put the old rows beside it and copy what is needed: salvor postgres load --rename.");
+    } else {
+      stage.columns.push_back(column);
+    }
+    types.erase(column);
+  }
+  for (const auto& [column, type] : types) {
+    stage.notes.push_back("column " + column + " is new since; it gets its default");
+  }
+  std::sort(live_key.begin(), live_key.end());
+  std::vector<std::string> key = table.key;
+  std::sort(key.begin(), key.end());
+  if (!key.empty() && key == live_key) {
+    stage.key = table.key;
+  } else {
+    stage.notes.push_back("no primary key then and now: rows are compared as a whole");
+  }
+  return definition;
+}
+
+// All rows of then; a partitioned table's are in its partitions.
+void Undelete::fill(const Context& context, const Stage& stage) {
+  const std::vector<DumpTable>& all = past_.manifest().tables;
+  std::set<std::string> family{stage.table->display()};
+  for (size_t before = 0; before != family.size();) {
+    before = family.size();
+    for (const DumpTable& table : all) {
+      if (!table.partition_of.empty() && family.contains(table.partition_of)) {
+        family.insert(table.display());
+      }
+    }
+  }
+  for (const DumpTable& table : all) {
+    if (family.contains(table.display()) && !table.partitioned) {
+      if (options_.on_step) {
+        options_.on_step(fmt::format("reading {} rows of {}", table.rows, table.display()));
+      }
+      past_.copy(context, table, state_->connection, stage.temporary);
+    }
+  }
+}
+
 // Makes the temporary table of a table and fills it; a partitioned table's rows are in its
 // partitions.
 Undelete::Stage& Undelete::stage(const Context& context, const std::string& name) {
@@ -161,66 +230,11 @@ Undelete::Stage& Undelete::stage(const Context& context, const std::string& name
     throw Error(ErrorCode::kNotFound, "there is no table " + printable(name) + " in the database",
                 "`salvor postgres load --table " + printable(name) + "` makes it again.");
   }
-  std::vector<std::string> live_key;
-  std::map<std::string, std::string> types;
-  for (const auto& row : live.rows) {
-    const std::string column = row[0].value_or("");
-    if (row[2] != "t") {
-      types[column] = row[1].value_or("");
-    }
-    if (row[3] == "t") {
-      live_key.push_back(column);
-    }
-  }
-  std::string definition;
-  for (const std::string& column : found->columns) {
-    const postgres::DumpColumn* then = found->column(column);
-    definition += quoted(column) + " " + (then == nullptr ? "text" : then->type) + ", ";
-    const auto now = types.find(column);
-    if (now == types.end()) {
-      stage->notes.push_back("column " + column + " is gone since; its values are left out");
-    } else if (then != nullptr && now->second != then->type) {
-      throw Error(
-          ErrorCode::kFailed,
-          fmt::format("column {} of table {} was {} and is {}", printable(column), printable(name),
-                      then->type, now->second),
-          "Put the old rows beside it and copy what is needed: salvor postgres load --rename.");
-    } else {
-      stage->columns.push_back(column);
-    }
-    types.erase(column);
-  }
-  for (const auto& [column, type] : types) {
-    stage->notes.push_back("column " + column + " is new since; it gets its default");
-  }
-  std::sort(live_key.begin(), live_key.end());
-  std::vector<std::string> key = found->key;
-  std::sort(key.begin(), key.end());
-  if (!key.empty() && key == live_key) {
-    stage->key = found->key;
-  } else {
-    stage->notes.push_back("no primary key then and now: rows are compared as a whole");
-  }
+  const std::string definition = compare_columns(live, *stage);
   static_cast<void>(connection.run(context, "CREATE TEMPORARY TABLE " + stage->temporary.substr(8) +
                                                 " (" + definition + kPicked +
                                                 " boolean NOT NULL DEFAULT false)"));
-  std::set<std::string> family{name};
-  for (size_t before = 0; before != family.size();) {
-    before = family.size();
-    for (const DumpTable& table : all) {
-      if (!table.partition_of.empty() && family.contains(table.partition_of)) {
-        family.insert(table.display());
-      }
-    }
-  }
-  for (const DumpTable& table : all) {
-    if (family.contains(table.display()) && !table.partitioned) {
-      if (options_.on_step) {
-        options_.on_step(fmt::format("reading {} rows of {}", table.rows, table.display()));
-      }
-      past_.copy(context, table, connection, stage->temporary);
-    }
-  }
+  fill(context, *stage);
   if (!stage->key.empty()) {
     static_cast<void>(connection.run(
         context, "CREATE INDEX ON " + stage->temporary + " (" + join(stage->key) + ")"));

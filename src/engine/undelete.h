@@ -85,6 +85,8 @@ class Undelete {
   struct ForeignKey;
   struct State;
 
+  [[nodiscard]] std::string compare_columns(const postgres::ResultSet& live, Stage& stage) const;
+  void fill(const Context& context, const Stage& stage);
   Stage& stage(const Context& context, const std::string& name);
   void read_foreign_keys(const Context& context);
   void pick(const Context& context, Stage& stage);

@@ -161,3 +161,17 @@ class Physical(UndeleteCase):
         self.assertEqual(list(scratch.iterdir()), [], "the throw-away cluster is gone")
         stream.terminate()
         stream.wait(30)
+
+    def test_the_cluster_as_it_was_under_a_label(self):
+        cluster = self.shop()
+        self.salvor(self.repository, "postgres", "backup", "--label", "pre-migration", "--keep", "7d", "-d", cluster.url)
+        self.assertIn("LABEL: pre-migration", self.salvor(self.repository, "dump", "latest", "/backup_label").text)
+        cluster.sql("DROP TABLE lines", "shop")
+        self.salvor(self.repository, "postgres", "backup", "-d", cluster.url)
+        target = self.place.path / "restored"
+        self.assertIn("label nonsense", self.salvor(self.repository, "postgres", "restore", "--target", target, "--label",
+                                                    "nonsense", expect=24).errors)
+        self.salvor(self.repository, "postgres", "restore", "--target", target, "--label", "pre-migration")
+        restored = postgres.Cluster(self, target)
+        restored.start()
+        self.assertEqual(self.count(restored, "lines"), 2000)

@@ -80,7 +80,8 @@ constexpr const char* kOurs =
 // Ordinary and partitioned tables. Those of extensions belong to the extension, but for the tables
 // of settings that it names.
 const char* const kTables = R"(
-SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', coalesce(x.extname, ''), coalesce(x.condition, ''),
+SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', coalesce(x.extname, ''),
+  coalesce(x.condition, ''),
   CASE c.relkind WHEN 'p' THEN 0 ELSE pg_catalog.pg_relation_size(c.oid) / 8192 END,
   CASE c.relkind WHEN 'p' THEN 0 ELSE pg_catalog.pg_table_size(c.oid) END,
   pg_catalog.has_table_privilege(c.oid, 'SELECT')
