@@ -152,7 +152,8 @@ int run(const Options& options, Session& session) {
   check.read = subset_of(options);
   check.threads = std::max(1U, std::thread::hardware_concurrency());
   check.progress = &progress;
-  OpenedRepository opened = open_repository(session, {.lock = LockMode::kExclusive});
+  OpenedRepository opened =
+      open_repository(session, {.lock = LockMode::kExclusive, .cache = false});
   const SnapshotFilter filter = options.filter.filter();
   if (!options.ids.empty() || !filter.empty()) {
     std::vector<UnreadableObject> unreadable;  // a finding of the check

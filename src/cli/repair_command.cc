@@ -37,8 +37,8 @@ void print_each(Terminal& terminal, const char* what, const std::vector<Id>& ids
 // --- index ---------------------------------------------------------------------------------------
 
 int run_index(const IndexOptions& options, Session& session) {
-  OpenedRepository opened =
-      open_repository(session, {.lock = LockMode::kExclusive, .no_lock = NoLock::kIgnored});
+  OpenedRepository opened = open_repository(
+      session, {.lock = LockMode::kExclusive, .no_lock = NoLock::kIgnored, .cache = false});
   const IndexRepair report =
       repair_index(opened.context, *opened.repository, options.read_all_packs,
                    repair_options(session.global, opened));
@@ -105,8 +105,8 @@ int run_packs(const PacksOptions& options, Session& session) {
     }
     packs.push_back(*pack);
   }
-  OpenedRepository opened =
-      open_repository(session, {.lock = LockMode::kExclusive, .no_lock = NoLock::kIgnored});
+  OpenedRepository opened = open_repository(
+      session, {.lock = LockMode::kExclusive, .no_lock = NoLock::kIgnored, .cache = false});
   Terminal& terminal = session.terminal;
   for (const PackId& pack : packs) {
     keep_copy(opened, terminal, pack);
@@ -176,7 +176,8 @@ void print_snapshot(Terminal& terminal, const StoredSnapshot& stored, const Snap
 int run_snapshots(const SnapshotsOptions& options, Session& session) {
   OpenedRepository opened =
       open_repository(session, {.lock = LockMode::kExclusive,
-                                .no_lock = options.dry_run ? NoLock::kHonoured : NoLock::kIgnored});
+                                .no_lock = options.dry_run ? NoLock::kHonoured : NoLock::kIgnored,
+                                .cache = false});
   opened.repository->load_index(opened.context);
   const SnapshotSelection selection =
       select_snapshots(opened.context, *opened.repository, options.ids, options.filter.filter());

@@ -1,10 +1,13 @@
 #include "cli/repository_access.h"
 
 #include <algorithm>
+#include <mutex>
+#include <set>
 #include <thread>
 
 #include "base/fd.h"
 #include "cli/cache_directory.h"
+#include "storage/cache_storage.h"
 #include "storage/location.h"
 #include "storage/throttle_storage.h"
 
@@ -40,14 +43,61 @@ struct Access {
   std::string key_hint;
 };
 
+// The packs that hold trees, as the repository's index has them.
+std::function<bool(std::string_view)> tree_packs_of(const Repository& repository) {
+  struct Known {
+    std::mutex mutex;
+    size_t packs_in_index = 0;
+    std::set<std::string, std::less<>> packs;
+  };
+  return [known = std::make_shared<Known>(), &repository](std::string_view pack) {
+    const Index& index = repository.index();
+    const std::scoped_lock lock(known->mutex);
+    // Looked through once: the packs that are added later are this run's own.
+    if (known->packs_in_index == 0 && index.pack_count() > 0) {
+      known->packs_in_index = index.pack_count();
+      std::set<PackId> found;
+      index.for_each([&](const PackId& id, const PackedBlob& blob) {
+        if (blob.handle.type == BlobType::kTree) {
+          found.insert(id);
+        }
+      });
+      for (const PackId& id : found) {
+        known->packs.insert(id.hex());
+      }
+    }
+    return known->packs.contains(pack);
+  };
+}
+
+// What never changes of a remote repository is kept on the local disk.
+void start_cache(const Session& session, CacheStorage& cache, const Repository& repository) {
+  try {
+    cache.configure({.directory = cache_root(session.global, session.environment) + "/" +
+                                  repository.config().id,
+                     .keep_pack = tree_packs_of(repository)});
+  } catch (const Error& error) {
+    session.terminal.warn("working without a cache: " + error.message());
+  }
+}
+
 std::unique_ptr<Repository> open_with_password(Session& session, const Access& access,
-                                               std::optional<Secret>& password) {
+                                               bool with_cache, std::optional<Secret>& password) {
   const OpenOptions options{.key_hint = access.key_hint,
                             .threads = std::max(1U, std::thread::hardware_concurrency())};
   for (int attempt = 1;; ++attempt) {
-    // Opened before the password is asked for: a wrong location is told at once.
     auto storage = open_limited_storage(session, access.location);
-    if (attempt == 1 && !storage->stat(session.context, {ObjectKind::kConfig, ""})) {
+    CacheStorage* cache = nullptr;
+    if (with_cache && !session.global.no_cache && storage->traits().remote) {
+      auto cached = std::make_unique<CacheStorage>(std::move(storage), CacheOptions{});
+      cache = cached.get();
+      storage = std::move(cached);
+    }
+    // A wrong location is told before somebody types a password for it. Where nobody has to,
+    // opening finds out, without a round trip of its own.
+    const bool look_first =
+        !storage->traits().remote || !has_password_source(access.password, session.environment);
+    if (attempt == 1 && look_first && !storage->stat(session.context, {ObjectKind::kConfig, ""})) {
       throw Error(ErrorCode::kNoRepository,
                   "there is no repository at " + display_location(access.location),
                   "Check the location, or make a new repository there with \"salvor init\".");
@@ -58,6 +108,9 @@ std::unique_ptr<Repository> open_with_password(Session& session, const Access& a
       auto repository =
           Repository::open(session.context, std::move(storage), found.password, options);
       password = found.password;
+      if (cache != nullptr) {
+        start_cache(session, *cache, *repository);
+      }
       return repository;
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kWrongPassword || !found.typed || attempt == kTypedTries) {
@@ -123,7 +176,7 @@ OpenedRepository open_locked(Session& session, const Access& access, const OpenR
   std::optional<Secret> password;
   {
     const StageTimer timer(session.context.profile, Stage::kOpen);
-    repository = open_with_password(session, access, password);
+    repository = open_with_password(session, access, request.cache, password);
   }
   if (!request.keep_password) {
     password.reset();

@@ -24,6 +24,7 @@ struct OpenRequest {
   NoLock no_lock = NoLock::kHonoured;
   bool stdin_is_data = false;  // the password may not be read from there
   bool keep_password = false;  // hand it on in OpenedRepository
+  bool cache = true;           // of a remote repository; not where it is the storage that is judged
 };
 
 // Not copyable; the lock goes before the repository. Its index is not loaded: call

@@ -1,6 +1,7 @@
 #include "repo/repository.h"
 
 #include <algorithm>
+#include <future>
 #include <map>
 #include <mutex>
 
@@ -46,8 +47,7 @@ Buffer decode_document(const ObjectName& object, unsigned version, Buffer plain)
   return std::move(*json);
 }
 
-RepositoryConfig load_config(const Context& context, Storage& storage, Sealer& sealer) {
-  const Buffer sealed = storage.get(context, kConfigObject, kDocumentLimit);
+RepositoryConfig read_config(const Buffer& sealed, Sealer& sealer) {
   const std::optional<Buffer> json = sealer.unseal(sealed.view());
   if (!json) {
     throw_damaged(kConfigObject, "does not decrypt");
@@ -65,21 +65,22 @@ RepositoryConfig load_config(const Context& context, Storage& storage, Sealer& s
   return config;
 }
 
-void require_config(const Context& context, Storage& storage) {
-  std::optional<ObjectInfo> info;
+Buffer load_config(const Context& context, Storage& storage) {
+  Buffer sealed;
   try {
-    info = storage.stat(context, kConfigObject);
+    sealed = storage.get(context, kConfigObject, kDocumentLimit);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kNotFound) {
       throw;
     }
   }
-  if (!info || info->size_bytes == 0) {
+  if (sealed.empty()) {
     throw Error(ErrorCode::kNoRepository,
                 "there is no repository at " + storage.traits().description,
                 "Check the location (-r, SALVOR_REPOSITORY). To make a new repository there: "
                 "salvor init.");
   }
+  return sealed;
 }
 
 }  // namespace
@@ -129,14 +130,29 @@ std::unique_ptr<Repository> Repository::open(const Context& context,
                                              std::unique_ptr<Storage> storage,
                                              const Secret& password, const OpenOptions& options) {
   std::unique_ptr<Repository> repository(new Repository(std::move(storage), context.random));
-  require_config(context, *repository->storage_);
-  const OpenedKey key =
-      open_key(context, *repository->storage_, password, options.key_hint, options.threads);
+  Storage& place = *repository->storage_;
+  // Where a round trip costs, the config is on its way while keys are listed and tried.
+  std::future<Buffer> config =
+      std::async(place.traits().remote ? std::launch::async : std::launch::deferred,
+                 [&] { return load_config(context, place); });
+  std::optional<Buffer> sealed;
+  if (!place.traits().remote) {
+    sealed = config.get();
+  }
+  OpenedKey key;
+  try {
+    key = open_key(context, place, password, options.key_hint, options.threads);
+  } catch (const Error&) {
+    if (!sealed) {
+      (void)config.get();  // without a config that is what is wrong
+    }
+    throw;
+  }
   repository->key_id_ = key.id;
   repository->master_key_ = key.master_key;
   repository->threads_ = options.threads;
   Sealer sealer = repository->make_sealer();
-  repository->config_ = load_config(context, *repository->storage_, sealer);
+  repository->config_ = read_config(sealed ? std::move(*sealed) : config.get(), sealer);
   return repository;
 }
 
@@ -201,17 +217,30 @@ void Repository::save_config(const Context& context, const RepositoryConfig& con
 std::vector<StoredSnapshot> Repository::load_snapshots(
     const Context& context, std::vector<UnreadableObject>* unreadable) const {
   std::vector<StoredSnapshot> snapshots;
-  for (const ObjectInfo& info : storage_->list_all(context, ObjectKind::kSnapshot)) {
-    context.check_stopped();
-    try {
-      const SnapshotId id = *SnapshotId::parse(info.name);
-      snapshots.push_back({id, load_snapshot(context, id)});
-    } catch (const Error& error) {
-      if (unreadable == nullptr || error.code() != ErrorCode::kDamaged) {
-        throw;
-      }
-      unreadable->push_back({{ObjectKind::kSnapshot, info.name}, error.message()});
+  std::mutex mutex;
+  {
+    const StorageTraits traits = storage_->traits();
+    ThreadPool pool("salvor-snapshots",
+                    traits.remote ? std::max(threads_, traits.connections) : threads_);
+    TaskGroup group(pool, context.stop);
+    for (const ObjectInfo& info : storage_->list_all(context, ObjectKind::kSnapshot)) {
+      // `inner` by value: what is declared after the group dies before the group's last task.
+      group.run([&, name = info.name, inner = context.with_stop(group.stop_token())] {
+        try {
+          const SnapshotId id = *SnapshotId::parse(name);
+          Snapshot snapshot = load_snapshot(inner, id);
+          const std::scoped_lock lock(mutex);
+          snapshots.push_back({id, std::move(snapshot)});
+        } catch (const Error& error) {
+          if (unreadable == nullptr || error.code() != ErrorCode::kDamaged) {
+            throw;
+          }
+          const std::scoped_lock lock(mutex);
+          unreadable->push_back({{ObjectKind::kSnapshot, name}, error.message()});
+        }
+      });
     }
+    group.wait();
   }
   std::sort(snapshots.begin(), snapshots.end(),
             [](const StoredSnapshot& left, const StoredSnapshot& right) {

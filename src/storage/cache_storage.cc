@@ -73,7 +73,8 @@ CacheStorage::Statistics CacheStorage::statistics() const {
 }
 
 bool CacheStorage::cacheable(const ObjectName& object) const {
-  return object.kind == ObjectKind::kIndex || object.kind == ObjectKind::kSnapshot;
+  return !options_.directory.empty() &&
+         (object.kind == ObjectKind::kIndex || object.kind == ObjectKind::kSnapshot);
 }
 
 std::string CacheStorage::path_of(const ObjectName& object) const {
@@ -215,30 +216,49 @@ bool CacheStorage::read_verified_range(const Context& context, const ObjectName&
 // Makes the pack one that read_verified_range can read, from the cache or from the base. False when
 // that is not possible or not wanted.
 bool CacheStorage::fetch_pack(const Context& context, const ObjectName& object) {
-  const std::scoped_lock fetching(fetching_);
   {
-    const std::scoped_lock lock(mutex_);
+    std::unique_lock lock(mutex_);
+    fetched_.wait(lock, [&] { return !fetching_.contains(object.name); });
     if (verified_packs_.contains(object.name)) {
       return true;  // another thread was faster
     }
+    fetching_.insert(object.name);
   }
-  if (!load(context, object, options_.max_pack_bytes)) {
-    const auto info = base_->stat(context, object);
-    if (failures_ > 0 || !info || info->size_bytes > options_.max_pack_bytes) {
-      return false;
-    }
-    const Buffer content = base_->get(context, object, options_.max_pack_bytes);
-    if (!hash_matches(content.view(), object.name)) {
-      return false;  // damaged at the base: let the caller see the range as it is
-    }
-    store(context, object, content.view());
-    if (failures_ > 0) {
-      return false;
+  bool fetched = false;
+  std::exception_ptr failure;
+  try {
+    fetched = fetch_pack_now(context, object);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  {
+    const std::scoped_lock lock(mutex_);
+    fetching_.erase(object.name);
+    if (fetched) {
+      verified_packs_.insert(object.name);
     }
   }
-  const std::scoped_lock lock(mutex_);
-  verified_packs_.insert(object.name);
-  return true;
+  fetched_.notify_all();
+  if (failure) {
+    std::rethrow_exception(failure);
+  }
+  return fetched;
+}
+
+bool CacheStorage::fetch_pack_now(const Context& context, const ObjectName& object) {
+  if (load(context, object, options_.max_pack_bytes)) {
+    return true;
+  }
+  const auto info = base_->stat(context, object);
+  if (failures_ > 0 || !info || info->size_bytes > options_.max_pack_bytes) {
+    return false;
+  }
+  const Buffer content = base_->get(context, object, options_.max_pack_bytes);
+  if (!hash_matches(content.view(), object.name)) {
+    return false;  // damaged at the base: let the caller see the range as it is
+  }
+  store(context, object, content.view());
+  return failures_ == 0;
 }
 
 void CacheStorage::list(const Context& context, ObjectKind kind,

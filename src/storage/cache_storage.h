@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -39,6 +40,11 @@ struct CacheOptions {
 class CacheStorage final : public Storage {
  public:
   CacheStorage(std::unique_ptr<Storage> base, CacheOptions options);
+
+  // Sets where to cache and what, once, before several threads use the storage: the place is named
+  // by the repository's id, which is known only when its config was read. Nothing is cached while
+  // CacheOptions::directory is empty.
+  void configure(CacheOptions options) { options_ = std::move(options); }
 
   struct Statistics {
     uint64_t hits = 0;
@@ -78,13 +84,15 @@ class CacheStorage final : public Storage {
   bool read_verified_range(const Context& context, const ObjectName& object, uint64_t offset,
                            MutableBytes out);
   bool fetch_pack(const Context& context, const ObjectName& object);
+  bool fetch_pack_now(const Context& context, const ObjectName& object);
   void failed(const Context& context, const std::string& message);
 
   const std::unique_ptr<Storage> base_;
-  const CacheOptions options_;
+  CacheOptions options_;
   std::mutex mutex_;
   std::set<std::string> verified_packs_;
-  std::mutex fetching_;  // one pack at a time: two threads must not fetch the same
+  std::set<std::string> fetching_;  // packs: two threads must not fetch the same
+  std::condition_variable fetched_;
   std::atomic<uint64_t> hits_ = 0;
   std::atomic<uint64_t> misses_ = 0;
   std::atomic<uint64_t> dropped_ = 0;
