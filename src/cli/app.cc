@@ -43,7 +43,8 @@ int dispatch(std::span<const std::string> arguments, const Environment& environm
   SystemRandom random;
   Profile profile;
   const Context context{stop, events, clock, random, global.profile ? &profile : nullptr};
-  Session session{global, environment, terminal, events, context, root};
+  RequestCounts requests;
+  Session session{global, environment, terminal, events, context, root, requests};
   const CommandSpec& command = parsed.version ? *find_command(root, "version") : parsed.command();
   const int status = command.run(session);
   terminal.clear_status();

@@ -106,7 +106,8 @@ void write_archive(const Options& options, Session& session, const OpenedReposit
                           .hostname = current_host_name()});
   target->load_index(context);
   CopyOptions copy{.threads = std::max(1U, std::thread::hardware_concurrency()),
-                   .write = write_options(session.global)};
+                   .write = write_options(session.global),
+                   .confirm = false};
   copy.write.confirm_lock = [&](const Context& under) { opened.confirm_lock(under); };
   copy.on_start = [&](const StoredSnapshot& stored) {
     session.terminal.message("exporting " + snapshot_text(stored));

@@ -6,6 +6,7 @@
 
 #include "base/format.h"
 #include "cli/progress.h"
+#include "cli/snapshot_options.h"
 
 namespace salvor::cli {
 namespace {
@@ -90,6 +91,24 @@ void print_names(Terminal& terminal, const char* title, const PrunePlan& plan, c
   if (!names.empty() && terminal.verbosity() >= 2) {
     terminal.print_summary(std::string(title) + "\n{" + names + "}\n");
   }
+}
+
+// Object lock: what the storage will not let go yet, and until when.
+void print_locked(Terminal& terminal, const PruneStatistics& figures, const LockedPacks& locked) {
+  if (figures.packs.locked == 0 && figures.bytes.locked == 0) {
+    return;
+  }
+  std::string text = fmt::format("locked by the storage: {} packs without use stay, {} unused",
+                                 figures.packs.locked, format_bytes(figures.bytes.locked));
+  LocalZone zone;
+  if (locked.first) {
+    text += "; the first until " + local_time_text(zone.stamp(*locked.first)) +
+            ", the last until " + local_time_text(zone.stamp(*locked.last));
+  }
+  if (locked.held > 0) {
+    text += fmt::format("; {} under legal hold", locked.held);
+  }
+  terminal.print_summary(text);
 }
 
 }  // namespace
@@ -191,10 +210,12 @@ PruneOutcome run_prune(Session& session, OpenedRepository& opened, PruneOptions 
                   PackFate::kRepack);
       print_names(terminal, "Would have removed the following no longer used packs:", plan, pruner,
                   PackFate::kRemove);
+      print_locked(terminal, outcome.figures, pruner.locked());
       return outcome;
     }
     outcome.result = pruner.execute();
   }
+  print_locked(terminal, outcome.figures, pruner.locked());
   if (outcome.result.packs_recovered > 0) {
     terminal.print_summary(fmt::format("{} packs marked earlier are needed after all: back in use",
                                        outcome.result.packs_recovered));

@@ -41,6 +41,7 @@ struct Access {
   std::string location;
   PasswordSources password;
   std::string key_hint;
+  Party party = Party::kMain;
 };
 
 // The packs that hold trees, as the repository's index has them.
@@ -86,7 +87,7 @@ std::unique_ptr<Repository> open_with_password(Session& session, const Access& a
   const OpenOptions options{.key_hint = access.key_hint,
                             .threads = std::max(1U, std::thread::hardware_concurrency())};
   for (int attempt = 1;; ++attempt) {
-    auto storage = open_limited_storage(session, access.location);
+    auto storage = open_limited_storage(session, access.location, access.party);
     CacheStorage* cache = nullptr;
     if (with_cache && !session.global.no_cache && storage->traits().remote) {
       auto cached = std::make_unique<CacheStorage>(std::move(storage), CacheOptions{});
@@ -131,30 +132,6 @@ bool wants_lock(Session& session, const Repository& repository, const OpenReques
     session.terminal.warn("--no-lock has no effect on this command: it changes the repository");
   }
   return !session.global.no_lock || request.no_lock == NoLock::kIgnored;
-}
-
-// What the storages may need besides the location. Refers to the session's environment.
-StorageOptions storage_options(const Session& session) {
-  const GlobalOptions& global = session.global;
-  StorageOptions options;
-  for (const std::string& option : global.extended) {
-    const size_t equals = option.find('=');
-    options.extended[option.substr(0, equals)] = option.substr(equals + 1);
-  }
-  options.environment = [&environment = session.environment](const std::string& name) {
-    return environment.get(name);
-  };
-  options.http.ca_file = !global.ca_certificate.empty()
-                             ? global.ca_certificate
-                             : session.environment.get("AWS_CA_BUNDLE").value_or("");
-  options.http.client_certificate = global.client_certificate;
-  options.http.insecure = global.insecure_tls;
-  if (!global.http_user_agent.empty()) {
-    options.http.user_agent = global.http_user_agent;
-  }
-  options.http.stall_timeout =
-      std::chrono::duration_cast<std::chrono::milliseconds>(global.stuck_request_timeout);
-  return options;
 }
 
 // --cleanup-cache. Failing to tidy up must not keep a backup from being made.
@@ -207,9 +184,43 @@ std::string repository_location(const Session& session) {
   return location_from(session.global.repository, session.global.repository_file, "-r");
 }
 
-std::unique_ptr<Storage> open_limited_storage(const Session& session, const std::string& location) {
+// "from." in front of an option is for the second repository (--from-repo) alone, where it comes
+// before the option without.
+StorageOptions storage_options(const Session& session, Party party) {
+  static constexpr std::string_view kFrom = "from.";
+  const GlobalOptions& global = session.global;
+  StorageOptions options;
+  for (const bool from : {false, true}) {
+    for (const std::string& option : global.extended) {
+      const size_t equals = option.find('=');
+      const bool is_from = option.starts_with(kFrom);
+      if (is_from == from && (!from || party == Party::kSource)) {
+        const size_t begin = from ? kFrom.size() : 0;
+        options.extended[option.substr(begin, equals - begin)] = option.substr(equals + 1);
+      }
+    }
+  }
+  options.environment = [&environment = session.environment](const std::string& name) {
+    return environment.get(name);
+  };
+  options.counts = &session.requests;
+  options.http.ca_file = !global.ca_certificate.empty()
+                             ? global.ca_certificate
+                             : session.environment.get("AWS_CA_BUNDLE").value_or("");
+  options.http.client_certificate = global.client_certificate;
+  options.http.insecure = global.insecure_tls;
+  if (!global.http_user_agent.empty()) {
+    options.http.user_agent = global.http_user_agent;
+  }
+  options.http.stall_timeout =
+      std::chrono::duration_cast<std::chrono::milliseconds>(global.stuck_request_timeout);
+  return options;
+}
+
+std::unique_ptr<Storage> open_limited_storage(const Session& session, const std::string& location,
+                                              Party party) {
   const GlobalOptions& options = session.global;
-  return with_limits(open_storage(location, storage_options(session)),
+  return with_limits(open_storage(location, storage_options(session, party)),
                      {.upload_bytes_per_second = options.limit_upload_kib << 10U,
                       .download_bytes_per_second = options.limit_download_kib << 10U});
 }
@@ -237,7 +248,8 @@ OpenedRepository open_from_repository(Session& session, const FromOptions& from)
                    .variable = "FROM_PASSWORD",
                    .none = from.insecure_no_password,
                    .prompt = "enter password for source repository: "},
-      .key_hint = from.key_hint};
+      .key_hint = from.key_hint,
+      .party = Party::kSource};
   return open_locked(session, access, {.lock = LockMode::kShared});
 }
 

@@ -10,6 +10,7 @@
 #include "repo/lock.h"
 #include "repo/repository.h"
 #include "repo/write_session.h"
+#include "storage/storage_options.h"
 
 namespace salvor::cli {
 
@@ -68,10 +69,14 @@ auto run_under_lock(const Session& session, const OpenedRepository& opened, Work
 // The parts, for commands that make repositories or keys.
 [[nodiscard]] std::string repository_location(const Session& session);
 [[nodiscard]] PasswordSources password_sources(const GlobalOptions& options);
+enum class Party : uint8_t { kMain, kSource };  // -r, --from-repo
+// What the storages may need besides the location. Refers to the session.
+[[nodiscard]] StorageOptions storage_options(const Session& session, Party party = Party::kMain);
 // The storage at `location`, under --limit-upload and --limit-download, with -o, --cacert and the
 // like. The session must outlive it.
 [[nodiscard]] std::unique_ptr<Storage> open_limited_storage(const Session& session,
-                                                            const std::string& location);
+                                                            const std::string& location,
+                                                            Party party = Party::kMain);
 
 // --compression and --pack-size as the engine takes them.
 [[nodiscard]] WriteOptions write_options(const GlobalOptions& options);

@@ -7,6 +7,7 @@
 #include "cli/event_printer.h"
 #include "cli/global_options.h"
 #include "cli/terminal.h"
+#include "storage/counting_storage.h"
 
 namespace salvor::cli {
 
@@ -18,6 +19,7 @@ struct Session {
   EventPrinter& events;     // the sink inside `context`; counts errors
   const Context& context;   // stops on Ctrl-C
   const CommandSpec& root;  // the whole table, for help and completion
+  RequestCounts& requests;  // of all storages that the run opens
 };
 
 // User and host name for snapshots, keys and locks; "" for a user that has no name. The host

@@ -145,6 +145,15 @@ void Decision::sort_out() {
       plan_.fates[i] = PackFate::kWait;
       continue;
     }
+    if (pack.locked) {
+      figures.bytes.locked += pack.unused_bytes;
+    }
+    if (pack.used_blobs == 0 && pack.present && pack.locked) {
+      ++figures.packs.unused;
+      ++figures.packs.locked;
+      plan_.fates[i] = pack.marked ? PackFate::kWait : PackFate::kKeep;
+      continue;
+    }
     if (pack.used_blobs == 0) {
       figures.packs.unused += pack.present ? 1 : 0;
       remove(i, pack.present ? PackFate::kRemove : PackFate::kForget);
@@ -152,6 +161,9 @@ void Decision::sort_out() {
     }
     ++(pack.unused_blobs == 0 ? figures.packs.used : figures.packs.partly_used);
     figures.bytes.uncompressed += pack.has_raw ? pack.size() : 0;
+    if (pack.locked) {
+      continue;  // its old form would stay beside the new one
+    }
     if (limits_.repack_cacheable_only && pack.only_data()) {
       continue;
     }
@@ -182,7 +194,9 @@ void Decision::choose_repacks() {
            static_cast<double>(b.unused_bytes) * static_cast<double>(a.used_bytes);
   });
   const PruneStatistics& figures = plan_.statistics;
-  const uint64_t allowed = limits_.max_unused.allowed(figures.bytes.used);
+  // What is locked stays whatever is repacked.
+  const uint64_t limit = limits_.max_unused.allowed(figures.bytes.used);
+  const uint64_t allowed = limit + std::min(figures.bytes.locked, ~limit);
   for (const size_t number : candidates_) {
     const PackUse& pack = packs_[number];
     if (figures.bytes.repack + pack.size() >= limits_.max_repack_bytes) {

@@ -55,6 +55,8 @@ struct PackUse {
   // An earlier prune has taken it out of the index; `mark_is_old`: long enough ago to remove it.
   bool marked = false;
   bool mark_is_old = false;
+  // The storage will not let it go yet (object lock): it is neither removed nor repacked.
+  bool locked = false;
 
   [[nodiscard]] uint64_t size() const { return used_bytes + unused_bytes; }
   [[nodiscard]] bool only_data() const { return has_data && !has_trees; }
@@ -95,6 +97,7 @@ struct PruneStatistics {
     uint64_t repack_remove = 0;
     uint64_t unreferenced = 0;
     uint64_t uncompressed = 0;
+    uint64_t locked = 0;  // unused bytes in locked packs
   } bytes;
   struct Packs {
     uint64_t used = 0;
@@ -106,6 +109,7 @@ struct PruneStatistics {
     uint64_t remove = 0;
     uint64_t wait = 0;     // marked by an earlier prune; they stay for now
     uint64_t recover = 0;  // marked by an earlier prune, and needed after all
+    uint64_t locked = 0;   // without use, but the storage will not let them go yet
   } packs;
 
   [[nodiscard]] uint64_t total_blobs() const { return blobs.used + blobs.unused + blobs.duplicate; }

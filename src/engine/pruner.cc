@@ -8,6 +8,7 @@
 #include "codec/index_codec.h"
 #include "codec/pack_header.h"
 #include "engine/index_rewriter.h"
+#include "engine/object_locks.h"
 #include "engine/pack_reader.h"
 #include "engine/pack_table.h"
 #include "engine/used_blobs.h"
@@ -37,6 +38,8 @@ struct Pruner::State {
   void mark();
   void know_marked_packs();
   void list_packs();
+  void find_locked();
+  void leave_locked(const PackId& id, const Retention& retention);
   void choose_copies();
   void settle_duplicates(std::span<const Index::EntryNumber> duplicates);
   void count(Index::EntryNumber entry, bool is_used, bool is_duplicate);
@@ -78,6 +81,7 @@ struct Pruner::State {
   std::vector<UnlistedPack> unlisted;
   PruneStatistics statistics;
   std::optional<PrunePlan> plan;
+  LockedPacks locked;
   std::unordered_set<PackId, IdHash> going;  // from the index, and from the storage
   std::unordered_set<PackId, IdHash> going_unlisted;
   std::chrono::seconds keep_delete{0};
@@ -167,6 +171,53 @@ void Pruner::State::list_packs() {
       marks.push_back(*mark->second);
     }
   });
+}
+
+// What is about to go but is locked stays; everything else is decided anew around it, until nothing
+// that goes is locked.
+void Pruner::State::find_locked() {
+  const WallTime now = context.clock.now();
+  std::unordered_set<PackId, IdHash> asked;
+  for (bool any = true; any;) {
+    std::vector<PackId> ids;
+    for (size_t i = 0; i < packs.size(); ++i) {
+      if (plan->fates[i] == PackFate::kRemove || plan->fates[i] == PackFate::kRepack) {
+        ids.push_back(table->id(i));
+      }
+    }
+    for (const UnlistedPack& pack : plan->unlisted) {
+      ids.push_back(pack.id);
+    }
+    std::erase_if(ids, [&](const PackId& id) { return !asked.insert(id).second; });
+    std::vector<ObjectName> objects;
+    std::ranges::transform(ids, std::back_inserter(objects), pack_object);
+    const auto retentions = retentions_of(context, repository.storage(), objects);
+    any = false;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (retentions[i] && retentions[i]->holds(now)) {
+        any = true;
+        leave_locked(ids[i], *retentions[i]);
+      }
+    }
+    if (any) {
+      plan = decide_prune(packs, unlisted, options.limits, statistics);
+    }
+  }
+}
+
+void Pruner::State::leave_locked(const PackId& id, const Retention& retention) {
+  if (retention.legal_hold) {
+    ++locked.held;
+  } else {
+    locked.first = std::min(locked.first.value_or(*retention.until), *retention.until);
+    locked.last = std::max(locked.last.value_or(*retention.until), *retention.until);
+  }
+  if (const std::optional<size_t> number = table->find(id)) {
+    packs[*number].locked = true;
+  } else {
+    ++statistics.packs.locked;
+    std::erase_if(unlisted, [&](const UnlistedPack& pack) { return pack.id == id; });
+  }
 }
 
 // Books an entry with its pack. The header's share counts as used: repacking does not save it.
@@ -559,9 +610,13 @@ const PrunePlan& Pruner::plan() {
   state.mark();
   state.list_packs();
   state.choose_copies();
-  state.plan =
-      decide_prune(state.packs, std::move(state.unlisted), state.options.limits, state.statistics);
+  state.plan = decide_prune(state.packs, state.unlisted, state.options.limits, state.statistics);
+  state.find_locked();
   return *state.plan;
+}
+
+const LockedPacks& Pruner::locked() const {
+  return state_->locked;
 }
 
 std::chrono::seconds Pruner::keep_delete() const {

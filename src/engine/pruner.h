@@ -61,6 +61,14 @@ struct PruneOptions {
   PruneProgress* progress = nullptr;
 };
 
+// Packs that nobody needs, but which the storage will not let go yet. In `plan().statistics` they
+// are counted as packs.locked.
+struct LockedPacks {
+  uint64_t held = 0;              // by a legal hold, without an end
+  std::optional<WallTime> first;  // when the first and the last can be removed
+  std::optional<WallTime> last;
+};
+
 struct PruneResult {
   uint64_t packs_removed = 0;
   uint64_t packs_written = 0;
@@ -82,6 +90,8 @@ class Pruner {
   [[nodiscard]] const PrunePlan& plan();
   // The pack that `plan().fates[number]` is about.
   [[nodiscard]] const PackId& pack(size_t number) const;
+  // What stays because it is locked, once `plan` has decided.
+  [[nodiscard]] const LockedPacks& locked() const;
   // How long packs will stay, once `plan` has decided.
   [[nodiscard]] std::chrono::seconds keep_delete() const;
   // Carries the plan out; once. The repository's index in memory is out of date afterwards. Throws

@@ -81,7 +81,7 @@ struct Replicator::State {
   void pass_on(const Context& inner, BlobReader& reader, BlobWriter& writer,
                std::span<const Placed> blobs, ByteView sealed, uint64_t sealed_begin);
   uint64_t copy_one(WriteSession& session, const StoredSnapshot& snapshot);
-  void save(std::span<const StoredSnapshot> batch);
+  void save(const WriteSession& session, std::span<const StoredSnapshot> batch);
 
   const Context context;
   const Repository& source;
@@ -231,7 +231,7 @@ uint64_t Replicator::State::copy_one(WriteSession& session, const StoredSnapshot
   return bytes;
 }
 
-void Replicator::State::save(std::span<const StoredSnapshot> batch) {
+void Replicator::State::save(const WriteSession& session, std::span<const StoredSnapshot> batch) {
   for (const StoredSnapshot& stored : batch) {
     Snapshot copy = stored.snapshot;
     copy.parent.reset();
@@ -243,6 +243,14 @@ void Replicator::State::save(std::span<const StoredSnapshot> batch) {
       options.write.confirm_lock(context);
     }
     const SnapshotId id = target.save_snapshot(context, copy);
+    if (options.confirm) {
+      if (&stored == &batch.back()) {
+        session.confirm_stored(context, id);
+      } else {
+        BlobReader reader(target);
+        (void)reader.load_tree(context, target.load_snapshot(context, id).tree);
+      }
+    }
     if (options.on_saved) {
       options.on_saved(stored, id);
     }
@@ -261,16 +269,14 @@ void Replicator::copy(std::span<const StoredSnapshot> snapshots) {
   for (size_t begin = 0; begin < snapshots.size();) {
     const auto started = state.context.clock.monotonic();
     size_t end = begin;
-    {
-      WriteSession session(state.context, state.target, state.options.write);
-      uint64_t bytes = 0;
-      while (end < snapshots.size() &&
-             (bytes < batch_bytes || state.context.clock.monotonic() - started < kBatchAge)) {
-        bytes += state.copy_one(session, snapshots[end++]);
-      }
-      session.finish(state.context);
+    WriteSession session(state.context, state.target, state.options.write);
+    uint64_t bytes = 0;
+    while (end < snapshots.size() &&
+           (bytes < batch_bytes || state.context.clock.monotonic() - started < kBatchAge)) {
+      bytes += state.copy_one(session, snapshots[end++]);
     }
-    state.save(snapshots.subspan(begin, end - begin));
+    session.finish(state.context);
+    state.save(session, snapshots.subspan(begin, end - begin));
     begin = end;
   }
 }

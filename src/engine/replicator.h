@@ -33,6 +33,9 @@ struct CopyProgress {
 struct CopyOptions {
   unsigned threads = 2;
   WriteOptions write = {};  // of the target; confirm_lock belongs here
+  // Ask the target for everything again before it counts as copied: each new pack in its full
+  // length, each snapshot and its root tree verified (V1). Not for targets that cannot be read yet.
+  bool confirm = true;
   CopyProgress* progress = nullptr;
   // Called on the caller's thread: before a snapshot's blobs are copied, when it is known what is
   // to copy (blobs, stored bytes), and when its copy is durable.

@@ -72,6 +72,15 @@ class CacheStorage final : public Storage {
             const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
   void remove_many(const Context& context, std::span<const ObjectName> objects) override;
+  std::optional<StorageSpace> space(const Context& context) override {
+    return base_->space(context);
+  }
+  std::optional<Retention> retention(const Context& context, const ObjectName& object) override {
+    return base_->retention(context, object);
+  }
+  void extend_retention(const Context& context, const ObjectName& object, WallTime until) override {
+    base_->extend_retention(context, object, until);
+  }
   [[nodiscard]] StorageTraits traits() const override { return base_->traits(); }
 
  private:

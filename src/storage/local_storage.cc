@@ -26,6 +26,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 
 #include "base/fd.h"
@@ -135,6 +136,7 @@ class LocalStorage final : public Storage {
             const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
   void remove_many(const Context& context, std::span<const ObjectName> objects) override;
+  std::optional<StorageSpace> space(const Context& context) override;
   [[nodiscard]] StorageTraits traits() const override {
     return {.connections = 4,
             .remote = false,
@@ -585,6 +587,20 @@ void LocalStorage::list(const Context& context, ObjectKind kind,
   } else {
     list_directory(context, kind, top, on_object);
   }
+}
+
+std::optional<StorageSpace> LocalStorage::space(const Context& context) {
+  context.check_stopped();
+  const int fd = root();
+  if (fd < 0) {
+    return std::nullopt;
+  }
+  struct statvfs info{};
+  if (::fstatvfs(fd, &info) != 0) {
+    throw Error::from_errno(errno, "cannot ask for the free space of " + traits().description);
+  }
+  return StorageSpace{.free_bytes = uint64_t{info.f_bavail} * info.f_frsize,
+                      .total_bytes = uint64_t{info.f_blocks} * info.f_frsize};
 }
 
 void LocalStorage::remove(const Context& context, const ObjectName& object) {

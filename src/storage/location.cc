@@ -4,6 +4,7 @@
 
 #include "base/format.h"
 #include "storage/azure_storage.h"
+#include "storage/counting_storage.h"
 #include "storage/export_storage.h"
 #include "storage/gcs_storage.h"
 #include "storage/local_storage.h"
@@ -33,6 +34,17 @@ Location split(std::string_view location) {
   return {location.substr(0, colon), location.substr(colon + 1)};
 }
 
+std::unique_ptr<Storage> counted(std::unique_ptr<Storage> base, const StorageOptions& options) {
+  return options.counts != nullptr
+             ? std::make_unique<CountingStorage>(std::move(base), *options.counts)
+             : std::move(base);
+}
+
+// For what may fail and succeed the next time.
+std::unique_ptr<Storage> persistent(std::unique_ptr<Storage> base, const StorageOptions& options) {
+  return std::make_unique<RetryStorage>(counted(std::move(base), options));
+}
+
 }  // namespace
 
 std::unique_ptr<Storage> open_storage(std::string_view location, const StorageOptions& options) {
@@ -41,23 +53,23 @@ std::unique_ptr<Storage> open_storage(std::string_view location, const StorageOp
     return open_tar_storage(std::make_shared<VolumeReader>(std::string(rest)));
   }
   if (scheme == "s3") {
-    return std::make_unique<RetryStorage>(open_s3_storage(rest, options));
+    return persistent(open_s3_storage(rest, options), options);
   }
   if (scheme == "azure") {
-    return std::make_unique<RetryStorage>(open_azure_storage(rest, options));
+    return persistent(open_azure_storage(rest, options), options);
   }
   if (scheme == "gs") {
-    return std::make_unique<RetryStorage>(open_gcs_storage(rest, options));
+    return persistent(open_gcs_storage(rest, options), options);
   }
   if (scheme == "sftp") {
-    return std::make_unique<RetryStorage>(
-        open_sftp_storage(parse_sftp_settings(location, options, has_terminal())));
+    return persistent(open_sftp_storage(parse_sftp_settings(location, options, has_terminal())),
+                      options);
   }
   if (scheme == "rest") {
-    return std::make_unique<RetryStorage>(open_rest_storage(rest, options));
+    return persistent(open_rest_storage(rest, options), options);
   }
   if (scheme == "rclone") {
-    return std::make_unique<RetryStorage>(open_rclone_storage(rest, options));
+    return persistent(open_rclone_storage(rest, options), options);
   }
   if (!scheme.empty() && scheme != "local") {
     throw Error(ErrorCode::kUsage,
@@ -72,7 +84,7 @@ std::unique_ptr<Storage> open_storage(std::string_view location, const StorageOp
     throw Error(ErrorCode::kUsage, "the repository location is empty",
                 "Give one with -r or SALVOR_REPOSITORY.");
   }
-  return open_local_storage(std::string(rest));
+  return counted(open_local_storage(std::string(rest)), options);
 }
 
 std::string display_location(std::string_view location) {

@@ -236,4 +236,17 @@ void RetryStorage::remove_many(const Context& context, std::span<const ObjectNam
   repeat(context, [&] { base_->remove_many(context, objects); });
 }
 
+std::optional<StorageSpace> RetryStorage::space(const Context& context) {
+  return repeat(context, [&] { return base_->space(context); });
+}
+
+std::optional<Retention> RetryStorage::retention(const Context& context, const ObjectName& object) {
+  return repeat(context, [&] { return base_->retention(context, object); });
+}
+
+void RetryStorage::extend_retention(const Context& context, const ObjectName& object,
+                                    WallTime until) {
+  repeat(context, [&] { base_->extend_retention(context, object, until); });
+}
+
 }  // namespace salvor

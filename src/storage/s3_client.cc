@@ -1,6 +1,8 @@
 #include "storage/s3_client.h"
 
 #include <algorithm>
+#include <array>
+#include <ctime>
 
 #include "base/format.h"
 #include "crypto/sha256.h"
@@ -23,6 +25,15 @@ Digest sha256_of(std::span<const ByteView> parts) {
 
 std::string md5_base64(std::span<const ByteView> parts) {
   return to_base64(md5(parts));
+}
+
+std::string s3_time(WallTime time) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  const time_t raw = std::chrono::system_clock::to_time_t(seconds);
+  std::tm utc{};
+  ::gmtime_r(&raw, &utc);
+  std::array<char, 32> text{};
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc)};
 }
 
 S3Client::S3Client(S3Settings settings, const StorageOptions& options)

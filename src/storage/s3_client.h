@@ -79,6 +79,8 @@ class S3Client {
   std::string last_key_id_;                  // under mutex_
 };
 
+// "2026-11-21T10:00:00Z"
+[[nodiscard]] std::string s3_time(WallTime time);
 // "Content-MD5" of a body.
 [[nodiscard]] std::string md5_base64(std::span<const ByteView> parts);
 

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "storage/storage_options.h"
 
 namespace salvor {
@@ -30,6 +32,7 @@ struct S3Settings {
   std::string kms_key;
   std::string lock_mode;  // GOVERNANCE, COMPLIANCE or empty
   std::chrono::days lock_days{0};
+  std::optional<WallTime> as_of;  // read what was there then
   unsigned connections = 8;
 
   [[nodiscard]] std::string description() const;  // "S3 bucket b/prefix at host"

@@ -11,7 +11,9 @@
 #include "storage/layout.h"
 #include "storage/s3_client.h"
 #include "storage/s3_errors.h"
+#include "storage/s3_locks.h"
 #include "storage/s3_settings.h"
+#include "storage/s3_versions.h"
 
 namespace salvor {
 namespace {
@@ -33,19 +35,14 @@ bool named_by_hash(ObjectKind kind) {
   return kind != ObjectKind::kConfig && kind != ObjectKind::kSalvor;
 }
 
-std::string iso8601(WallTime time) {
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
-  const time_t raw = std::chrono::system_clock::to_time_t(seconds);
-  std::tm utc{};
-  ::gmtime_r(&raw, &utc);
-  std::array<char, 32> text{};
-  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc)};
-}
-
 class S3Storage final : public Storage {
  public:
   S3Storage(S3Settings settings, const StorageOptions& options)
-      : client_(std::move(settings), options) {}
+      : client_(std::move(settings), options) {
+    if (settings_.as_of) {
+      past_ = std::make_unique<S3Past>(client_, *settings_.as_of);
+    }
+  }
 
   using Storage::put;
   void create(const Context& context) override;
@@ -60,9 +57,12 @@ class S3Storage final : public Storage {
             const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
   void remove_many(const Context& context, std::span<const ObjectName> objects) override;
+  std::optional<Retention> retention(const Context& context, const ObjectName& object) override;
+  void extend_retention(const Context& context, const ObjectName& object, WallTime until) override;
   [[nodiscard]] StorageTraits traits() const override {
     return {.connections = settings_.connections,
             .remote = true,
+            .read_only = settings_.as_of.has_value(),
             .description = settings_.description()};
   }
 
@@ -88,8 +88,17 @@ class S3Storage final : public Storage {
   void remove_batch(const Context& context, std::span<const ObjectName> objects);
   void remove_one_by_one(const Context& context, std::span<const ObjectName> objects);
 
+  // The past cannot be changed.
+  void refuse_when_past() const;
+  // For reading: the query that names the version, where it is not the present one.
+  std::string version_query(const Context& context, const ObjectName& object);
+  bool may_be_locked(const Context& context);
+
   S3Client client_;
   const S3Settings& settings_ = client_.settings();
+  std::unique_ptr<S3Past> past_;  // null: the present
+  std::atomic<bool> never_locked_ = false;
+  std::atomic<bool> lock_asked_ = false;
   std::atomic<bool> conditional_refused_ = false;
   std::atomic<bool> conditional_proven_ = false;
   std::atomic<bool> multi_delete_refused_ = false;
@@ -98,6 +107,7 @@ class S3Storage final : public Storage {
 // ---- writing ----
 
 void S3Storage::create(const Context& context) {
+  refuse_when_past();
   context.check_stopped();
   const std::string target = settings_.description();
   // Without the right to look, what follows will show whether the bucket is there.
@@ -151,7 +161,7 @@ std::vector<HttpHeader> S3Storage::upload_headers(const Context& context, const 
   if (!settings_.lock_mode.empty() && object.kind != ObjectKind::kLock) {
     headers.push_back({"x-amz-object-lock-mode", settings_.lock_mode});
     headers.push_back({"x-amz-object-lock-retain-until-date",
-                       iso8601(context.clock.now() + settings_.lock_days)});
+                       s3_time(context.clock.now() + settings_.lock_days)});
   }
   return headers;
 }
@@ -203,6 +213,7 @@ void S3Storage::upload(const Context& context, const ObjectName& object,
 void S3Storage::put(const Context& context, const ObjectName& object,
                     std::span<const ByteView> parts) {
   check_call(context, object);
+  refuse_when_past();
   // Servers that do not know If-None-Match may ignore it.
   if (!conditional_proven_ && (!named_by_hash(object.kind) || conditional_refused_)) {
     if (const auto existing = stat(context, object)) {
@@ -216,6 +227,7 @@ void S3Storage::put(const Context& context, const ObjectName& object,
 void S3Storage::replace_config(const Context& context, ByteView bytes) {
   const ObjectName config{ObjectKind::kConfig, ""};
   check_call(context, config);
+  refuse_when_past();
   upload(context, config, {&bytes, 1}, false);
 }
 
@@ -225,6 +237,7 @@ Buffer S3Storage::get(const Context& context, const ObjectName& object, uint64_t
   check_call(context, object);
   HttpResponse response = execute(context, {.method = "GET",
                                             .key = key_of(object_path(object)),
+                                            .query = version_query(context, object),
                                             .limit_bytes = limit_bytes,
                                             .what = what("read", object),
                                             .action = "s3:GetObject"});
@@ -258,6 +271,7 @@ void S3Storage::get_range(const Context& context, const ObjectName& object, uint
       execute(context,
               {.method = "GET",
                .key = key_of(object_path(object)),
+               .query = version_query(context, object),
                .headers = {{"Range", "bytes=" + std::to_string(offset) + "-" +
                                          std::to_string(offset + out.size() - 1)}},
                .into = out,
@@ -278,6 +292,10 @@ void S3Storage::get_range(const Context& context, const ObjectName& object, uint
 
 std::optional<ObjectInfo> S3Storage::stat(const Context& context, const ObjectName& object) {
   check_call(context, object);
+  if (past_) {
+    const auto found = past_->find(context, object);
+    return found ? std::optional(ObjectInfo{object.name, found->size_bytes}) : std::nullopt;
+  }
   const S3Call call{.method = "HEAD",
                     .key = key_of(object_path(object)),
                     .what = what("look for", object),
@@ -356,6 +374,10 @@ std::optional<std::string> S3Storage::list_page(
 void S3Storage::list(const Context& context, ObjectKind kind,
                      const std::function<void(const ObjectInfo&)>& on_object) {
   context.check_stopped();
+  if (past_) {
+    past_->list(context, kind, on_object);
+    return;
+  }
   if (kind == ObjectKind::kConfig) {
     if (const auto info = stat(context, {kind, ""})) {
       on_object(*info);
@@ -380,10 +402,64 @@ void S3Storage::list(const Context& context, ObjectKind kind,
   }
 }
 
+// ---- the past ----
+
+void S3Storage::refuse_when_past() const {
+  if (past_) {
+    throw Error(ErrorCode::kPermission,
+                settings_.description() + " is read as of " + s3_time(*settings_.as_of) +
+                    " and cannot be changed",
+                "Leave s3.as-of out for what writes. To copy the past into a new repository, name "
+                "this one with --from-repo and give -o from.s3.as-of=TIME.");
+  }
+}
+
+std::string S3Storage::version_query(const Context& context, const ObjectName& object) {
+  if (!past_) {
+    return {};
+  }
+  const auto found = past_->find(context, object);
+  if (!found) {
+    throw Error(ErrorCode::kNotFound,
+                what("read", object) + ": it did not exist at " + s3_time(*settings_.as_of));
+  }
+  return "versionId=" + percent_encode(found->version_id);
+}
+
+// ---- object lock ----
+
+bool S3Storage::may_be_locked(const Context& context) {
+  if (!lock_asked_) {
+    never_locked_ = !s3_lock_state(context, client_).may_be_locked();
+    lock_asked_ = true;
+  }
+  return !never_locked_;
+}
+
+std::optional<Retention> S3Storage::retention(const Context& context, const ObjectName& object) {
+  check_call(context, object);
+  if (past_ || !may_be_locked(context)) {
+    return std::nullopt;
+  }
+  return s3_retention(context, client_, key_of(object_path(object)), what("look for", object));
+}
+
+void S3Storage::extend_retention(const Context& context, const ObjectName& object, WallTime until) {
+  check_call(context, object);
+  refuse_when_past();
+  if (!may_be_locked(context)) {
+    Storage::extend_retention(context, object, until);
+  }
+  s3_extend_retention(
+      context, client_, key_of(object_path(object)), until,
+      "cannot extend the protection of " + object.display() + " in " + settings_.description());
+}
+
 // ---- removing ----
 
 void S3Storage::remove(const Context& context, const ObjectName& object) {
   check_call(context, object);
+  refuse_when_past();
   (void)execute(context,
                 {.method = "DELETE",
                  .key = key_of(object_path(object)),
@@ -394,6 +470,7 @@ void S3Storage::remove(const Context& context, const ObjectName& object) {
 
 void S3Storage::remove_many(const Context& context, std::span<const ObjectName> objects) {
   context.check_stopped();
+  refuse_when_past();
   for (const ObjectName& object : objects) {
     check_call(context, object);
   }

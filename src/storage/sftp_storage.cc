@@ -50,6 +50,7 @@ class SftpStorage final : public Storage {
     remove_many(context, std::span<const ObjectName>(&object, 1));
   }
   void remove_many(const Context& context, std::span<const ObjectName> objects) override;
+  std::optional<StorageSpace> space(const Context& context) override;
   [[nodiscard]] StorageTraits traits() const override {
     const SftpSettings& settings = pool_.settings();
     return {.connections = settings.connections,
@@ -297,6 +298,18 @@ void SftpStorage::discard(SftpSession& session, Upload& upload) const {
     upload.temporary_path.clear();
     session.settle(kTidyUp);
   }
+}
+
+std::optional<StorageSpace> SftpStorage::space(const Context& context) {
+  context.check_stopped();
+  const SftpPool::Lease session = pool_.take(context);
+  if (!session->has_extension("statvfs@openssh.com", "2")) {
+    return std::nullopt;
+  }
+  SftpRound round(*session);
+  const std::optional<SftpSpace>& space = round.space(pool_.settings().path);
+  round.wait(context);
+  return space ? std::optional(StorageSpace{space->free_bytes, space->total_bytes}) : std::nullopt;
 }
 
 void SftpStorage::put(const Context& context, const ObjectName& object,

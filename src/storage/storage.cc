@@ -121,6 +121,15 @@ class BorrowedStorage final : public Storage {
   void remove_many(const Context& context, std::span<const ObjectName> objects) override {
     base_.remove_many(context, objects);
   }
+  std::optional<StorageSpace> space(const Context& context) override {
+    return base_.space(context);
+  }
+  std::optional<Retention> retention(const Context& context, const ObjectName& object) override {
+    return base_.retention(context, object);
+  }
+  void extend_retention(const Context& context, const ObjectName& object, WallTime until) override {
+    base_.extend_retention(context, object, until);
+  }
   [[nodiscard]] StorageTraits traits() const override { return base_.traits(); }
 
  private:
@@ -128,6 +137,21 @@ class BorrowedStorage final : public Storage {
 };
 
 }  // namespace
+
+std::optional<StorageSpace> Storage::space(const Context& /*context*/) {
+  return std::nullopt;
+}
+
+std::optional<Retention> Storage::retention(const Context& /*context*/,
+                                            const ObjectName& /*object*/) {
+  return std::nullopt;
+}
+
+void Storage::extend_retention(const Context& /*context*/, const ObjectName& /*object*/,
+                               WallTime /*until*/) {
+  throw Error(ErrorCode::kUsage, traits().description + " cannot protect objects from removal",
+              "S3 buckets can, when object lock was switched on: see docs/immutability.md.");
+}
 
 std::unique_ptr<Storage> borrow_storage(Storage& storage) {
   return std::make_unique<BorrowedStorage>(storage);

@@ -37,6 +37,20 @@ struct ObjectInfo {
   uint64_t size_bytes = 0;
 };
 
+struct StorageSpace {
+  uint64_t free_bytes = 0;  // for this user
+  uint64_t total_bytes = 0;
+};
+
+// How an object is kept from being removed or replaced (S3 object lock).
+struct Retention {
+  std::optional<WallTime>
+      until;                // in compliance mode not even the account's owner can do it before
+  bool compliance = false;  // else governance: those with a special right can
+  bool legal_hold = false;  // until somebody takes the hold away
+  [[nodiscard]] bool holds(WallTime now) const { return legal_hold || (until && *until > now); }
+};
+
 struct StorageTraits {
   unsigned connections = 2;  // useful parallel operations
   bool remote = false;       // a round trip costs milliseconds
@@ -93,6 +107,16 @@ class Storage {
   // As `remove` for each, in any order; durable when all is done. Cheaper where the cost is in
   // making removals durable one by one. An error leaves some removed and some not.
   virtual void remove_many(const Context& context, std::span<const ObjectName> objects);
+
+  // Nothing where the storage does not say.
+  [[nodiscard]] virtual std::optional<StorageSpace> space(const Context& context);
+  // Nothing when the object is not protected. Costs no request where nothing can be.
+  [[nodiscard]] virtual std::optional<Retention> retention(const Context& context,
+                                                           const ObjectName& object);
+  // Protects an object until then, in its own mode or, when it is not protected, in the storage's
+  // default. Never shortens: the caller has looked (`retention`), and servers refuse. Throws
+  // Error{kUsage} where nothing can be protected.
+  virtual void extend_retention(const Context& context, const ObjectName& object, WallTime until);
 
   [[nodiscard]] virtual StorageTraits traits() const = 0;
 

@@ -12,13 +12,16 @@
 
 namespace salvor {
 
-// A value; what `environment` refers to must outlive the storages opened with it.
+struct RequestCounts;
+
+// A value; what `environment` and `counts` refer to must outlive the storages opened with it.
 struct StorageOptions {
   std::map<std::string, std::string> extended;  // -o: "s3.region" -> "eu-central-1"
   // A variable's value; nothing when it is unset or empty.
   std::function<std::optional<std::string>(const std::string& name)> environment =
       [](const std::string&) { return std::nullopt; };
   HttpClientOptions http;
+  RequestCounts* counts = nullptr;  // where requests are counted (counting_storage.h)
 };
 
 // Reads the extended options of one kind of storage, and finds those that do not exist.

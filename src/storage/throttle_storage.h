@@ -64,6 +64,15 @@ class ThrottleStorage final : public Storage {
   void remove_many(const Context& context, std::span<const ObjectName> objects) override {
     base_->remove_many(context, objects);
   }
+  std::optional<StorageSpace> space(const Context& context) override {
+    return base_->space(context);
+  }
+  std::optional<Retention> retention(const Context& context, const ObjectName& object) override {
+    return base_->retention(context, object);
+  }
+  void extend_retention(const Context& context, const ObjectName& object, WallTime until) override {
+    base_->extend_retention(context, object, until);
+  }
   [[nodiscard]] StorageTraits traits() const override { return base_->traits(); }
 
  private:
