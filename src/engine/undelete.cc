@@ -101,6 +101,7 @@ struct Undelete::ForeignKey {
   std::vector<std::string> child_columns;
   std::string parent;
   std::vector<std::string> parent_columns;
+  std::string parent_quoted;
 };
 
 struct Undelete::State {
@@ -253,7 +254,8 @@ void Undelete::read_foreign_keys(const Context& context) {
       "JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.num), (SELECT "
       "string_agg(a.attname, E'\\x01' ORDER BY u.n) FROM unnest(k.confkey) WITH ORDINALITY u(num, "
       "n) "
-      "JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.num) FROM "
+      "JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.num), "
+      "pg_catalog.format('%I.%I', pn.nspname, p.relname) FROM "
       "pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN "
       "pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace JOIN pg_catalog.pg_class p ON p.oid = "
       "k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace WHERE k.contype = "
@@ -262,7 +264,7 @@ void Undelete::read_foreign_keys(const Context& context) {
   for (const auto& row : rows.rows) {
     state_->keys.push_back({row[0].value_or(""), row[1].value_or(""),
                             split_lines(row[3].value_or("")), row[2].value_or(""),
-                            split_lines(row[4].value_or(""))});
+                            split_lines(row[4].value_or("")), row[5].value_or("")});
   }
 }
 
@@ -424,9 +426,7 @@ void Undelete::find_conflicts(const Context& context, Stage& stage, UndeletePrev
       }
       filled += (filled.empty() ? "s." : " AND s.") + quoted(column) + " IS NOT NULL";
     }
-    const size_t dot = key.parent.find('.');
-    const std::string parent_table =
-        quoted(key.parent.substr(0, dot)) + "." + quoted(key.parent.substr(dot + 1));
+    const std::string& parent_table = key.parent_quoted;
     std::string query = "SELECT count(*) FROM " + stage.temporary + " s WHERE " + stage.missing() +
                         " AND " + filled;
     // Without the right to look, the server's own check has the last word when it comes to it.
