@@ -283,10 +283,22 @@ class Streamer {
     }
     const bool passes = error.code() == ErrorCode::kUnreachable ||
                         (server != nullptr && !server->state().starts_with("42"));
-    if (!passes) {
+    const bool full = error.code() == ErrorCode::kStorageFull;
+    if (!passes && !full) {
       throw error;
     }
-    options_.on_step("waiting for the server: " + error.message());
+    if (!full) {
+      options_.on_step("waiting for the server: " + error.message());
+    } else if (const MonotonicTime now = context_.clock.monotonic();
+               !warned_full_ || now - *warned_full_ > kWarnEvery) {
+      // What did not fit was not called flushed. Room comes when the repository takes what waits.
+      warned_full_ = now;
+      context_.events.on(
+          Warning{error.message(),
+                  "The server keeps its WAL meanwhile (pg_replication_slots shows how much); it is "
+                  "tried again. " +
+                      error.hint()});
+    }
     const MonotonicTime until = context_.clock.monotonic() + kRetry;
     while (context_.clock.monotonic() < until && !context_.stop.stop_requested()) {
       std::this_thread::sleep_for(kLook);
@@ -299,6 +311,7 @@ class Streamer {
   uint64_t system_ = 0;
   postgres::SegmentSize size_;
   std::unique_ptr<postgres::Connection> connection_;
+  std::optional<MonotonicTime> warned_full_;
 };
 
 }  // namespace

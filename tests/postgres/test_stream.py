@@ -1,9 +1,11 @@
 """WAL by streaming (P3): seconds behind, honest towards the server, unbroken whatever is killed or taken away."""
 import signal
+import subprocess
 import time
 
 import postgres
 from test_restore import _RestoreCase
+from toolbox import needs_root
 
 
 class Stream(_RestoreCase):
@@ -142,6 +144,36 @@ class Stream(_RestoreCase):
         cluster.kill()
         restored, _ = self.restore_and_start("restored", "--copy")
         self.assertEqual(restored.sql("SELECT count(*) FROM filler, at_last"), "8")
+
+    @needs_root
+    def test_a_spool_on_a_full_disk_loses_nothing_and_holds_nobody(self):
+        """16 MiB and a little: one segment fits. What cannot be kept must not be called flushed."""
+        cluster = postgres.Cluster.make(self, self.place)
+        cluster.sql("CREATE TABLE filler (x int)")
+        self.spool.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m,mode=0777", "tmpfs", self.spool], check=False).returncode:
+            self.skipTest("mounting a small disk is not allowed here")
+        self.addCleanup(subprocess.run, ["umount", "-l", self.spool], check=False)
+        stream = self.stream(cluster)
+        self.back_up(cluster)
+        self.take_storage_away()
+        for _ in range(6):
+            cluster.sql("INSERT INTO filler VALUES (1); SELECT pg_switch_wal()")
+            cluster.sql("CHECKPOINT")
+        time.sleep(2)
+        self.assertEqual(cluster.sql("SELECT count(*) FROM filler"), "6", "the server works on")
+        self.assertEqual(cluster.sql("SELECT pg_current_wal_lsn() - restart_lsn > 50000000 FROM pg_replication_slots"),
+                         "t", "and keeps what could not be received")
+        self.assertIsNone(stream.poll())
+        self.bring_storage_back()
+        cluster.sql("CREATE TABLE at_last AS SELECT 1")
+        end = cluster.sql("SELECT pg_walfile_name(pg_switch_wal())")
+        self.wait(lambda: end in self.journal())
+        self.assertIn("No space left", self.stop(stream).errors)
+        self.assertTrue(self.verify()["good"])
+        cluster.kill()
+        restored, _ = self.restore_and_start("restored", "--copy")
+        self.assertEqual(restored.sql("SELECT count(*) FROM filler, at_last"), "6")
 
     def test_a_promoted_standby_is_followed_to_its_new_timeline(self):
         primary = postgres.Cluster.make(self, self.place, wal_keep_size="256MB")
