@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <mutex>
 
 #include <nlohmann/json.hpp>
 
@@ -98,6 +99,8 @@ class GcsStorage final : public Storage {
   void remove_many(const Context& context, std::span<const ObjectName> objects) override {
     remove_in_parallel(*this, context, objects, std::min(kRemovals, settings_.connections));
   }
+  std::optional<Retention> retention(const Context& context, const ObjectName& object) override;
+  void extend_retention(const Context& context, const ObjectName& object, WallTime until) override;
   [[nodiscard]] StorageTraits traits() const override {
     return {.connections = settings_.connections,
             .remote = true,
@@ -130,8 +133,12 @@ class GcsStorage final : public Storage {
     return !settings_.lock_mode.empty() && object.kind != ObjectKind::kLock;
   }
   nlohmann::json parse(const Call& call, const HttpResponse& response) const;
+  // Whether the bucket has object retention; asked once.
+  bool may_be_kept(const Context& context);
 
   const GcsSettings settings_;
+  std::mutex kept_mutex_;
+  std::optional<bool> kept_;  // under kept_mutex_
   GcsTokenSource tokens_;
   HttpClient client_;
 };
@@ -420,6 +427,73 @@ void GcsStorage::remove(const Context& context, const ObjectName& object) {
                  .what = what("remove", object),
                  .permission = "storage.objects.delete"},
                 {404});
+}
+
+// ---- retention ----
+
+bool GcsStorage::may_be_kept(const Context& context) {
+  const std::scoped_lock lock(kept_mutex_);
+  if (!kept_) {
+    const Call call{.method = "GET",
+                    .path = bucket_path() + "?fields=objectRetention",
+                    .what = "cannot look for the retention of " + settings_.description(),
+                    .permission = "storage.buckets.get"};
+    const HttpResponse response = execute(context, call, {403, 404});
+    // Without the right to know it, each object is asked.
+    kept_ = response.success() ? parse(call, response).contains("objectRetention")
+                               : response.status == 403;
+  }
+  return *kept_ || !settings_.lock_mode.empty();
+}
+
+std::optional<Retention> GcsStorage::retention(const Context& context, const ObjectName& object) {
+  check_call(context, object);
+  if (!may_be_kept(context)) {
+    return std::nullopt;
+  }
+  const Call call{.method = "GET",
+                  .path = object_url(object, "fields=retention,temporaryHold,eventBasedHold"),
+                  .what = what("look for", object),
+                  .permission = "storage.objects.get"};
+  const HttpResponse response = execute(context, call, {404});
+  if (response.status == 404) {
+    return std::nullopt;
+  }
+  const auto json = parse(call, response);
+  const auto is_true = [&](const char* key) { return json.contains(key) && json.at(key) == true; };
+  Retention found{.legal_hold = is_true("temporaryHold") || is_true("eventBasedHold")};
+  if (json.contains("retention")) {
+    const auto until = parse_go_time(text_of(json["retention"], "retainUntilTime"));
+    found.until = until ? std::optional(until->wall()) : std::nullopt;
+    found.compliance = text_of(json["retention"], "mode") == "Locked";
+  }
+  return found.until || found.legal_hold ? std::optional(found) : std::nullopt;
+}
+
+void GcsStorage::extend_retention(const Context& context, const ObjectName& object,
+                                  WallTime until) {
+  check_call(context, object);
+  if (!may_be_kept(context)) {
+    Storage::extend_retention(context, object, until);
+    return;
+  }
+  const auto now = retention(context, object);
+  if (now && now->until && *now->until >= until) {
+    return;  // never shorter
+  }
+  const bool locked = now && now->until ? now->compliance : settings_.lock_mode == "Locked";
+  const std::string change = nlohmann::json{{"retention",
+                                             {{"mode", locked ? "Locked" : "Unlocked"},
+                                              {"retainUntilTime", utc_text(until)}}}}
+                                 .dump();
+  const ByteView body = as_bytes(change);
+  (void)execute(context, {.method = "PATCH",
+                          .path = object_url(object, "fields=retention"),
+                          .headers = {{"Content-Type", "application/json"}},
+                          .body = {&body, 1},
+                          .what = "cannot extend the protection of " + object.display() + " in " +
+                                  settings_.description(),
+                          .permission = "storage.objects.setRetention"});
 }
 
 }  // namespace

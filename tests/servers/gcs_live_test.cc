@@ -128,6 +128,36 @@ TEST_F(GcsLive, PacksGetTheirClassAndAllButLocksTheirRetention) {
   EXPECT_FALSE(metadata("kept", "r/locks/" + name).contains("retention"));
 }
 
+TEST_F(GcsLive, RetentionIsExtendedAndNeverShortened) {
+  const auto storage =
+      open("extended:/r", {{"gs.object-lock", "unlocked"}, {"gs.object-lock-days", "30"}});
+  storage->create(*context_);
+  const ObjectName pack = named_by_hash(ObjectKind::kPack, as_bytes("x"));
+  storage->put(*context_, pack, as_bytes("x"));
+  const WallTime now = (*context_).clock.now();
+  const auto days_left = [&] {
+    const auto found = storage->retention(*context_, pack);
+    return found && found->until ? std::chrono::round<std::chrono::days>(*found->until - now)
+                                 : std::chrono::days(-1);
+  };
+  EXPECT_EQ(days_left(), std::chrono::days(30));
+  EXPECT_FALSE(storage->retention(*context_, pack)->compliance);
+  storage->extend_retention(*context_, pack, now + std::chrono::days(60));
+  EXPECT_EQ(days_left(), std::chrono::days(60));
+  storage->extend_retention(*context_, pack, now + std::chrono::days(40));
+  EXPECT_EQ(days_left(), std::chrono::days(60));
+  EXPECT_EQ(as_text(storage->get(*context_, pack).view()), "x");
+  const ObjectName lock = named_by_hash(ObjectKind::kLock, as_bytes("x"));
+  storage->put(*context_, lock, as_bytes("x"));
+  EXPECT_FALSE(storage->retention(*context_, lock).has_value());
+
+  const auto plain = open("not-kept:/r");
+  plain->create(*context_);
+  plain->put(*context_, pack, as_bytes("x"));
+  EXPECT_FALSE(plain->retention(*context_, pack).has_value());
+  EXPECT_EQ(code_of([&] { plain->extend_retention(*context_, pack, now); }), ErrorCode::kUsage);
+}
+
 }  // namespace
 }  // namespace salvor::test
 
