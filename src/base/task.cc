@@ -1,5 +1,7 @@
 #include "base/task.h"
 
+#include <system_error>
+
 #include <pthread.h>
 
 #include "base/error.h"
@@ -9,7 +11,14 @@ namespace salvor {
 ThreadPool::ThreadPool(const char* name, unsigned threads) {
   threads_.reserve(threads);
   for (unsigned i = 0; i < threads; ++i) {
-    threads_.emplace_back([this] { work(); });
+    try {
+      threads_.emplace_back([this] { work(); });
+    } catch (const std::system_error& error) {
+      if (i > 0) {
+        return;  // fewer do as well; unwinding would wait for those that run, without end
+      }
+      throw Error::from_errno(error.code().value(), "cannot start a thread");
+    }
     pthread_setname_np(threads_.back().native_handle(), name);
   }
 }
@@ -63,17 +72,23 @@ void TaskGroup::run(Task task) {
     throw_if_stopped();
     ++active_;
   }
-  pool_.post([this, task = std::move(task)]() mutable {
+  const auto work = [this](Task& one) {
     if (!stop_.stop_requested()) {
       try {
-        task();
+        one();
       } catch (...) {
         fail(std::current_exception());
       }
     }
-    task = Task();  // what it owns is released before the group may be seen as finished
+    one = Task();  // what it owns is released before the group may be seen as finished
     finish_one();
-  });
+  };
+  try {
+    pool_.post([work, task = std::move(task)]() mutable { work(task); });
+  } catch (...) {
+    finish_one();  // no memory for it: nobody must wait for what will never run
+    throw;
+  }
 }
 
 void TaskGroup::fail(std::exception_ptr error) {

@@ -13,7 +13,7 @@ struct Options {
 
 // What stays and why, so that nobody has to guess whether --remove-all is safe.
 void explain_remaining(Session& session, const OpenedRepository& opened) {
-  size_t unreadable = 0;
+  std::vector<std::string> unreadable;
   for (const StoredLock& lock : list_locks(opened.context, *opened.repository, &unreadable)) {
     const LockDocument& document = lock.document;
     session.terminal.message("lock " + lock.id.short_hex() +
@@ -22,8 +22,8 @@ void explain_remaining(Session& session, const OpenedRepository& opened) {
                              printable(document.username) + " on " + printable(document.hostname) +
                              ", last refreshed " + local_time_text(document.time));
   }
-  if (unreadable > 0) {
-    session.terminal.warn(std::to_string(unreadable) + " locks cannot be read",
+  if (!unreadable.empty()) {
+    session.terminal.warn(std::to_string(unreadable.size()) + " locks cannot be read",
                           "If nobody works on the repository, \"salvor unlock --remove-all\" "
                           "removes them.");
   }

@@ -4,6 +4,7 @@
 #include <array>
 
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "base/error.h"
 
@@ -16,7 +17,8 @@ namespace salvor {
 namespace {
 
 constexpr int kMaxWindowLog = 23;
-constexpr uint64_t kMaxDecodeWindow = uint64_t{1} << 29;  // what restic's decoder accepts
+constexpr int kMaxDecodeWindowLog = 29;  // what restic's decoder accepts
+constexpr uint64_t kMaxDecodeWindow = uint64_t{1} << kMaxDecodeWindowLog;
 constexpr int kFirstLevelWithLargeWindow = 20;
 
 // ---- frames (RFC 8878, section 3.1) ----
@@ -277,6 +279,41 @@ Decompressor& Decompressor::operator=(Decompressor&&) noexcept = default;
 bool Decompressor::decompress(ByteView compressed, MutableBytes out) {
   const auto size = state_->run(compressed, out);
   return size && *size == out.size();
+}
+
+bool Decompressor::decompress_pieces(ByteView compressed, uint64_t size_bytes,
+                                     const std::function<void(ByteView)>& take) {
+  uint64_t bound = 0;
+  for (ByteView rest = compressed; !rest.empty();) {
+    const auto frame = measure_frame(rest);
+    if (!frame) {
+      return false;
+    }
+    bound += frame->max_yield;
+    rest = rest.subspan(frame->size);
+  }
+  ZSTD_DCtx* const context = state_->context.get();
+  ZSTD_DCtx_reset(context, ZSTD_reset_session_and_parameters);
+  ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, kMaxDecodeWindowLog);
+  Buffer piece(ZSTD_DStreamOutSize());
+  ZSTD_inBuffer in{compressed.data(), compressed.size(), 0};
+  uint64_t done = 0;
+  bool good = bound >= size_bytes;
+  for (size_t more = 1; good && (in.pos < in.size || more != 0);) {
+    ZSTD_outBuffer out{piece.data(), piece.size(), 0};
+    const size_t before = in.pos;
+    more = ZSTD_decompressStream(context, &out, &in);
+    if (ZSTD_getErrorCode(more) == ZSTD_error_memory_allocation) {
+      throw std::bad_alloc();
+    }
+    done += out.pos;
+    good = ZSTD_isError(more) == 0 && done <= size_bytes && (out.pos > 0 || in.pos > before);
+    if (good) {
+      take(piece.view().subspan(0, out.pos));
+    }
+  }
+  ZSTD_DCtx_reset(context, ZSTD_reset_session_and_parameters);
+  return good && done == size_bytes;
 }
 
 std::optional<Buffer> Decompressor::decompress_unknown(ByteView compressed, size_t limit_bytes) {

@@ -1,6 +1,7 @@
 // zstd (RFC 8878) as restic uses it (restic format, section 4).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -58,6 +59,12 @@ class Decompressor {
   // when they do not, or are malformed, or need a window above 2^29 or a dictionary. `out`'s
   // content is then unspecified.
   [[nodiscard]] bool decompress(ByteView compressed, MutableBytes out);
+
+  // The same piece by piece, in little memory besides the frame's window: what the frames yield
+  // goes to `take`, up to `size_bytes`. False when they do not yield exactly that. Throws
+  // std::bad_alloc.
+  [[nodiscard]] bool decompress_pieces(ByteView compressed, uint64_t size_bytes,
+                                       const std::function<void(ByteView)>& take);
 
   // For frames of unknown size; stops with nothing at `limit_bytes`.
   [[nodiscard]] std::optional<Buffer> decompress_unknown(ByteView compressed, size_t limit_bytes);

@@ -27,6 +27,11 @@ uint64_t end_of(const PackedBlob& blob) {
   return uint64_t{blob.offset} + blob.length;
 }
 
+// What a blob's content takes in a batch.
+uint64_t batched_length(const PackedBlob& blob) {
+  return blob.length < kSealOverhead || is_large(blob) ? 0 : blob.content_length();
+}
+
 // The sealed header from the last bytes of a pack; `tail` may begin anywhere before it.
 std::vector<PackedBlob> decode_tail(Sealer sealer, ByteView tail) {
   const auto damaged = [](const char* what) {
@@ -115,6 +120,7 @@ struct PackReader::State {
   Buffer plain;
   std::vector<Sha256> hashes;
   std::vector<std::optional<size_t>> hash_of;  // for each blob of the batch; nothing: undecodable
+  std::vector<bool> verified;                  // large ones, which are not hashed in the batch
   std::vector<Sha256Update> updates;
 };
 
@@ -185,7 +191,7 @@ size_t PackReader::State::batch_end(size_t first) const {
   size_t end = first;
   do {
     sealed_bytes += blobs[end].length;
-    plain_bytes += blobs[end].length < kSealOverhead ? 0 : blobs[end].content_length();
+    plain_bytes += batched_length(blobs[end]);
     ++end;
   } while (end < blobs.size() && blobs[end].offset == end_of(blobs[end - 1]) &&
            sealed_bytes + blobs[end].length <= kBatchSealed && plain_bytes < kBatchPlain);
@@ -230,7 +236,8 @@ void PackReader::State::read_batch(const Context& context, std::span<const Packe
   }
   sha256_update_many(updates);
   for (size_t i = 0; i < batch.size(); ++i) {
-    if (hash_of[i] && hashes[*hash_of[i]].finish() == batch[i].handle.id.digest()) {
+    if (verified[i] ||
+        (hash_of[i] && hashes[*hash_of[i]].finish() == batch[i].handle.id.digest())) {
       verdict.plain_bytes += batch[i].content_length();
       continue;
     }
@@ -243,15 +250,20 @@ void PackReader::State::read_batch(const Context& context, std::span<const Packe
 void PackReader::State::decode(std::span<const PackedBlob> batch, uint64_t begin) {
   size_t plain_bytes = 0;
   for (const PackedBlob& blob : batch) {
-    plain_bytes += blob.length < kSealOverhead ? 0 : blob.content_length();
+    plain_bytes += batched_length(blob);
   }
   plain.resize(plain_bytes);
   hashes.assign(batch.size(), Sha256());
   hash_of.assign(batch.size(), std::nullopt);
+  verified.assign(batch.size(), false);
   size_t plain_begin = 0;
   for (size_t i = 0; i < batch.size(); ++i) {
     const PackedBlob& blob = batch[i];
     if (blob.length < kSealOverhead) {
+      continue;
+    }
+    if (is_large(blob)) {
+      verified[i] = blob_reader.verify(blob, sealed.view(blob.offset - begin, blob.length));
       continue;
     }
     const MutableBytes content = plain.bytes().subspan(plain_begin, blob.content_length());
@@ -271,9 +283,7 @@ void PackReader::State::read_one_by_one(const Context& context, std::span<const 
       problem("ends before blob " + blob.handle.id.hex());
       incomplete = true;
     } else if (blob.length >= kSealOverhead && fetch(context, blob.offset, end_of(blob))) {
-      plain.resize(blob.content_length());
-      good = blob_reader.decode(blob, sealed.view(), plain.bytes()) &&
-             sha256(plain.view()) == blob.handle.id.digest();
+      good = blob_reader.verify(blob, sealed.view());
       if (!good) {
         problem("blob " + blob.handle.id.hex() + " does not verify");
       }

@@ -118,19 +118,22 @@ std::vector<Replicator::State::Placed> Replicator::State::find_needed(const Blob
 void Replicator::State::pass_on(const Context& inner, BlobReader& reader, BlobWriter& writer,
                                 std::span<const Placed> blobs, ByteView sealed,
                                 uint64_t sealed_begin) {
+  const auto plain_length = [&](const Placed& placed) {
+    return sealed.empty() || is_large(placed.blob) ? 0 : placed.blob.content_length();
+  };
   size_t plain_bytes = 0;
   for (const Placed& placed : blobs) {
-    plain_bytes += placed.blob.content_length();
+    plain_bytes += plain_length(placed);
   }
   Buffer plain(plain_bytes);
   std::vector<ByteView> messages;
   std::vector<bool> decoded;
   size_t begin = 0;
   for (const Placed& placed : blobs) {
-    const MutableBytes bytes = plain.bytes().subspan(begin, placed.blob.content_length());
+    const MutableBytes bytes = plain.bytes().subspan(begin, plain_length(placed));
     begin += bytes.size();
     decoded.push_back(
-        !sealed.empty() &&
+        !sealed.empty() && !is_large(placed.blob) &&
         reader.decode(placed.blob,
                       sealed.subspan(placed.blob.offset - sealed_begin, placed.blob.length),
                       bytes));
@@ -154,10 +157,15 @@ void Replicator::State::copy_range(const Context& inner, BlobReader& reader, Blo
                                    std::span<const Placed> blobs) {
   const uint64_t begin = blobs.front().blob.offset;
   const uint64_t end = uint64_t{blobs.back().blob.offset} + blobs.back().blob.length;
-  Buffer sealed(end - begin);
+  // Large blobs are read one by one, with care.
+  const bool large = std::any_of(blobs.begin(), blobs.end(),
+                                 [](const Placed& placed) { return is_large(placed.blob); });
+  Buffer sealed(large ? 0 : end - begin);
   try {
     const PackId pack = source.index().entry(blobs.front().entry).pack;
-    source.storage().get_range(inner, pack_object(pack), begin, sealed.bytes());
+    if (!large) {
+      source.storage().get_range(inner, pack_object(pack), begin, sealed.bytes());
+    }
   } catch (const Error& error) {
     if (!is_damage(error)) {
       throw;

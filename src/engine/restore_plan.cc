@@ -35,15 +35,18 @@ void RestorePlan::add(RestoreFile& file, uint32_t number) {
 
 void RestorePlan::finish(const FetchLimits& limits) {
   std::sort(wanted_.begin(), wanted_.end(), [](const Wanted& a, const Wanted& b) {
-    return a.key != b.key     ? a.key < b.key
-           : a.file != b.file ? a.file < b.file
-                              : a.file_offset < b.file_offset;
+    return a.key != b.key       ? a.key < b.key
+           : a.entry != b.entry ? a.entry < b.entry
+           : a.file != b.file   ? a.file < b.file
+                                : a.file_offset < b.file_offset;
   });
   uses_.reserve(wanted_.size());
   uint64_t last_key = 0;
+  Index::EntryNumber last_entry = Index::kNoEntry;
   for (const Wanted& one : wanted_) {
     uses_.push_back({one.file_offset, one.file});
-    if (!blobs_.empty() && one.key == last_key) {
+    // By entry, not by place: an index that lies may put two blobs at one place.
+    if (one.entry == last_entry) {
       ++blobs_.back().use_count;
       continue;
     }
@@ -51,6 +54,7 @@ void RestorePlan::finish(const FetchLimits& limits) {
     const uint64_t end = uint64_t{at.blob.offset} + at.blob.length;
     const bool same_pack = !ranges_.empty() && (one.key >> 32) == (last_key >> 32);
     last_key = one.key;
+    last_entry = one.entry;
     blobs_.push_back({at.blob, static_cast<uint32_t>(uses_.size() - 1), 1});
     if (same_pack) {
       Range& range = ranges_.back();

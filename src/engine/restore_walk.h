@@ -87,7 +87,7 @@ class RestoreWalk {
   BlobReader reader_;  // for what has to be read again
   TreeDescent descent_;
   std::vector<std::shared_ptr<Level>> stack_;  // a level for each of the descent's
-  std::vector<std::shared_ptr<Level>> left_;  // done except for metadata, children first
+  std::vector<std::shared_ptr<Level>> left_;   // done except for metadata, children first
   std::vector<Link> links_;
   std::map<std::pair<uint64_t, uint64_t>, std::shared_ptr<LinkedFile>> first_names_;
   bool deletion_safe_ = true;

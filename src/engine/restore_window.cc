@@ -96,9 +96,12 @@ bool RestoreWindow::Worker::fetch(const RestorePlan::Range& range) {
 
 void RestoreWindow::Worker::restore(const RestorePlan::Range& range) {
   const std::span<const RestorePlan::Blob> blobs = plan_.blobs(range);
+  // Large blobs are read one by one, with care; the budget is not made for them.
+  const bool large = std::any_of(blobs.begin(), blobs.end(),
+                                 [](const RestorePlan::Blob& blob) { return is_large(blob.blob); });
   const MemoryBudget::Lease lease =
-      window_.budget_.acquire(range.length + kBatchBytes, context_.stop);
-  if (!fetch(range)) {
+      window_.budget_.acquire((large ? 0 : range.length) + kBatchBytes, context_.stop);
+  if (large || !fetch(range)) {
     for (const RestorePlan::Blob& blob : blobs) {
       recover(blob);
     }

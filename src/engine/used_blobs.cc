@@ -134,16 +134,23 @@ void TreeWalk::read_range(const Context& context, std::span<const PlacedTree> tr
   blobs.clear();
   uint64_t end = 0;
   for (const PlacedTree& tree : trees) {
-    blobs.push_back(index_.entry(tree.entry).blob);
+    const PackedBlob blob = index_.entry(tree.entry).blob;
+    if (is_large(blob)) {
+      read_alone(context, *worker, blob.handle.id, found);
+      continue;
+    }
+    blobs.push_back(blob);
     end = std::max(end, uint64_t{tree.offset} + tree.length);
   }
-  const uint32_t begin = trees.front().offset;
+  const uint32_t begin = blobs.empty() ? 0 : blobs.front().offset;
   const PackId pack = index_.entry(trees.front().entry).pack;
   bool fetched = false;
   try {
-    worker->sealed.resize(end - begin);
-    repository_.storage().get_range(context, pack_object(pack), begin, worker->sealed.bytes());
-    fetched = true;
+    if (!blobs.empty()) {
+      worker->sealed.resize(end - begin);
+      repository_.storage().get_range(context, pack_object(pack), begin, worker->sealed.bytes());
+      fetched = true;
+    }
   } catch (const Error& error) {
     if (!is_damage(error)) {
       throw;

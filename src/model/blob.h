@@ -49,6 +49,17 @@ struct MarkedPack {
   std::optional<Timestamp> time;  // when it was marked
 };
 
+// Programs cut files into blobs of up to 8 MiB, and only the tree of a directory with a hundred
+// thousand entries is larger than this: what claims to be is read with care, because the claim may
+// be a lie and its content a bomb (repo/repository.h).
+inline constexpr uint32_t kLargeBlob = uint32_t{64} << 20;
+// No program writes data blobs beyond this; they are taken for damaged.
+inline constexpr uint32_t kLargestDataBlob = uint32_t{512} << 20;
+
+[[nodiscard]] inline bool is_large(const PackedBlob& blob) {
+  return blob.length > kLargeBlob || blob.plain_length > kLargeBlob;
+}
+
 struct BlobLocation {
   PackId pack;
   PackedBlob blob;

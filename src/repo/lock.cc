@@ -93,7 +93,7 @@ struct RepositoryLock::State {
 // Locks that cannot be read count as conflicts only for exclusive use: a lock may vanish while it
 // is being read, and a damaged one must not be taken for free way to delete things.
 void RepositoryLock::State::throw_on_conflict(const LockId* own) const {
-  size_t unreadable = 0;
+  std::vector<std::string> unreadable;
   const WallTime now = context.clock.now();
   for (const StoredLock& lock : list_locks(context, repository, &unreadable)) {
     if (own != nullptr && lock.id == *own) {
@@ -103,9 +103,10 @@ void RepositoryLock::State::throw_on_conflict(const LockId* own) const {
       throw locked_by(lock, now, local_hostname());
     }
   }
-  if (unreadable > 0 && exclusive) {
+  if (!unreadable.empty() && exclusive) {
     throw Error(ErrorCode::kLocked,
-                fmt::format("{} lock file(s) in the repository cannot be read", unreadable),
+                fmt::format("{} lock file(s) in the repository cannot be read, the first is {}",
+                            unreadable.size(), unreadable.front()),
                 "They may belong to a running program. If none is running, remove them with "
                 "`salvor unlock --remove-all`.");
   }
@@ -295,7 +296,7 @@ void RepositoryLock::confirm(const Context& context) const {
 }
 
 std::vector<StoredLock> list_locks(const Context& context, Repository& repository,
-                                   size_t* unreadable) {
+                                   std::vector<std::string>* unreadable) {
   std::vector<StoredLock> locks;
   for (const ObjectInfo& info : repository.storage().list_all(context, ObjectKind::kLock)) {
     if (info.size_bytes == 0) {
@@ -312,7 +313,7 @@ std::vector<StoredLock> list_locks(const Context& context, Repository& repositor
         throw;
       }
       if (unreadable != nullptr) {
-        ++*unreadable;
+        unreadable->push_back(info.name);
       }
     }
   }

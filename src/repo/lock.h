@@ -60,8 +60,9 @@ struct StoredLock {
   LockDocument document;
 };
 
+// The names of those that cannot be read go to `unreadable`.
 [[nodiscard]] std::vector<StoredLock> list_locks(const Context& context, Repository& repository,
-                                                 size_t* unreadable = nullptr);
+                                                 std::vector<std::string>* unreadable = nullptr);
 // Older than kLockStale, or made on this host by a process that is gone.
 [[nodiscard]] bool is_stale(const StoredLock& lock, WallTime now, const std::string& hostname);
 // Removes stale locks, or all; returns how many.

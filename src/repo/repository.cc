@@ -14,7 +14,8 @@ namespace salvor {
 namespace {
 
 constexpr uint64_t kDocumentLimit = uint64_t{1} << 30;  // sealed
-constexpr uint64_t kPlainDocumentLimit = uint64_t{2} << 30;
+// Twenty times the largest index that any program writes; a snapshot of a million named paths.
+constexpr uint64_t kPlainDocumentLimit = uint64_t{256} << 20;
 constexpr std::byte kCompressedDocument{
     2};  // version byte of a zstd document; on disk, do not change
 constexpr int kDocumentLevel = 3;
@@ -39,10 +40,14 @@ Buffer decode_document(const ObjectName& object, unsigned version, Buffer plain)
     throw_damaged(object, "has an unknown encoding");
   }
   Decompressor decompressor;
-  std::optional<Buffer> json =
-      decompressor.decompress_unknown(plain.view().subspan(1), kPlainDocumentLimit);
+  std::optional<Buffer> json;
+  try {
+    json = decompressor.decompress_unknown(plain.view().subspan(1), kPlainDocumentLimit);
+  } catch (const std::bad_alloc&) {
+    throw Error(ErrorCode::kFailed, "not enough memory for " + object.display());
+  }
   if (!json) {
-    throw_damaged(object, "does not decompress");
+    throw_damaged(object, "does not decompress, or to more than 256 MiB");
   }
   return std::move(*json);
 }
@@ -349,9 +354,47 @@ bool BlobReader::decode(const PackedBlob& blob, ByteView sealed, MutableBytes pl
          decompressor_.decompress(unsealed_.view(), plaintext);
 }
 
+bool BlobReader::verify(const PackedBlob& blob, ByteView sealed) {
+  if (blob.handle.type == BlobType::kData && blob.content_length() > kLargestDataBlob) {
+    return false;
+  }
+  unsealed_.resize(blob.length - kSealOverhead);
+  if (!sealer_.unseal(sealed, unsealed_.bytes())) {
+    return false;
+  }
+  if (!blob.compressed()) {
+    return sha256(unsealed_.view()) == blob.handle.id.digest();
+  }
+  Sha256 hash;
+  return decompressor_.decompress_pieces(unsealed_.view(), blob.plain_length, [&](ByteView piece) {
+    hash.update(piece);
+  }) && hash.finish() == blob.handle.id.digest();
+}
+
+// Nothing when the copy is not good.
+std::optional<Buffer> BlobReader::load_copy(const Context& context, const BlobLocation& copy) {
+  const ObjectName pack = pack_object(copy.pack);
+  if (is_large(copy.blob)) {
+    const std::optional<ObjectInfo> info = repository_.storage().stat(context, pack);
+    if (!info || uint64_t{copy.blob.offset} + copy.blob.length > info->size_bytes) {
+      throw Error(ErrorCode::kDamaged, info ? "it ends before that blob" : "it does not exist");
+    }
+  }
+  sealed_.resize(copy.blob.length);
+  repository_.storage().get_range(context, pack, copy.blob.offset, sealed_.bytes());
+  if (is_large(copy.blob) && !verify(copy.blob, sealed_.view())) {
+    return std::nullopt;
+  }
+  Buffer plain(copy.blob.content_length());
+  const bool good = decode(copy.blob, sealed_.view(), plain.bytes()) &&
+                    sha256(plain.view()) == copy.blob.handle.id.digest();
+  return good ? std::optional(std::move(plain)) : std::nullopt;
+}
+
 Buffer BlobReader::load(const Context& context, const BlobHandle& handle) {
   const std::vector<BlobLocation> copies = repository_.index().find_all(handle);
-  const char* kind = handle.type == BlobType::kTree ? "tree" : "data";
+  const std::string blob = std::string(handle.type == BlobType::kTree ? "tree" : "data") +
+                           " blob " + handle.id.short_hex();
   if (copies.empty()) {
     throw repository_.not_indexed(handle);
   }
@@ -359,14 +402,13 @@ Buffer BlobReader::load(const Context& context, const BlobHandle& handle) {
   for (const BlobLocation& copy : copies) {
     tried += " " + copy.pack.short_hex();
     try {
-      sealed_.resize(copy.blob.length);
-      repository_.storage().get_range(context, pack_object(copy.pack), copy.blob.offset,
-                                      sealed_.bytes());
-      Buffer plain(copy.blob.content_length());
-      if (decode(copy.blob, sealed_.view(), plain.bytes()) &&
-          sha256(plain.view()) == handle.id.digest()) {
-        return plain;
+      if (std::optional<Buffer> plain = load_copy(context, copy)) {
+        return std::move(*plain);
       }
+    } catch (const std::bad_alloc&) {
+      throw Error(ErrorCode::kFailed, "not enough memory for the " +
+                                          std::to_string(copy.blob.content_length()) +
+                                          " bytes of " + blob);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kDamaged && error.code() != ErrorCode::kNotFound) {
         throw;
@@ -374,9 +416,7 @@ Buffer BlobReader::load(const Context& context, const BlobHandle& handle) {
       tried += " (" + error.message() + ")";
     }
   }
-  throw Error(ErrorCode::kDamaged,
-              std::string(kind) + " blob " + handle.id.short_hex() +
-                  " is damaged in every pack that holds it:" + tried,
+  throw Error(ErrorCode::kDamaged, blob + " is damaged in every pack that holds it:" + tried,
               "Run `salvor check --read-data` to see which snapshots and files are affected.");
 }
 

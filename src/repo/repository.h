@@ -65,8 +65,7 @@ class Repository {
   [[nodiscard]] Sealer make_sealer() const { return {master_key_, random_}; }
 
   // --- documents: sealed, in version 2 compressed, named by their hash
-  // ------------------------------------------- The plaintext JSON. Throws Error{kDamaged} when
-  // hash, seal or encoding is wrong.
+  // The plaintext JSON. Throws Error{kDamaged} when hash, seal or encoding is wrong.
   [[nodiscard]] Buffer load_document(const Context& context, ObjectKind kind,
                                      const std::string& name) const;
   // Verified (unsealed, decoded, compared) before it is stored; durable on return. Returns the
@@ -75,7 +74,6 @@ class Repository {
   void save_config(const Context& context, const RepositoryConfig& config);
 
   // --- snapshots
-  // --------------------------------------------------------------------------------------------------
   // All of them, oldest first. Unreadable ones go to `unreadable`; without it the first throws.
   [[nodiscard]] std::vector<StoredSnapshot> load_snapshots(
       const Context& context, std::vector<UnreadableObject>* unreadable = nullptr) const;
@@ -83,7 +81,6 @@ class Repository {
   SnapshotId save_snapshot(const Context& context, const Snapshot& snapshot) const;
 
   // --- index
-  // -------------------------------------------------------------------------------------------------------
   // Reads every index file (again). Must be called, under a lock, before blobs are read or written.
   void load_index(const Context& context, std::vector<UnreadableObject>* unreadable = nullptr);
   [[nodiscard]] Index& index() { return *index_; }
@@ -118,19 +115,26 @@ class BlobReader {
   explicit BlobReader(const Repository& repository);
 
   // Any copy that verifies, in index order. Throws Error{kNotFound} when no index lists the blob,
-  // Error{kDamaged} when no copy is good (the message names the packs tried).
+  // Error{kDamaged} when no copy is good (the message names the packs tried), Error{kFailed} when
+  // there is not enough memory for it. What claims to be large (blob.h) takes memory only once it
+  // has been verified in pieces.
   [[nodiscard]] Buffer load(const Context& context, const BlobHandle& handle);
   [[nodiscard]] Tree load_tree(const Context& context, const BlobId& id);
 
   // Unseals and decompresses `sealed` (exactly blob.length bytes) into `plaintext` (exactly
   // blob.content_length() bytes). False when that fails. Does *not* compare the hash: callers hash
-  // in batches.
+  // in batches. Not for large blobs.
   [[nodiscard]] bool decode(const PackedBlob& blob, ByteView sealed, MutableBytes plaintext);
+
+  // Whether `sealed` is the blob, hash included. Takes no memory for its content.
+  [[nodiscard]] bool verify(const PackedBlob& blob, ByteView sealed);
 
   [[nodiscard]] TreeDecoder& tree_decoder() { return tree_decoder_; }
   [[nodiscard]] const Repository& repository() const { return repository_; }
 
  private:
+  [[nodiscard]] std::optional<Buffer> load_copy(const Context& context, const BlobLocation& copy);
+
   const Repository& repository_;
   Sealer sealer_;
   Decompressor decompressor_;

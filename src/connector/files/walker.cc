@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <numeric>
+#include <system_error>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -356,7 +357,11 @@ Walker::Walker(const Context& context, TreeSink& sink, const WalkRules& rules,
                                                          options.defer_extended_attributes, sink)),
       main_metadata_(options.with_atime) {
   for (unsigned i = 1; i < threads; ++i) {
-    helpers_.emplace_back([this] { help(); });
+    try {
+      helpers_.emplace_back([this] { help(); });
+    } catch (const std::system_error&) {
+      break;  // fewer do as well; unwinding would wait for those that run, without end
+    }
     pthread_setname_np(helpers_.back().native_handle(), "walker");
   }
 }
