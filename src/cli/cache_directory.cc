@@ -19,6 +19,9 @@ std::string cache_root(const GlobalOptions& options, const Environment& environm
   if (const auto own = environment.get("SALVOR_CACHE_DIR")) {
     return *own;
   }
+  if (const auto other = environment.get("RESTIC_CACHE_DIR")) {
+    return *other + "/salvor";  // where there is room for a cache, but not among restic's own
+  }
   if (const auto xdg = environment.get("XDG_CACHE_HOME")) {
     return *xdg + "/salvor";
   }

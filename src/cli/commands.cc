@@ -51,6 +51,7 @@ CommandSpec command_table(GlobalOptions& global) {
       prune_command(),
       recover_command(),
       repair_command(),
+      rebuild_index_command(),
       restore_command(),
       retention_command(),
       rewrite_command(),

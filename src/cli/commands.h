@@ -34,6 +34,7 @@ CommandSpec postgres_command();
 CommandSpec prune_command();
 CommandSpec recover_command();
 CommandSpec repair_command();
+CommandSpec rebuild_index_command();  // what restic called `repair index` before, for scripts
 CommandSpec restore_command();
 CommandSpec retention_command();
 CommandSpec rewrite_command();

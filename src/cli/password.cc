@@ -184,6 +184,12 @@ FoundPassword find_password(const PasswordSources& sources, const Environment& e
                   "an option for an empty password excludes a password file or command",
                   "Leave out either --insecure-no-password or the password's source.");
     }
+    if (!sources.variable.empty() && environment.password(sources.variable)) {
+      throw Error(ErrorCode::kUsage,
+                  "an option for an empty password excludes a password in the environment",
+                  "Leave out --insecure-no-password, or unset SALVOR_" + sources.variable +
+                      " and RESTIC_" + sources.variable + ".");
+    }
     return {};
   }
   FoundPassword found;

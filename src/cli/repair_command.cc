@@ -295,4 +295,11 @@ CommandSpec repair_command() {
   };
 }
 
+CommandSpec rebuild_index_command() {
+  CommandSpec command = index_command();
+  command.name = "rebuild-index";
+  command.hidden = true;
+  return command;
+}
+
 }  // namespace salvor::cli

@@ -15,6 +15,7 @@ struct Options {
   FilterOptions filter;
   bool compact = false;
   std::optional<uint64_t> latest;
+  bool last = false;
   std::string group_by;
 };
 
@@ -90,9 +91,10 @@ int run(const Options& options, Session& session) {
   const bool grouped = by.host || by.paths || by.tags;
   // Also without grouping: it sorts the paths of each snapshot, as restic shows them.
   std::vector<SnapshotGroup> groups = group_snapshots(std::move(selection.snapshots), by);
-  if (options.latest) {
+  const std::optional<uint64_t> latest = options.last ? 1 : options.latest;
+  if (latest) {
     for (SnapshotGroup& group : groups) {
-      group.snapshots = last_of_each(std::move(group.snapshots), *options.latest, !grouped);
+      group.snapshots = last_of_each(std::move(group.snapshots), *latest, !grouped);
     }
   }
   if (grouped) {
@@ -131,6 +133,10 @@ CommandSpec snapshots_command() {
                    .value_name = "group",
                    .help = "group snapshots by host, paths and/or tags, separated by comma",
                    .target = &options->group_by},
+                  {.long_name = "last",
+                   .help = "as --latest 1 (deprecated in restic too)",
+                   .target = &options->last,
+                   .hidden = true},
                   {.long_name = "latest",
                    .value_name = "n",
                    .help = "only show the last n snapshots for each host and path",
