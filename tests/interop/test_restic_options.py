@@ -29,7 +29,10 @@ class Options(TestCase):
                 yield from self.commands(name)
 
     def options(self, tool, *command):
-        return {name: short for short, name, _ in OPTION.findall(self.help(tool, *command))}
+        found = {}
+        for short, name, _ in OPTION.findall(self.help(tool, *command)):
+            found[name] = found.get(name) or short  # a text may mention it at a line's begin, too
+        return found
 
     def test_every_command_and_option_of_restic_is_known(self):
         seen = set()
