@@ -9,6 +9,7 @@
 #include "cli/cache_directory.h"
 #include "storage/cache_storage.h"
 #include "storage/location.h"
+#include "storage/storage_options.h"
 #include "storage/throttle_storage.h"
 
 namespace salvor::cli {
@@ -219,10 +220,15 @@ StorageOptions storage_options(const Session& session, Party party) {
 
 std::unique_ptr<Storage> open_limited_storage(const Session& session, const std::string& location,
                                               Party party) {
-  const GlobalOptions& options = session.global;
-  return with_limits(open_storage(location, storage_options(session, party)),
-                     {.upload_bytes_per_second = options.limit_upload_kib << 10U,
-                      .download_bytes_per_second = options.limit_download_kib << 10U});
+  const GlobalOptions& global = session.global;
+  const StorageOptions options = storage_options(session, party);
+  ExtendedOptions extended(options, "limits");
+  const BandwidthLimits limits{.upload_bytes_per_second = global.limit_upload_kib << 10U,
+                               .download_bytes_per_second = global.limit_download_kib << 10U,
+                               .windows = parse_limit_windows(extended.text("windows")),
+                               .requests_per_second = extended.number("requests", 0, 0, 1'000'000)};
+  extended.finish();
+  return with_limits(open_storage(location, options), limits);
 }
 
 PasswordSources password_sources(const GlobalOptions& options) {

@@ -1,5 +1,6 @@
 #include "storage/throttle_storage.h"
 
+#include <ctime>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -84,6 +85,95 @@ TEST_F(Throttle, AWaitEndsWhenTheRunIsStoppedAndNothingWasStored) {
   const Context stoppable = (*context).with_stop(stop.get_token());
   EXPECT_THROW(storage.put(stoppable, pack('1'), content.view()), Error);
   EXPECT_FALSE(storage.stat(*context, pack('1')));
+}
+
+// Half past three in the night of some day, and so on; time itself runs as ever.
+class FixedClock final : public Clock {
+ public:
+  explicit FixedClock(unsigned hour) {
+    std::tm local{};
+    local.tm_year = 126;
+    local.tm_mday = 5;
+    local.tm_hour = static_cast<int>(hour);
+    local.tm_min = 30;
+    local.tm_isdst = -1;
+    now_ = std::chrono::system_clock::from_time_t(std::mktime(&local));
+  }
+  [[nodiscard]] WallTime now() const override { return now_; }
+  [[nodiscard]] MonotonicTime monotonic() const override {
+    return std::chrono::steady_clock::now();
+  }
+
+ private:
+  WallTime now_;
+};
+
+TEST_F(Throttle, TheHourDecides) {
+  const BandwidthLimits limits{
+      .upload_bytes_per_second = 1,  // a day and more
+      .windows = parse_limit_windows("22:00-06:00=1024/0, 06:00-08:00=0/0")};
+  ThrottleStorage storage(make_memory_storage(), limits);
+  const Context tests = *context;
+  const auto at = [&](const Clock& clock) {
+    return Context{tests.stop, tests.events, clock, tests.random};
+  };
+  const FixedClock night(3);
+  const FixedClock evening(23);
+  const FixedClock morning(7);
+  const FixedClock noon(12);
+  EXPECT_GE(time([&] {
+              storage.put(at(night), pack('1'), content.view());
+              storage.put(at(evening), pack('2'), content.view());
+            }),
+            190ms);
+  EXPECT_LT(time([&] { storage.put(at(morning), pack('3'), content.view()); }), 90s);
+  std::stop_source stop;
+  const std::jthread later([&] {
+    std::this_thread::sleep_for(50ms);
+    stop.request_stop();
+  });
+  EXPECT_THROW(storage.put(at(noon).with_stop(stop.get_token()), pack('4'), content.view()), Error);
+}
+
+TEST(LimitWindows, HoldFromTheirBeginUpToTheirEnd) {
+  const BandwidthLimits limits{.upload_bytes_per_second = 7,
+                               .windows = parse_limit_windows("22:30-06:00=1/2,06:00-24:00=3/4")};
+  const auto up = [&](unsigned hour, unsigned minute) {
+    return limits.at(hour * 60 + minute).upload_bytes_per_second;
+  };
+  EXPECT_EQ(up(22, 30), 1024U);
+  EXPECT_EQ(up(0, 0), 1024U);
+  EXPECT_EQ(up(5, 59), 1024U);
+  EXPECT_EQ(up(6, 0), 3072U);
+  EXPECT_EQ(up(22, 29), 3072U);
+  EXPECT_EQ(limits.at(0).download_bytes_per_second, 2048U);
+  const BandwidthLimits some{.upload_bytes_per_second = 7,
+                             .windows = parse_limit_windows("08:00-09:00=0/0")};
+  EXPECT_EQ(some.at(8 * 60).upload_bytes_per_second, 0U);
+  EXPECT_EQ(some.at(9 * 60).upload_bytes_per_second, 7U);
+}
+
+TEST(LimitWindows, NonsenseIsRefused) {
+  for (const char* text :
+       {"8", "08:00-09:00", "08:00-09:00=1", "08:00-09:00=1/2x", "24:00-09:00=1/1",
+        "08:60-09:00=1/1", "08:00-24:01=1/1", "08:00-08:00=1/1", "08:00-09:00=-1/1",
+        "a,08:00-09:00=1/1", "08:00-09:00=99999999999999999999/1"}) {
+    EXPECT_THROW((void)parse_limit_windows(text), Error) << text;
+  }
+}
+
+TEST_F(Throttle, RequestsAreCountedOverAllThreads) {
+  ThrottleStorage storage(make_memory_storage(), {.requests_per_second = 40});
+  EXPECT_GE(time([&] {
+              std::vector<std::jthread> threads;
+              for (int i = 0; i < 4; ++i) {
+                threads.emplace_back([&] {
+                  (void)storage.stat(*context, pack('1'));
+                  storage.remove(*context, pack('1'));
+                });
+              }
+            }),
+            190ms);
 }
 
 TEST_F(Throttle, WithoutLimitsNothingIsWrapped) {
