@@ -86,7 +86,8 @@ void start_cache(const Session& session, CacheStorage& cache, const Repository& 
 std::unique_ptr<Repository> open_with_password(Session& session, const Access& access,
                                                bool with_cache, std::optional<Secret>& password) {
   const OpenOptions options{.key_hint = access.key_hint,
-                            .threads = std::max(1U, std::thread::hardware_concurrency())};
+                            .threads = std::max(1U, std::thread::hardware_concurrency()),
+                            .location = display_location(access.location)};
   for (int attempt = 1;; ++attempt) {
     auto storage = open_limited_storage(session, access.location, access.party);
     CacheStorage* cache = nullptr;
@@ -100,8 +101,7 @@ std::unique_ptr<Repository> open_with_password(Session& session, const Access& a
     const bool look_first =
         !storage->traits().remote || !has_password_source(access.password, session.environment);
     if (attempt == 1 && look_first && !storage->stat(session.context, {ObjectKind::kConfig, ""})) {
-      throw Error(ErrorCode::kNoRepository,
-                  "there is no repository at " + display_location(access.location),
+      throw Error(ErrorCode::kNoRepository, "there is no repository at " + options.location,
                   "Check the location, or make a new repository there with \"salvor init\".");
     }
     const FoundPassword found =

@@ -318,6 +318,11 @@ void FileSaver::read_parts(Job job) {
   try {
     const std::unique_ptr<PartReader> reader = job.opener->open_parts(job.node);
     send_parts(*reader, file);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kCancelled) {  // that is a consequence, not the cause
+      cpu_.fail(std::current_exception());
+    }
+    throw;
   } catch (...) {
     cpu_.fail(std::current_exception());
     throw;

@@ -6,15 +6,38 @@
 
 namespace salvor {
 
+// An index entry for each of the file's blobs. Where the lengths do not add up to the file's size,
+// an index may lie about one of them: a copy that another entry describes is taken if it makes them
+// fit.
+void RestorePlan::choose_entries(const Node& node) {
+  entries_.clear();
+  uint64_t total = 0;
+  for (const BlobId& id : node.content) {
+    const Index::EntryNumber entry = index_.entry_number({BlobType::kData, id});
+    if (entry == Index::kNoEntry) {
+      throw Error(ErrorCode::kNotFound, "data blob " + id.short_hex() + " is not in the index");
+    }
+    entries_.push_back(entry);
+    total += index_.entry(entry).blob.content_length();
+  }
+  for (size_t i = 0; i < entries_.size() && total != node.size; ++i) {
+    const uint64_t others = total - index_.entry(entries_[i]).blob.content_length();
+    for (const Index::EntryNumber copy : index_.entry_numbers({BlobType::kData, node.content[i]})) {
+      if (others + index_.entry(copy).blob.content_length() == node.size) {
+        entries_[i] = copy;
+        total = node.size;
+        break;
+      }
+    }
+  }
+}
+
 void RestorePlan::add(RestoreFile& file, uint32_t number) {
+  choose_entries(file.node);
   uint64_t offset = 0;
   uint32_t remaining = 0;
-  for (size_t i = 0; i < file.node.content.size(); ++i) {
-    const Index::EntryNumber entry = index_.entry_number({BlobType::kData, file.node.content[i]});
-    if (entry == Index::kNoEntry) {
-      throw Error(ErrorCode::kNotFound,
-                  "data blob " + file.node.content[i].short_hex() + " is not in the index");
-    }
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Index::EntryNumber entry = entries_[i];
     const BlobLocation at = index_.entry(entry);
     if (file.matches.empty() || !file.matches[i]) {
       const uint32_t pack = index_.pack_number_of(entry);

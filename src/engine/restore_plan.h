@@ -62,8 +62,11 @@ class RestorePlan {
     uint32_t file;
   };
 
+  void choose_entries(const Node& node);
+
   const Index& index_;
-  std::vector<uint32_t> pack_ranks_;  // by the index's pack number; 0: not used yet
+  std::vector<Index::EntryNumber> entries_;  // of the file that is being added
+  std::vector<uint32_t> pack_ranks_;         // by the index's pack number; 0: not used yet
   uint32_t packs_used_ = 0;
   std::vector<Wanted> wanted_;
   std::vector<Use> uses_;

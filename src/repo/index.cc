@@ -191,16 +191,24 @@ std::optional<uint32_t> Index::content_length(const BlobHandle& handle) const {
 }
 
 std::vector<BlobLocation> Index::find_all(const BlobHandle& handle) const {
-  const std::shared_lock lock(mutex_);
   std::vector<BlobLocation> found;
+  for (const EntryNumber number : entry_numbers(handle)) {
+    found.push_back(entry(number));
+  }
+  return found;
+}
+
+std::vector<Index::EntryNumber> Index::entry_numbers(const BlobHandle& handle) const {
+  const std::shared_lock lock(mutex_);
+  std::vector<EntryNumber> found;
   if (table_.empty()) {
     return found;
   }
   const size_t mask = table_.size() - 1;
   for (size_t slot = handle.id.hash() & mask; table_[slot] != 0; slot = (slot + 1) & mask) {
-    const Entry& entry = at(table_[slot] - 1);
-    if (entry.is(handle) && entry.stored()) {
-      found.push_back(location(entry));
+    const uint32_t number = table_[slot] - 1;
+    if (at(number).is(handle) && at(number).stored()) {
+      found.push_back(number);
     }
   }
   return found;

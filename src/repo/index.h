@@ -58,6 +58,8 @@ class Index {
   using EntryNumber = uint32_t;
   static constexpr EntryNumber kNoEntry = UINT32_MAX;
   [[nodiscard]] EntryNumber entry_number(const BlobHandle& handle) const;  // the first copy
+  [[nodiscard]] std::vector<EntryNumber> entry_numbers(
+      const BlobHandle& handle) const;       // all copies
   [[nodiscard]] size_t entry_count() const;  // one past the largest number
   [[nodiscard]] BlobLocation entry(EntryNumber number) const;
   [[nodiscard]] uint32_t pack_number_of(EntryNumber number) const;  // index into packs()

@@ -70,7 +70,7 @@ RepositoryConfig read_config(const Buffer& sealed, Sealer& sealer) {
   return config;
 }
 
-Buffer load_config(const Context& context, Storage& storage) {
+Buffer load_config(const Context& context, Storage& storage, const std::string& location) {
   Buffer sealed;
   try {
     sealed = storage.get(context, kConfigObject, kDocumentLimit);
@@ -80,10 +80,11 @@ Buffer load_config(const Context& context, Storage& storage) {
     }
   }
   if (sealed.empty()) {
-    throw Error(ErrorCode::kNoRepository,
-                "there is no repository at " + storage.traits().description,
-                "Check the location (-r, SALVOR_REPOSITORY). To make a new repository there: "
-                "salvor init.");
+    throw Error(
+        ErrorCode::kNoRepository,
+        "there is no repository at " + (location.empty() ? storage.traits().description : location),
+        "Check the location (-r, SALVOR_REPOSITORY). To make a new repository there: "
+        "salvor init.");
   }
   return sealed;
 }
@@ -139,7 +140,7 @@ std::unique_ptr<Repository> Repository::open(const Context& context,
   // Where a round trip costs, the config is on its way while keys are listed and tried.
   std::future<Buffer> config =
       std::async(place.traits().remote ? std::launch::async : std::launch::deferred,
-                 [&] { return load_config(context, place); });
+                 [&] { return load_config(context, place, options.location); });
   std::optional<Buffer> sealed;
   if (!place.traits().remote) {
     sealed = config.get();

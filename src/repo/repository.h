@@ -32,6 +32,7 @@ struct CreateOptions {
 struct OpenOptions {
   std::string key_hint;  // id prefix of the key file to try first
   unsigned threads = 2;  // for scrypt and index decoding
+  std::string location;  // as the user named it, for errors; empty: the storage's description
 };
 
 // Something stored that cannot be read, as a value: loading goes on without it and the caller

@@ -3,7 +3,9 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #include <poll.h>
@@ -13,6 +15,7 @@
 #include "base/secret.h"
 #include "net/split_command.h"
 #include "net/subprocess.h"
+#include "storage/local_storage.h"
 #include "storage/rest_storage.h"
 
 namespace salvor {
@@ -156,8 +159,9 @@ class RcloneStorage final : public Storage {
            std::span<const ByteView> parts) override {
     check_call(context, object);
     const auto storage = use(context);
-    if (const auto existing = storage->stat(context, object)) {
-      check_existing(*storage, context, object, existing->size_bytes, parts);
+    const OneAtATime turn(*this, local_path(object));
+    if (const auto size = settled_size(context, *storage, object, total_size(parts))) {
+      check_existing(*storage, context, object, *size, parts);
       return;
     }
     storage->put(context, object, parts);
@@ -189,6 +193,49 @@ class RcloneStorage final : public Storage {
   }
 
  private:
+  // Holds back other puts of the same object: rclone would empty what the first one has stored.
+  class OneAtATime {
+   public:
+    OneAtATime(RcloneStorage& storage, std::string name)
+        : storage_(storage), name_(std::move(name)) {
+      std::unique_lock lock(storage_.puts_mutex_);
+      storage_.put_ended_.wait(lock, [this] { return storage_.puts_.insert(name_).second; });
+    }
+    ~OneAtATime() {
+      {
+        const std::scoped_lock lock(storage_.puts_mutex_);
+        storage_.puts_.erase(name_);
+      }
+      storage_.put_ended_.notify_all();
+    }
+    OneAtATime(const OneAtATime&) = delete;
+    OneAtATime& operator=(const OneAtATime&) = delete;
+
+   private:
+    RcloneStorage& storage_;
+    const std::string name_;
+  };
+
+  // The size of an object that is there. One that is smaller than it should be may still be on its
+  // way from another program: it gets some seconds to arrive.
+  static std::optional<uint64_t> settled_size(const Context& context, Storage& storage,
+                                              const ObjectName& object, uint64_t expected) {
+    constexpr auto kArrival = std::chrono::seconds(5);
+    constexpr auto kPause = std::chrono::milliseconds(100);
+    const MonotonicTime give_up = context.clock.monotonic() + kArrival;
+    for (;;) {
+      context.check_stopped();
+      const auto existing = storage.stat(context, object);
+      if (!existing) {
+        return std::nullopt;
+      }
+      if (existing->size_bytes >= expected || context.clock.monotonic() >= give_up) {
+        return existing->size_bytes;
+      }
+      std::this_thread::sleep_for(kPause);
+    }
+  }
+
   // The storage ends before its server.
   struct Running {
     RcloneServer server;
@@ -223,6 +270,9 @@ class RcloneStorage final : public Storage {
   const StorageOptions options_;
   std::mutex mutex_;
   std::shared_ptr<Running> running_;  // under mutex_
+  std::mutex puts_mutex_;
+  std::condition_variable put_ended_;
+  std::set<std::string> puts_;  // objects that are being stored; under puts_mutex_
 };
 
 }  // namespace

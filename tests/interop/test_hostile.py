@@ -6,7 +6,7 @@ import shutil
 
 import sealed
 import treestate
-from toolbox import PASSWORD, TestCase
+from toolbox import PASSWORD, TestCase, limit
 
 ANY = range(0, 128)  # an exit code, never a signal
 FAILS = range(1, 128)
@@ -359,6 +359,7 @@ class Bombs(Made):
                     self.assertLess(len(result.out), 1 << 20)
                 self.limited("ls", "latest")
 
+    @limit(400)
     def test_a_directory_that_unfolds(self):
         for number, (why, frame, length) in enumerate(self.bombs()):
             with self.subTest(why):

@@ -232,7 +232,7 @@ class _Lost(_OneKind):
 
     @limit(120)
     def test_lost_replies_are_recognised(self):
-        self.assertGreater(self.run_under_faults().get("lost-reply", 0), 3)
+        self.assertGreater(self.run_under_faults().get("lost-reply", 0), 0)
 
 
 class _Stalls(_OneKind):

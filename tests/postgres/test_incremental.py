@@ -212,7 +212,9 @@ class Incremental(PostgresCase):
                     "generate_series(1, 60) h) AS text FROM generate_series(1, 20000) g")
         cluster.sql("VACUUM bulky")  # or the first to look at the rows changes every page
         self.take(cluster)
-        for pack in (self.repository / "data").glob("*/*"):
+        # The largest first: they hold data, not trees.
+        packs = sorted((self.repository / "data").glob("*/*"), key=lambda path: -path.stat().st_size)
+        for pack in packs:
             whole = pack.read_bytes()
             pack.chmod(0o600)
             with open(pack, "r+b") as file:
