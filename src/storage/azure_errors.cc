@@ -72,7 +72,7 @@ Diagnosis diagnose_denied(const AzureSettings& settings, const AzureFailure& fai
                 : "The shared access signature in AZURE_ACCOUNT_SAS is wrong, has expired or its "
                   "key was changed. Make a new one."};
   }
-  if (failure.code == "AuthenticationFailed") {
+  if (is_one_of(failure.code, {"AuthenticationFailed", "InvalidAuthenticationInfo"})) {
     return {ErrorCode::kPermission, "The key in AZURE_ACCOUNT_KEY is not that of the account " +
                                         printable(settings.account) + ", or was changed."};
   }
@@ -119,7 +119,8 @@ Diagnosis diagnose(const AzureSettings& settings, const AzureFailure& failure,
             "Does the container have version-level immutability? It is switched on when a "
             "container is made: see docs/storage-azure.md."};
   }
-  if (failure.status == 401 || failure.status == 403) {
+  if (failure.status == 401 || failure.status == 403 ||
+      failure.code == "InvalidAuthenticationInfo") {
     return diagnose_denied(settings, failure, right);
   }
   if (failure.status == 404) {
