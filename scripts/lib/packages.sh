@@ -37,4 +37,4 @@ SALVOR_PACKAGES_COVERAGE=(gcovr)
 SALVOR_PACKAGES_LINT=(clang-format-19 clang-tidy-19)
 
 # To measure beside others. The newest restic, kopia and rustic are built by tests/peers/get.
-SALVOR_PACKAGES_BENCH=(libbenchmark-dev restic borgbackup)
+SALVOR_PACKAGES_BENCH=(libbenchmark-dev restic borgbackup pgbackrest)
