@@ -14,6 +14,9 @@ SALVOR_PACKAGES_BUILD=(
   libcurl4-openssl-dev  # libcurl (storages over HTTP)
   libpq-dev           # libpq (PostgreSQL)
   libhowardhinnant-date-dev  # date::date-tz (time zones)
+  libyaml-cpp-dev     # yaml-cpp (salvor.yaml)
+  libsqlite3-dev      # sqlite3 (catalog)
+  libhpdf-dev         # libharu (evidence as PDF)
   nlohmann-json3-dev  # JSON where speed is not the point
 )
 
