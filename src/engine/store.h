@@ -65,6 +65,11 @@ enum class OldData : uint8_t {
 
 struct RestoreOrder {
   Moment moment;
+  std::string base;  // full id of the snapshot to start from; empty: the best for `moment`
+  // Names this restore across crashes; empty: none. An order with the key of one that was
+  // interrupted finishes that one: what it had moved aside stays the old data, what it had restored
+  // so far may be thrown away or used. With the key of one that was finished, it is done again.
+  std::string key;
   OldData old_data = OldData::kRefuse;
   Settings target;                     // against the kind's target_fields
   std::vector<std::string> selection;  // paths, tables ...: what the kind knows; empty: all
@@ -116,6 +121,11 @@ class Store {
  public:
   virtual ~Store() = default;
   [[nodiscard]] virtual const SourceSpec& spec() const = 0;
+  // What others need to use the real store, under the names of SandboxedStore::outputs, so that one
+  // plan does for both. A value may be a secret reference ("env:DATABASE_URL").
+  [[nodiscard]] virtual TextMap outputs() const { return {}; }
+  // SandboxedStore::check for the real store, after a restore into its place.
+  [[nodiscard]] virtual std::vector<CheckResult> check(const Context& /*context*/) { return {}; }
 
   // Backs up and proves cheaply what can be (V1): `checks` of the record. Kind, outcome, times,
   // snapshot, captured, bytes and items are filled in. Throws Error when no snapshot was made.
