@@ -264,7 +264,7 @@ class S3Stalls(_Stalls, _S3):
 
 class SftpStalls(_Stalls, _Sftp):
     faults = {"stall-reply": 1}
-    rate = ("--tcp", "--mean-bytes", "150000", "--most", "6")
+    rate = ("--tcp", "--mean-bytes", "150000", "--most", "4")
 
 
 class S3(_S3):
