@@ -83,8 +83,14 @@ Buffer decode(const std::string& name, ByteView plain) {
 }  // namespace
 
 Journal::Journal(const Repository& repository, std::string_view store, std::string_view stream)
-    : repository_(repository),
-      prefix_("journal/" + std::string(store) + "/" + std::string(stream) + "/") {
+    : Journal(repository, "journal/" + std::string(store) + "/" + std::string(stream) + "/") {}
+
+Journal Journal::at(const Repository& repository, std::string prefix) {
+  return {repository, std::move(prefix)};
+}
+
+Journal::Journal(const Repository& repository, std::string prefix)
+    : repository_(repository), prefix_(std::move(prefix)) {
   if (!is_object_name(ObjectKind::kSalvor, prefix_ + "x")) {
     throw Error(ErrorCode::kFailed, "\"" + prefix_ + "\" cannot name a journal");
   }

@@ -34,6 +34,9 @@ class Journal {
  public:
   // The words become parts of object names: letters, digits and "._-+=@,~%".
   Journal(const Repository& repository, std::string_view store, std::string_view stream);
+  // Another part of the area, with the same promises: objects salvor/<prefix><position>. `prefix`
+  // ends in '/'.
+  [[nodiscard]] static Journal at(const Repository& repository, std::string prefix);
 
   // Stores `content` under `position`; what will be stored is decoded and compared first. The same
   // content again is kExisted; another one throws Error{kFailed} and changes nothing. Durable on
@@ -50,6 +53,7 @@ class Journal {
   void remove(const Context& context, std::span<const std::string> positions) const;
 
  private:
+  Journal(const Repository& repository, std::string prefix);
   [[nodiscard]] ObjectName object(std::string_view position) const;
   void require_present(const Context& context) const;
 
