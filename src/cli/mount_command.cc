@@ -12,6 +12,7 @@
 #include "cli/repository_access.h"
 #include "cli/snapshot_options.h"
 #include "engine/snapshot_view.h"
+#include "model/unix_mode.h"
 
 namespace salvor::cli {
 
@@ -50,34 +51,15 @@ int guarded(const char* path, const std::function<int()>& body) {
   }
 }
 
-mode_t file_type(NodeType type) {
-  switch (type) {
-    case NodeType::kDir:
-      return S_IFDIR;
-    case NodeType::kSymlink:
-      return S_IFLNK;
-    case NodeType::kDevice:
-      return S_IFBLK;
-    case NodeType::kCharDevice:
-      return S_IFCHR;
-    case NodeType::kFifo:
-      return S_IFIFO;
-    case NodeType::kSocket:
-      return S_IFSOCK;
-    case NodeType::kFile:
-    case NodeType::kOther:
-      break;
-  }
-  return S_IFREG;
-}
-
 timespec time_of(const Timestamp& time) {
   return {static_cast<time_t>(time.seconds), static_cast<long>(time.nanoseconds)};
 }
 
 void fill_stat(const Node& node, struct stat& out) {
   out = {};
-  out.st_mode = file_type(node.type) | unix_permissions_from_go(node.mode);
+  // What is of a type of its own is shown as a file.
+  const mode_t type = unix_type_bits(node.type);
+  out.st_mode = (type == 0 ? S_IFREG : type) | unix_permissions_from_go(node.mode);
   out.st_nlink = node.links > 0 ? node.links : 1;
   out.st_ino = node.inode;
   if (!mounted().owner_root) {

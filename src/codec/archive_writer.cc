@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "model/unix_mode.h"
 
 // libarchive converts names from the locale's character set to UTF-8. Ours are raw bytes,
 // practically always UTF-8, whatever the process's locale; so its calls run under C.UTF-8, set for
@@ -56,30 +57,11 @@ class Utf8Locale {
   locale_t locale_;
 };
 
-mode_t file_type(NodeType type) {
-  switch (type) {
-    case NodeType::kFile:
-      return S_IFREG;
-    case NodeType::kDir:
-      return S_IFDIR;
-    case NodeType::kSymlink:
-      return S_IFLNK;
-    case NodeType::kDevice:
-      return S_IFBLK;
-    case NodeType::kCharDevice:
-      return S_IFCHR;
-    case NodeType::kFifo:
-      return S_IFIFO;
-    default:
-      return 0;
-  }
-}
-
 bool can_hold(ArchiveFormat format, NodeType type) {
   if (format == ArchiveFormat::kZip) {
     return type == NodeType::kFile || type == NodeType::kDir || type == NodeType::kSymlink;
   }
-  return file_type(type) != 0;
+  return type != NodeType::kSocket && type != NodeType::kOther;
 }
 
 // A file that may be met again under another name. Equal inode numbers are not enough: two file
@@ -109,7 +91,7 @@ EntryPointer make_entry(const Node& node, const std::string& path) {
   }
   archive_entry* const e = entry.get();
   archive_entry_set_pathname(e, path.c_str());
-  archive_entry_set_mode(e, file_type(node.type) | unix_permissions_from_go(node.mode));
+  archive_entry_set_mode(e, unix_type_bits(node.type) | unix_permissions_from_go(node.mode));
   archive_entry_set_mtime(e, node.mtime.seconds, static_cast<long>(node.mtime.nanoseconds));
   archive_entry_set_atime(e, node.atime.seconds, static_cast<long>(node.atime.nanoseconds));
   archive_entry_set_ctime(e, node.ctime.seconds, static_cast<long>(node.ctime.nanoseconds));

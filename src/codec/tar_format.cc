@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "codec/tar_layout.h"
 
 // Fields of a header (POSIX.1-1988): name 0 (100 bytes), mode 100 (8), uid 108, gid 116, size 124
 // (12), mtime 136 (12), checksum 148 (8), type 156, link name 157 (100), "ustar\0" 257, version 263
@@ -15,20 +16,8 @@
 namespace salvor {
 namespace {
 
-struct Field {
-  size_t offset;
-  size_t length;
-};
-constexpr Field kName{0, 100};
-constexpr Field kMode{100, 8};
-constexpr Field kUser{108, 8};
-constexpr Field kGroup{116, 8};
-constexpr Field kSize{124, 12};
-constexpr Field kTime{136, 12};
-constexpr Field kChecksum{148, 8};
-constexpr size_t kType = 156;
-constexpr Field kMagic{257, 8};
-constexpr Field kPrefix{345, 155};
+using namespace tar_layout;
+
 constexpr uint64_t kLargestContent = uint64_t{1} << 33;  // eleven octal digits
 constexpr uint64_t kLargestExtension = 64 << 10;
 constexpr size_t kMostMembers = 16'000'000;
@@ -38,12 +27,12 @@ constexpr size_t kMostMembers = 16'000'000;
 }
 
 std::string_view text_of(const TarBlock& block, Field field) {
-  const std::string_view text = as_text(block).substr(field.offset, field.length);
+  const std::string_view text = as_text(block).substr(field.offset, field.size);
   return text.substr(0, text.find('\0'));
 }
 
 void put_octal(TarBlock& block, Field field, uint64_t value) {
-  for (size_t at = field.offset + field.length - 1; at-- > field.offset;) {
+  for (size_t at = field.offset + field.size - 1; at-- > field.offset;) {
     block[at] = static_cast<std::byte>('0' + (value & 7U));
     value >>= 3U;
   }
@@ -69,7 +58,7 @@ uint64_t read_octal(const TarBlock& block, Field field, const char* what) {
 uint64_t checksum(const TarBlock& block) {
   uint64_t sum = 0;
   for (size_t at = 0; at < kTarBlock; ++at) {
-    const bool own = at >= kChecksum.offset && at < kChecksum.offset + kChecksum.length;
+    const bool own = at >= kChecksum.offset && at < kChecksum.offset + kChecksum.size;
     sum += own ? uint64_t{' '} : static_cast<uint64_t>(block[at]);
   }
   return sum;
@@ -81,8 +70,8 @@ void put_text(TarBlock& block, size_t offset, std::string_view text) {
 
 std::string member_name(const TarBlock& block) {
   const std::string_view prefix = text_of(block, kPrefix);
-  const bool ustar = as_text(block).substr(kMagic.offset, kMagic.length) ==
-                     std::string_view("ustar\00000", kMagic.length);
+  const bool ustar = as_text(block).substr(kMagicAndVersion.offset, kMagicAndVersion.size) ==
+                     std::string_view("ustar\00000", kMagicAndVersion.size);
   std::string whole = ustar && !prefix.empty() ? std::string(prefix) + "/" : std::string();
   whole += text_of(block, kName);
   std::string_view name = whole;
@@ -196,19 +185,19 @@ struct Reader {
 
 TarBlock encode_tar_header(std::string_view name, uint64_t size_bytes, int64_t mtime_seconds) {
   const bool directory = name.ends_with('/');
-  if (name.size() > kName.length || size_bytes >= kLargestContent) {
+  if (name.size() > kName.size || size_bytes >= kLargestContent) {
     throw Error(ErrorCode::kFailed, printable(name) + " of " + std::to_string(size_bytes) +
                                         " bytes does not fit into a tar archive");
   }
   TarBlock block{};
   put_text(block, kName.offset, name);
   put_octal(block, kMode, directory ? 0700 : 0600);
-  put_octal(block, kUser, 0);
-  put_octal(block, kGroup, 0);
+  put_octal(block, kUid, 0);
+  put_octal(block, kGid, 0);
   put_octal(block, kSize, size_bytes);
-  put_octal(block, kTime, mtime_seconds > 0 ? static_cast<uint64_t>(mtime_seconds) : 0);
+  put_octal(block, kModified, mtime_seconds > 0 ? static_cast<uint64_t>(mtime_seconds) : 0);
   block[kType] = static_cast<std::byte>(directory ? '5' : '0');
-  put_text(block, kMagic.offset, std::string_view("ustar\00000", kMagic.length));
+  put_text(block, kMagicAndVersion.offset, std::string_view("ustar\00000", kMagicAndVersion.size));
   const uint64_t sum = checksum(block);
   put_octal(block, {kChecksum.offset, 7}, sum);
   block[kChecksum.offset + 7] = std::byte{' '};

@@ -12,6 +12,7 @@
 #include "codec/documents.h"
 #include "codec/index_codec.h"
 #include "crypto/sha256.h"
+#include "engine/damage.h"
 #include "engine/damage_map.h"
 #include "engine/index_rewriter.h"
 #include "engine/pack_reader.h"
@@ -24,10 +25,6 @@ namespace {
 
 constexpr unsigned kMostParts = 256;  // packs are divided by the first byte of their names
 constexpr uint64_t kKeyFileLimit = 1 << 20;
-
-bool is_damage(const Error& error) {
-  return error.code() == ErrorCode::kDamaged || error.code() == ErrorCode::kNotFound;
-}
 
 // What the index files together say of a pack.
 struct PackFacts {

@@ -10,6 +10,7 @@
 #include "base/task.h"
 #include "codec/index_codec.h"
 #include "crypto/sha256.h"
+#include "engine/damage.h"
 #include "engine/index_rewriter.h"
 #include "engine/pack_reader.h"
 #include "engine/pack_table.h"
@@ -18,10 +19,6 @@
 
 namespace salvor {
 namespace {
-
-bool is_damage(const Error& error) {
-  return error.code() == ErrorCode::kDamaged || error.code() == ErrorCode::kNotFound;
-}
 
 void confirm(const Context& context, const RepairOptions& options) {
   context.check_stopped();

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/task.h"
+#include "engine/damage.h"
 #include "engine/used_blobs.h"
 #include "repo/repository.h"
 
@@ -19,10 +20,6 @@ constexpr size_t kPlainBatch = size_t{2} << 20;
 // become visible batch by batch, so this bounds what an interrupted copy must look at again.
 constexpr uint64_t kBatchPacks = 100;
 constexpr std::chrono::minutes kBatchAge{1};
-
-bool is_damage(const Error& error) {
-  return error.code() == ErrorCode::kDamaged || error.code() == ErrorCode::kNotFound;
-}
 
 bool has_all(const std::vector<std::string>& all, const std::vector<std::string>& wanted) {
   return std::all_of(wanted.begin(), wanted.end(), [&](const std::string& one) {

@@ -7,6 +7,7 @@
 
 #include "base/task.h"
 #include "crypto/sha256.h"
+#include "engine/damage.h"
 #include "repo/repository.h"
 
 namespace salvor {
@@ -26,10 +27,6 @@ struct PlacedTree {
   Index::EntryNumber entry;
   friend auto operator<=>(const PlacedTree&, const PlacedTree&) = default;
 };
-
-bool is_damage(const Error& error) {
-  return error.code() == ErrorCode::kDamaged || error.code() == ErrorCode::kNotFound;
-}
 
 class TreeWalk {
  public:

@@ -4,30 +4,12 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "codec/tar_layout.h"
 
 namespace salvor::postgres {
 namespace {
 
-constexpr size_t kBlock = 512;
-
-// Where a field is in the header.
-struct Field {
-  size_t offset;
-  size_t size;
-};
-constexpr Field kName{0, 100};
-constexpr Field kMode{100, 8};
-constexpr Field kUid{108, 8};
-constexpr Field kGid{116, 8};
-constexpr Field kSize{124, 12};
-constexpr Field kModified{136, 12};
-constexpr Field kChecksum{148, 8};
-constexpr size_t kType = 156;
-constexpr Field kLink{157, 100};
-constexpr Field kMagic{257, 5};
-constexpr Field kUser{265, 32};
-constexpr Field kGroup{297, 32};
-constexpr Field kPrefix{345, 155};
+using namespace tar_layout;
 
 [[noreturn]] void fail(const std::string& what) {
   throw Error(ErrorCode::kDamaged, "the server's archive is damaged: " + what);
@@ -163,7 +145,7 @@ void TarParser::header() {
   receiver_.entry(entry);
   if (entry.type == TarEntryType::kFile) {
     content_ = entry.size;
-    padding_ = (kBlock - entry.size % kBlock) % kBlock;
+    padding_ = (kBlockSize - entry.size % kBlockSize) % kBlockSize;
     if (content_ == 0) {
       receiver_.file_end();
     }
@@ -185,11 +167,11 @@ void TarParser::feed(ByteView bytes) {
       padding_ -= part;
       bytes = bytes.subspan(part);
     } else {
-      const size_t part = std::min(kBlock - have_, bytes.size());
+      const size_t part = std::min(kBlockSize - have_, bytes.size());
       std::memcpy(block_ + have_, bytes.data(), part);
       have_ += part;
       bytes = bytes.subspan(part);
-      if (have_ == kBlock) {
+      if (have_ == kBlockSize) {
         have_ = 0;
         header();
       }
