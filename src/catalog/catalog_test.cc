@@ -1,0 +1,300 @@
+#include "catalog/catalog.h"
+
+#include <csignal>
+#include <fstream>
+#include <thread>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "catalog/run_log.h"
+#include "codec/run_record_codec.h"
+#include "repo/run_records.h"
+#include "support/small_repository.h"
+#include "support/temp_directory.h"
+
+namespace salvor {
+namespace {
+
+WallTime at(int64_t seconds) {
+  return WallTime(std::chrono::seconds(seconds));
+}
+
+RunRecord run_at(int64_t seconds, const std::string& subject = "files",
+                 RunKind kind = RunKind::kBackup) {
+  static SeededRandom random(99);
+  RunRecord record;
+  record.id = make_run_id(random);
+  record.kind = kind;
+  record.outcome = RunOutcome::kSucceeded;
+  record.subject = subject;
+  record.repository = "main";
+  record.snapshot = std::string(64, 'a');
+  record.started = at(seconds);
+  record.finished = at(seconds + 10);
+  return record;
+}
+
+std::vector<std::string> ids(const std::vector<RunRecord>& records) {
+  std::vector<std::string> all;
+  for (const RunRecord& record : records) {
+    all.push_back(record.id);
+  }
+  return all;
+}
+
+class CatalogTest : public ::testing::Test {
+ protected:
+  Catalog open() { return Catalog::open(*context_, directory_.path().string()); }
+  std::string file() const { return (directory_ / "catalog.db").string(); }
+  size_t warnings() {
+    size_t count = 0;
+    for (const Event& event : context_.events.events()) {
+      count += std::holds_alternative<Warning>(event) ? 1 : 0;
+    }
+    return count;
+  }
+
+  test::TempDirectory directory_;
+  test::TestContext context_;
+};
+
+TEST_F(CatalogTest, AnswersWhatRanLastAndWithinATime) {
+  const RunRecord one = run_at(100);
+  const RunRecord two = run_at(200);
+  const RunRecord other = run_at(300, "database");
+  const RunRecord proof = run_at(400, "files", RunKind::kVerify);
+  {
+    Catalog catalog = open();
+    catalog.add({two, one, other, proof}, true);
+  }
+  Catalog catalog = open();
+  EXPECT_EQ(catalog.last_run(RunKind::kBackup, "files")->id, two.id);
+  EXPECT_FALSE(catalog.last_run(RunKind::kDrill, "files"));
+  EXPECT_EQ(ids(catalog.runs({.subject = "files"})), ids({proof, two, one}));
+  EXPECT_EQ(ids(catalog.runs({.from = at(200), .to = at(300)})), ids({other, two}));
+  EXPECT_EQ(ids(catalog.runs({.kind = RunKind::kBackup, .limit = 2})), ids({other, two}));
+  EXPECT_EQ(ids(catalog.runs({.kind = RunKind::kVerify, .snapshot = std::string(64, 'a')})),
+            ids({proof}));
+  EXPECT_TRUE(catalog.runs({.snapshot = std::string(64, 'b')}).empty());
+  struct stat status{};
+  ASSERT_EQ(::stat(file().c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600U) << "error texts are nobody else's business";
+}
+
+TEST_F(CatalogTest, AddingTwiceIsOnceAndSentStaysSent) {
+  Catalog catalog = open();
+  const RunRecord record = run_at(100);
+  catalog.add(record, false);
+  EXPECT_EQ(ids(catalog.unsent("main")), ids({record}));
+  EXPECT_TRUE(catalog.unsent("other").empty());
+  catalog.add(record, true);
+  catalog.add(record, false);
+  EXPECT_TRUE(catalog.unsent("main").empty());
+  EXPECT_EQ(catalog.count_runs(), 1U);
+}
+
+TEST_F(CatalogTest, KeepsWhatWasSeen) {
+  Catalog catalog = open();
+  EXPECT_FALSE(catalog.seen_ranges("files"));
+  const RecoveryRange range{.snapshot = std::string(64, 'c'),
+                            .captured = at(10),
+                            .until = at(20) + std::chrono::nanoseconds(1),
+                            .durable = at(11),
+                            .open_ended = true,
+                            .bytes = UINT64_MAX,
+                            .label = "pre",
+                            .tags = {"a", "\xff"},
+                            .damaged = true,
+                            .gap = "hole"};
+  catalog.see_ranges("files", {.at = at(30), .ranges = {range, range}});
+  catalog.see_ranges("files", {.at = at(31), .ranges = {range}});
+  const auto seen = catalog.seen_ranges("files");
+  ASSERT_TRUE(seen && seen->ranges.size() == 1);
+  EXPECT_EQ(seen->at, at(31));
+  EXPECT_EQ(seen->ranges[0].until, range.until);
+  EXPECT_EQ(seen->ranges[0].bytes, UINT64_MAX);
+  EXPECT_TRUE(seen->ranges[0].damaged && seen->ranges[0].open_ended);
+  catalog.see_copies("files", "far", {.at = at(32), .originals = {"aa", "bb"}});
+  EXPECT_EQ(catalog.seen_copies("files", "far")->originals, (std::vector<std::string>{"aa", "bb"}));
+  catalog.clear();
+  EXPECT_FALSE(catalog.seen_ranges("files") || catalog.seen_copies("files", "far"));
+}
+
+TEST_F(CatalogTest, ADamagedFileIsSetAsideAndANewOneBegun) {
+  for (const size_t from : {0U, 4096U, 9000U}) {  // the header, a table, an index
+    {
+      open().add(run_at(100), true);
+    }
+    std::fstream damage(file(), std::ios::in | std::ios::out | std::ios::binary);
+    damage.seekp(static_cast<std::streamoff>(from));
+    damage << std::string(4000, 'X');
+    damage.close();
+    Catalog catalog = open();
+    ASSERT_FALSE(catalog.set_aside().empty()) << from;
+    EXPECT_TRUE(std::filesystem::exists(catalog.set_aside()));
+    EXPECT_EQ(catalog.count_runs(), 0U);
+    catalog.add(run_at(200), true);
+    EXPECT_EQ(catalog.count_runs(), 1U);
+    std::filesystem::remove(catalog.set_aside());
+    catalog.clear();
+  }
+  EXPECT_EQ(warnings(), 3U);
+}
+
+TEST_F(CatalogTest, ADamagedFileInUseIsLeftToItsUser) {
+  Catalog other = open();
+  other.add(run_at(100), true);
+  Database(file(), std::chrono::seconds(1)).execute("PRAGMA wal_checkpoint(TRUNCATE)");
+  std::fstream damage(file(), std::ios::in | std::ios::out | std::ios::binary);
+  damage << std::string(100, 'X');
+  damage.close();
+  EXPECT_THROW(static_cast<void>(open()), Error);
+  Catalog without = Catalog::open_or_do_without(*context_, directory_.path().string());
+  EXPECT_TRUE(without.transient());
+  EXPECT_EQ(warnings(), 1U);
+}
+
+TEST_F(CatalogTest, ANewerFileIsNotTouched) {
+  {
+    static_cast<void>(open());
+  }
+  {
+    Database(file(), std::chrono::seconds(1)).execute("PRAGMA user_version = 1000");
+  }
+  try {
+    static_cast<void>(open());
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_NE(error.message().find("newer"), std::string::npos);
+  }
+  EXPECT_EQ(Database(file(), std::chrono::seconds(1)).number("PRAGMA user_version"), 1000);
+}
+
+TEST_F(CatalogTest, WhereNoFileCanBeItGoesOnWithout) {
+  Catalog catalog = Catalog::open_or_do_without(*context_, "/proc/nowhere");
+  EXPECT_TRUE(catalog.transient());
+  catalog.add(run_at(100), true);
+  EXPECT_EQ(catalog.count_runs(), 1U);
+  EXPECT_EQ(warnings(), 1U);
+}
+
+TEST_F(CatalogTest, ManyProcessesWriteAtOnce) {
+  constexpr int kProcesses = 4;
+  constexpr int kRuns = 25;
+  for (int process = 0; process < kProcesses; ++process) {
+    const pid_t pid = ::fork();
+    ASSERT_GE(pid, 0);
+    if (pid == 0) {
+      int failed = 0;
+      try {
+        test::TestContext context(static_cast<uint64_t>(process) + 1);
+        SeededRandom random(static_cast<uint64_t>(process) + 1);
+        for (int i = 0; i < kRuns; ++i) {
+          Catalog catalog = Catalog::open(*context, directory_.path().string());
+          RunRecord record = run_at(i, "p" + std::to_string(process));
+          record.id = make_run_id(random);
+          catalog.add(record, true);
+        }
+      } catch (const std::exception& error) {
+        std::fprintf(stderr, "%s\n", error.what());
+        failed = 1;
+      }
+      ::_exit(failed);
+    }
+  }
+  for (int process = 0; process < kProcesses; ++process) {
+    int status = 0;
+    ASSERT_GT(::wait(&status), 0);
+    EXPECT_EQ(status, 0);
+  }
+  EXPECT_EQ(open().count_runs(), size_t{kProcesses} * kRuns);
+}
+
+// --- with a repository
+
+TEST_F(CatalogTest, ALostCatalogIsMadeAgainFromTheRepository) {
+  test::SmallRepository small;
+  std::vector<RunRecord> written;
+  {
+    Catalog catalog = open();
+    for (int i = 0; i < 3; ++i) {
+      written.push_back(record_run(*context_, &small.repository(), catalog, run_at(100 + i)));
+    }
+  }
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    std::filesystem::remove(file() + suffix);
+  }
+  Catalog catalog = open();
+  EXPECT_EQ(catalog.count_runs(), 0U);
+  EXPECT_EQ(sync_catalog(*context_, small.repository(), "main", catalog).loaded, 3U);
+  const std::vector<RunRecord> again = catalog.runs({});
+  ASSERT_EQ(again.size(), 3U);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(encode_run_record(again[i]), encode_run_record(written[2 - i]));
+  }
+  EXPECT_EQ(sync_catalog(*context_, small.repository(), "main", catalog).loaded, 0U);
+}
+
+TEST_F(CatalogTest, ARunThatTheRepositoryDidNotTakeIsSentLater) {
+  test::SmallRepository small;
+  Catalog catalog = open();
+  RunRecord failed = run_at(100);
+  failed.outcome = RunOutcome::kFailed;
+  record_run(*context_, nullptr, catalog, failed);
+  EXPECT_TRUE(RunRecords(small.repository()).list(*context_).empty());
+  catalog.clear();  // a rebuild must not lose what is nowhere else
+  EXPECT_EQ(sync_catalog(*context_, small.repository(), "main", catalog).sent, 1U);
+  const auto positions = RunRecords(small.repository()).list(*context_);
+  ASSERT_EQ(positions.size(), 1U);
+  EXPECT_EQ(RunRecords(small.repository()).load(*context_, positions[0]).outcome,
+            RunOutcome::kFailed);
+  EXPECT_EQ(sync_catalog(*context_, small.repository(), "main", catalog).sent, 0U);
+}
+
+TEST_F(CatalogTest, AnInterruptedRunIsWrittenDown) {
+  test::SmallRepository small;
+  Catalog catalog = open();
+  context_.stop.request_stop();
+  record_run(*context_, &small.repository(), catalog, run_at(100));
+  EXPECT_EQ(RunRecords(small.repository()).list(small.context()).size(), 1U);
+  EXPECT_EQ(catalog.count_runs(), 1U);
+}
+
+TEST_F(CatalogTest, AFullDiskCostsAWarningAndNothingElse) {
+  test::SmallRepository small;
+  Catalog catalog = open();
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit tight{8192, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &tight), 0);
+  RunRecord record = run_at(100);
+  record.error = std::string(100'000, 'x');
+  const RunRecord written = record_run(*context_, &small.repository(), catalog, record);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(warnings(), 1U);
+  EXPECT_FALSE(catalog.contains(written.id));
+  EXPECT_EQ(sync_catalog(*context_, small.repository(), "main", catalog).loaded, 1U)
+      << "the repository has it";
+}
+
+TEST_F(CatalogTest, ADamagedRecordIsLeftOutAndTold) {
+  test::SmallRepository small;
+  Catalog catalog = open();
+  Catalog before = Catalog::in_memory();
+  const RunRecord bad = record_run(*context_, &small.repository(), before, run_at(100));
+  record_run(*context_, &small.repository(), before, run_at(200));
+  small.flip_byte({ObjectKind::kSalvor, "records/" + run_record_position(bad)}, 40);
+  const SyncResult result = sync_catalog(*context_, small.repository(), "main", catalog);
+  EXPECT_EQ(result.loaded, 1U);
+  EXPECT_EQ(result.unreadable, std::vector<std::string>{run_record_position(bad)});
+  EXPECT_EQ(warnings(), 1U);
+}
+
+}  // namespace
+}  // namespace salvor
