@@ -106,6 +106,41 @@ TEST(Zstd, ReadsSeveralAndSkippableFrames) {
   EXPECT_FALSE(decompressor.decompress(all.view(0, all.size() - 1), out.bytes()));
 }
 
+TEST(Zstd, PiecesAreTheWholeOrNothing) {
+  Compressor compressor;
+  Decompressor decompressor;
+  const Buffer plain = text_bytes(700'000);
+  Buffer all;
+  Buffer packed;
+  for (const auto& [begin, length] : {std::pair{0, 1000}, {1000, 0}, {1000, 699'000}}) {
+    compressor.compress(plain.view(static_cast<size_t>(begin), static_cast<size_t>(length)), 3,
+                        packed);
+    all.append(packed.view());
+  }
+  Buffer joined;
+  size_t pieces = 0;
+  const auto take = [&](ByteView piece) {
+    joined.append(piece);
+    ++pieces;
+  };
+  ASSERT_TRUE(decompressor.decompress_pieces(all.view(), plain.size(), take));
+  EXPECT_TRUE(equal(joined.view(), plain.view()));
+  EXPECT_GT(pieces, 2U);
+  for (const uint64_t wrong : {uint64_t{0}, plain.size() - 1, plain.size() + 1, UINT64_MAX}) {
+    joined = Buffer();
+    EXPECT_FALSE(decompressor.decompress_pieces(all.view(), wrong, take));
+    EXPECT_LE(joined.size(), wrong);  // never more than was announced
+  }
+  for (size_t cut = 0; cut < 1100; cut += 7) {
+    EXPECT_FALSE(decompressor.decompress_pieces(all.view(0, cut), plain.size(), take));
+  }
+  EXPECT_FALSE(decompressor.decompress_pieces(all.view(0, all.size() - 1), plain.size(), take));
+  EXPECT_FALSE(decompressor.decompress_pieces({}, 0, take));  // no frame at all
+  joined = Buffer();
+  ASSERT_TRUE(decompressor.decompress_pieces(all.view(), plain.size(), take));  // still usable
+  EXPECT_TRUE(equal(joined.view(), plain.view()));
+}
+
 // As restic writes small blobs: a window descriptor, no content size (format facts, 17.2).
 TEST(Zstd, ReadsFramesWithoutContentSize) {
   std::string frame("\x28\xb5\x2f\xfd\x00\x00\x91\x00\x00", 9);
