@@ -30,6 +30,8 @@ SALVOR_PACKAGES_TEST=(
   util-linux          # setpriv, unshare, mount
   rclone              # its local remote
   openssh-client openssh-server  # SFTP, on a loopback port of its own
+  poppler-utils       # pdftotext: what a report's PDF says
+  openssl             # the program: signatures as others make and judge them
   pgbouncer           # a pooler, which a logical backup must recognise
   postgresql-15       # a live server, and the judges: pg_verifybackup, pg_amcheck, pgbench
 )

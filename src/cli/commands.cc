@@ -33,6 +33,7 @@ CommandSpec command_table(GlobalOptions& global) {
       diff_command(),
       doctor_command(),
       dump_command(),
+      evidence_command(),
       export_command(),
       features_command(),
       find_command(),

@@ -16,6 +16,7 @@ CommandSpec copy_command();
 CommandSpec diff_command();
 CommandSpec doctor_command();
 CommandSpec dump_command();
+CommandSpec evidence_command();
 CommandSpec export_command();
 CommandSpec features_command();
 CommandSpec find_command();

@@ -1,0 +1,157 @@
+#include <cstdlib>
+#include <fstream>
+
+#include <gmock/gmock.h>
+
+#include "evidence/html.h"
+#include "evidence/report_html.h"
+#include "evidence/report_page.h"
+#include "evidence/report_pdf.h"
+#include "evidence/test_reports.h"
+#include "evidence/utc_text.h"
+
+namespace salvor {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Evidence signed_evidence(const DrillReport& report = test::drill_report()) {
+  SeededRandom random(1);
+  const SigningKey key = SigningKey::generate(random);
+  const TrustedKey trusted{key.public_key(), {}, {}};
+  return verify_evidence(
+      encode_envelope(sign_envelope(std::string(kStatementPayload), encode_statement(report), key)),
+      std::span(&trusted, 1));
+}
+
+// For looking at: SALVOR_KEEP_REPORTS=directory.
+void keep(const std::string& name, const std::string& content) {
+  if (const char* directory = std::getenv("SALVOR_KEEP_REPORTS")) {
+    std::ofstream(std::string(directory) + "/" + name, std::ios::binary) << content;
+  }
+}
+
+TEST(Durations, AreTwoUnitsAtMost) {
+  EXPECT_EQ(duration_text(0), "0.0 s");
+  EXPECT_EQ(duration_text(0.44), "0.4 s");
+  EXPECT_EQ(duration_text(9.94), "9.9 s");
+  EXPECT_EQ(duration_text(9.96), "10 s");
+  EXPECT_EQ(duration_text(372), "6 min 12 s");
+  EXPECT_EQ(duration_text(14400), "4 h");
+  EXPECT_EQ(duration_text(14401), "4 h");
+  EXPECT_EQ(duration_text(90061), "1 d 1 h");
+  EXPECT_EQ(duration_text(-5), "-5.0 s");
+}
+
+TEST(Report, SaysTheVerdictFirst) {
+  const ReportPage page = report_page(signed_evidence());
+  EXPECT_TRUE(page.passed);
+  EXPECT_EQ(page.verdict, "PASSED");
+  EXPECT_EQ(page.sentence,
+            "Everything was recovered in 6 min 12 s (objective 15 min), losing 30 min 30 s of data "
+            "(objective 1 h). All 5 checks passed.");
+  const std::string text = report_text(page);
+  EXPECT_TRUE(text.starts_with("PASSED  Recovery drill of Shop (production)\n"));
+  EXPECT_THAT(text, HasSubstr("rows of orders: 1204331\n"));
+}
+
+TEST(Report, AMissedObjectiveAndAFailedCheckAreSaid) {
+  DrillReport report = test::drill_report();
+  report.checks[2].passed = false;
+  report.measures[0].rto_seconds = 1200;
+  report.measures[0].met = false;
+  report.steps[5].state = "failed";
+  report.steps[5].error = "connection refused";
+  const ReportPage page = report_page(signed_evidence(report));
+  EXPECT_FALSE(page.passed);
+  EXPECT_EQ(page.verdict, "FAILED");
+  EXPECT_THAT(page.sentence, HasSubstr("1 of 5 checks failed. An objective was missed."));
+  EXPECT_FALSE(page.measures[0].rto_met);
+  EXPECT_TRUE(page.measures[0].rpo_met);
+  const std::string html = report_html(page);
+  EXPECT_THAT(html, HasSubstr("✗ FAILED"));
+  EXPECT_THAT(html, HasSubstr("failed: 1 min 25 s, connection refused"));
+  keep("failed.html", html);
+  keep("failed.pdf", report_pdf(page, report.finished, ""));
+}
+
+TEST(Report, EvidenceThatIsNotAuthenticNeverReadsAsPassed) {
+  Evidence evidence = signed_evidence();
+  evidence.key_id.clear();
+  evidence.problem = "the signature does not match";
+  const ReportPage page = report_page(evidence);
+  EXPECT_FALSE(page.passed);
+  EXPECT_EQ(page.verdict, "NOT VERIFIED");
+  EXPECT_THAT(report_html(page), HasSubstr("cannot be believed: the signature does not match"));
+}
+
+TEST(Report, TheTimelineKeepsTheProportions) {
+  const ReportTimeline line = report_page(signed_evidence()).timeline;
+  ASSERT_EQ(line.bars.size(), 6U);
+  EXPECT_NEAR(line.bars[1].from, 36.0 / 412, 1e-9);
+  EXPECT_NEAR(line.bars[1].to, 278.0 / 412, 1e-9);
+  EXPECT_NEAR(*line.declared, 31.0 / 412, 1e-9);
+  EXPECT_NEAR(*line.service_ok, 403.0 / 412, 1e-9);
+  ASSERT_EQ(line.ticks.size(), 7U);
+  EXPECT_EQ(line.ticks[1].label, "1 min");
+}
+
+// What comes from a hostile server must stay text.
+TEST(Report, HtmlIsSelfContainedAndEscaped) {
+  DrillReport report = test::drill_report();
+  report.application = "<script>alert(1)</script>";
+  report.checks[0].value = "\"><img src=x onerror=alert(1)>";
+  report.steps[0].title = "</svg><script>";
+  report.findings = {"a & b \xe2\x80\xae gnp.exe", "\x1b[31m\xff"};
+  const std::string html = report_html(report_page(signed_evidence(report)));
+  EXPECT_THAT(html, Not(HasSubstr("<script")));
+  EXPECT_THAT(html, Not(HasSubstr("<img")));
+  EXPECT_THAT(html, Not(HasSubstr("\xe2\x80\xae")));
+  EXPECT_THAT(html, HasSubstr("a &amp; b \\u{202e} gnp.exe"));
+  EXPECT_THAT(html, HasSubstr("\\x1b[31m"));
+  EXPECT_THAT(html, HasSubstr("default-src 'none'; style-src 'sha256-"));
+  for (const char* outside :
+       {"http://", "https://", "url(", "@import", " src=\"", " href=\"", " style=\""}) {
+    EXPECT_THAT(html, Not(HasSubstr(outside))) << outside;
+  }
+  keep("hostile.html", html);
+}
+
+TEST(Report, IsTheSameFileForTheSameEvidence) {
+  const Evidence evidence = signed_evidence();
+  const std::string html = report_html(report_page(evidence));
+  const std::string pdf = report_pdf(report_page(evidence), evidence.report.finished, "");
+  EXPECT_EQ(html, report_html(report_page(evidence)));
+  EXPECT_EQ(pdf, report_pdf(report_page(evidence), evidence.report.finished, ""));
+  EXPECT_TRUE(pdf.starts_with("%PDF-1."));
+  keep("passed.html", html);
+  keep("passed.pdf", pdf);
+}
+
+TEST(Report, PdfTakesWhateverTextsSay) {
+  DrillReport report = test::drill_report();
+  report.application = "Łódź – Größe 中文 \x01";
+  report.checks[1].name = std::string(3000, 'W');
+  report.findings.assign(120, "A long list of findings has more than one page.");
+  report.steps.clear();
+  report.measures.clear();
+  const ReportPage page = report_page(signed_evidence(report));
+  const std::string plain = report_pdf(page, report.finished, "");
+  keep("odd.pdf", plain);
+  EXPECT_GT(plain.size(), 5000U);
+  const std::string font = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf";
+  if (std::ifstream(font).good()) {
+    const std::string embedded = report_pdf(page, report.finished, font);
+    EXPECT_GT(embedded.size(), plain.size());
+    EXPECT_EQ(embedded, report_pdf(page, report.finished, font));
+    keep("odd-font.pdf", embedded);
+  }
+  EXPECT_THROW((void)report_pdf(page, report.finished, "/etc/passwd"), Error);
+  DrillReport nothing;
+  nothing.id = "00";
+  EXPECT_FALSE(report_pdf(report_page(signed_evidence(nothing)), {}, "").empty());
+}
+
+}  // namespace
+}  // namespace salvor

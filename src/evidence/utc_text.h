@@ -1,0 +1,24 @@
+// Times and durations as evidence, audit records and runbooks show them: always UTC, so that one
+// report reads the same everywhere.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+
+namespace salvor {
+
+[[nodiscard]] std::string utc_text(WallTime time);     // "2026-11-21 08:00:05 UTC"
+[[nodiscard]] std::string utc_date(WallTime time);     // "2026-11-21"
+[[nodiscard]] std::string utc_clock(WallTime time);    // "08:00:05"
+[[nodiscard]] std::string compact_utc(WallTime time);  // "20261121T080005Z"; in object names
+[[nodiscard]] std::optional<WallTime> parse_compact_utc(std::string_view text);
+[[nodiscard]] int utc_year(WallTime time);
+[[nodiscard]] unsigned utc_month(WallTime time);  // 1 to 12
+
+// "0.4 s", "6 min 12 s", "4 h", "3 d 2 h": two units at most.
+[[nodiscard]] std::string duration_text(double seconds);
+
+}  // namespace salvor
