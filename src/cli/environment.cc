@@ -78,4 +78,20 @@ std::optional<Secret> Environment::password(const std::string& suffix) const {
   return std::nullopt;
 }
 
+std::optional<Secret> Environment::secret(const std::string& name) const {
+  const auto found = secrets_.find(name);
+  return found == secrets_.end() || found->second.empty() ? std::nullopt
+                                                          : std::optional(found->second);
+}
+
+std::vector<std::string> Environment::secret_names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, secret] : secrets_) {
+    if (!secret.empty()) {
+      names.push_back(name);
+    }
+  }
+  return names;
+}
+
 }  // namespace salvor::cli

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/secret.h"
 
@@ -30,6 +31,13 @@ class Environment {
   [[nodiscard]] std::optional<std::string> get_either(const std::string& suffix) const;
   // The same for the passwords (suffix "PASSWORD", "FROM_PASSWORD" ...), which `get` does not show.
   [[nodiscard]] std::optional<Secret> password(const std::string& suffix) const;
+
+  // Everything but the passwords.
+  [[nodiscard]] const Variables& variables() const { return variables_; }
+  // One of the password variables, by its whole name; nothing when unset or empty.
+  [[nodiscard]] std::optional<Secret> secret(const std::string& name) const;
+  // The names of the password variables that have a value.
+  [[nodiscard]] std::vector<std::string> secret_names() const;
 
  private:
   Variables variables_;

@@ -159,6 +159,12 @@ struct StoreKind {
   std::vector<FieldSpec> target_fields;  // of a restore's target
   std::vector<std::string> scenarios;    // that SandboxedStore::break_it knows
   bool has_log = false;                  // any point in time
+  // Whether these settings of a source have a log followed; null: as `has_log` says.
+  bool (*follows_log)(const Settings& settings) = nullptr;
+
+  [[nodiscard]] bool with_log(const Settings& settings) const {
+    return follows_log == nullptr ? has_log : follows_log(settings);
+  }
 };
 
 // Makes stores; the command line provides it. Thread-safe.

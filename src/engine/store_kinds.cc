@@ -8,7 +8,7 @@ StoreKind files_kind() {
       .name = "files",
       .summary = "files and directories of this machine",
       .fields = {{.name = "paths",
-                  .type = FieldType::kTextList,
+                  .type = FieldType::kPathList,
                   .help = "files and directories to protect",
                   .required = true,
                   .example = "/srv/uploads"},
@@ -65,6 +65,11 @@ StoreKind postgres_kind() {
                          .help = "logical: the database to restore into"}},
       .scenarios = {"corruption", "deletion", "migration", "loss", "ransomware"},
       .has_log = true,
+      .follows_log =
+          [](const Settings& settings) {
+            return settings.text("method", "physical") == "physical" &&
+                   settings.text("wal", "stream") != "none";
+          },
   };
 }
 

@@ -61,7 +61,7 @@ struct VerificationRule {
 
 struct PolicySpec {
   std::string name;
-  std::string schedule;  // model/schedule.h
+  std::string schedule;  // model/schedule.h; empty: only by hand
   std::string time_zone;
   std::chrono::seconds jitter{0};
   std::optional<TimeWindow> window;
@@ -151,6 +151,7 @@ struct Application {
   std::vector<DrillSpec> drills;
   std::vector<ContactSpec> contacts;
   std::vector<ChannelSpec> channels;
+  TextMap services;  // names with addresses, of this environment; plans have them filled in
 };
 
 // Null when there is none of that name.

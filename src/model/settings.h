@@ -24,6 +24,7 @@ enum class FieldType : uint8_t {
   kSchedule,   // model/schedule.h
   kMoment,     // "latest", a time with zone, "label:pre-migration", ...
   kPath,       // relative to the folder of the configuration file; kept absolute
+  kPathList,   // one path or a list of paths, kept absolute
   kUrl,        // a service's address without a password in it
   kSecret,     // a reference (SecretReference), never the secret
   kTextList,   // one text or a list of texts
