@@ -1,0 +1,250 @@
+#include "protect/status.h"
+
+#include <gtest/gtest.h>
+
+namespace salvor {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+const WallTime kNow = std::chrono::sys_days(std::chrono::year(2026) / 11 / 21) + hours(12);
+
+// A database that is backed up daily and proven weekly: an hour may be lost, fifteen minutes may
+// pass.
+Application application() {
+  Application app{.name = "shop", .environment = "production"};
+  app.repositories = {{.name = "main", .location = "/srv/backup"}};
+  PolicySpec policy{.name = "standard", .schedule = "daily 02:00"};
+  policy.verification.restore = "Sun 04:00";
+  app.policies = {policy};
+  app.sources = {
+      {.name = "database", .kind = "postgres", .repository = "main", .policy = "standard"}};
+  app.objectives = {{.rto = minutes(15), .rpo = hours(1)}};
+  return app;
+}
+
+RunRecord run(RunKind kind, WallTime started, RunOutcome outcome = RunOutcome::kSucceeded) {
+  RunRecord record;
+  record.kind = kind;
+  record.outcome = outcome;
+  record.subject = "database";
+  record.snapshot = "aaaa";
+  record.started = started;
+  record.finished = started + minutes(6) + seconds(12);
+  return record;
+}
+
+// The good case: backed up last night, the log followed to 18 s ago, proven two days ago.
+SourceFacts good_facts() {
+  SourceFacts facts{.seen_at = kNow};
+  facts.ranges = {{.snapshot = "aaaa",
+                   .captured = kNow - hours(10),
+                   .until = kNow - seconds(18),
+                   .durable = kNow - hours(10) + minutes(5),
+                   .open_ended = true,
+                   .bytes = 1000}};
+  RunRecord backup = run(RunKind::kBackup, kNow - hours(10));
+  backup.captured = kNow - hours(10);
+  RunRecord proof = run(RunKind::kVerify, kNow - hours(49));
+  proof.read_bytes = 1000;
+  facts.runs = {proof, backup};
+  facts.places = {{.repository = "main", .kind = "local", .seen_at = kNow, .snapshots = {"aaaa"}}};
+  return facts;
+}
+
+StatusReport assess(const SourceFacts& facts, const Application& app = application()) {
+  return assess_status(app, {{"database", facts}}, {}, kNow);
+}
+
+std::string concerns(const StatusReport& report) {
+  std::string all;
+  for (const StoreStatus& store : report.stores) {
+    for (const Concern& concern : store.concerns) {
+      all += concern.what + "\n";
+    }
+  }
+  for (const Concern& concern : report.concerns) {
+    all += concern.what + "\n";
+  }
+  return all;
+}
+
+TEST(Status, ProvenWithinItsObjectives) {
+  const StatusReport report = assess(good_facts());
+  ASSERT_EQ(report.stores.size(), 1U);
+  const StoreStatus& store = report.stores[0];
+  EXPECT_EQ(report.state, Assurance::kProven) << concerns(report);
+  EXPECT_EQ(concerns(report), "");
+  EXPECT_EQ(store.exposure, seconds(18));
+  EXPECT_EQ(report.common->time, kNow - seconds(18));
+  EXPECT_EQ(store.verified_exposure, hours(10));
+  EXPECT_TRUE(store.recovery_measured);
+  EXPECT_DOUBLE_EQ(*store.recovery_seconds, 372);
+  EXPECT_EQ(store.last_proof->at, kNow - hours(49) + minutes(6) + seconds(12));
+  EXPECT_EQ(store.promises.proof_stands, hours(24 * 14)) << "twice the restore tests' interval";
+  // The next Sunday, 04:00, and the next night, 02:00, UTC.
+  EXPECT_EQ(store.promises.next_proof->at, kNow + hours(16));
+  EXPECT_EQ(store.promises.next_backup->at, kNow + hours(14));
+}
+
+TEST(Status, NeverRestoredIsUnproven) {
+  SourceFacts facts = good_facts();
+  facts.runs.erase(facts.runs.begin());
+  const StatusReport report = assess(facts);
+  EXPECT_EQ(report.state, Assurance::kUnproven);
+  EXPECT_FALSE(report.stores[0].verified_exposure || report.proven_common || report.proven_at);
+  ASSERT_FALSE(report.stores[0].concerns.empty());
+  EXPECT_EQ(report.stores[0].concerns[0].next, "Run `salvor drill run`.");
+}
+
+TEST(Status, OldEvidenceIsUnknownNotGreen) {
+  SourceFacts facts = good_facts();
+  facts.runs[0].started = kNow - hours(24 * 14 + 1);
+  facts.runs[0].finished = facts.runs[0].started + minutes(5);
+  EXPECT_EQ(assess(facts).state, Assurance::kUnknown);
+  facts.runs[0].finished = kNow - hours(24 * 14);
+  facts.runs[0].started = facts.runs[0].finished - minutes(5);
+  EXPECT_EQ(assess(facts).state, Assurance::kProven);
+  Application strict = application();
+  strict.policies[0].verification.proven_for = hours(24);
+  EXPECT_EQ(assess(good_facts(), strict).state, Assurance::kUnknown);
+}
+
+TEST(Status, MoreLostThanPromisedIsBreached) {
+  SourceFacts facts = good_facts();
+  facts.ranges[0].until = kNow - hours(1) - seconds(1);
+  const StatusReport report = assess(facts);
+  EXPECT_EQ(report.state, Assurance::kBreached);
+  EXPECT_NE(concerns(report).find("1 h would be lost, the objective is 1 h"), std::string::npos)
+      << concerns(report);
+  facts.ranges[0].until = kNow - hours(1);
+  EXPECT_EQ(assess(facts).state, Assurance::kProven) << "exactly met is met";
+}
+
+TEST(Status, SlowerThanPromisedIsBreachedAndAForecastIsUnproven) {
+  SourceFacts facts = good_facts();
+  facts.runs[0].finished = facts.runs[0].started + minutes(16);
+  EXPECT_EQ(assess(facts).state, Assurance::kBreached);
+  facts = good_facts();
+  facts.ranges[0].bytes = 3000;  // three times what was measured: 18 min
+  const StatusReport report = assess(facts);
+  EXPECT_EQ(report.state, Assurance::kUnproven);
+  EXPECT_DOUBLE_EQ(report.stores[0].forecast->seconds, 1116);
+  EXPECT_NE(concerns(report).find("18 min 36 s by the rates measured"), std::string::npos);
+}
+
+TEST(Status, AFailedProofIsBreachedUntilAnotherSucceeds) {
+  SourceFacts facts = good_facts();
+  RunRecord failed = run(RunKind::kVerify, kNow - hours(2), RunOutcome::kFailed);
+  failed.error = "invalid page in block 7";
+  facts.runs.push_back(failed);
+  const StatusReport report = assess(facts);
+  EXPECT_EQ(report.state, Assurance::kBreached);
+  EXPECT_NE(concerns(report).find("invalid page in block 7"), std::string::npos);
+  facts.runs.push_back(run(RunKind::kVerify, kNow - hours(1)));
+  EXPECT_EQ(assess(facts).state, Assurance::kProven);
+}
+
+TEST(Status, ADeadRepositoryIsUnknownWithWhatWasSeen) {
+  SourceFacts facts = good_facts();
+  facts.unreachable = "no route to host";
+  facts.hint = "Look at the network.";
+  facts.seen_at = kNow - hours(3);
+  facts.ranges[0].until = kNow - hours(3);  // beyond the objective, by what was seen
+  const StatusReport report = assess(facts);
+  EXPECT_EQ(report.state, Assurance::kUnknown);
+  EXPECT_EQ(report.stores[0].newest, kNow - hours(3));
+  EXPECT_EQ(report.stores[0].seen_at, kNow - hours(3));
+  EXPECT_NE(concerns(report).find("no route to host"), std::string::npos);
+}
+
+TEST(Status, NoBackupIsBreachedAndNothingKnownUnknown) {
+  EXPECT_EQ(assess(SourceFacts{.seen_at = kNow}).state, Assurance::kBreached);
+  EXPECT_EQ(assess_status(application(), {}, {}, kNow).state, Assurance::kUnknown);
+  EXPECT_EQ(assess_status(Application{}, {}, {}, kNow).state, Assurance::kUnknown);
+  SourceFacts damaged = good_facts();
+  damaged.ranges[0].damaged = true;
+  EXPECT_EQ(assess(damaged).state, Assurance::kBreached);
+}
+
+TEST(Status, FailedAndLateBackupsAreTold) {
+  SourceFacts facts = good_facts();
+  RunRecord failed = run(RunKind::kBackup, kNow - hours(1), RunOutcome::kFailed);
+  failed.error = "connection refused";
+  facts.runs.push_back(failed);
+  EXPECT_NE(concerns(assess(facts)).find("the last backup failed 1 h ago: connection refused"),
+            std::string::npos);
+  facts = good_facts();
+  facts.runs[1].started = kNow - hours(40);
+  facts.runs[1].finished = kNow - hours(40);
+  EXPECT_NE(concerns(assess(facts)).find("one was due 10 h ago"), std::string::npos)
+      << concerns(assess(facts));
+}
+
+TEST(Status, WhatTheScheduleCannotKeepIsTold) {
+  SourceFacts facts = good_facts();
+  facts.ranges[0].open_ended = false;
+  facts.ranges[0].until = facts.ranges[0].captured = kNow - minutes(30);
+  const std::string told = concerns(assess(facts));
+  EXPECT_NE(told.find("the schedule allows 24 h 6 min to be lost at worst"), std::string::npos)
+      << told;
+}
+
+TEST(Status, CopiesAreCountedOfTheNewestPoint) {
+  SourceFacts facts = good_facts();
+  facts.places.push_back({.repository = "far",
+                          .kind = "s3",
+                          .offsite = true,
+                          .immutable = true,
+                          .seen_at = kNow,
+                          .snapshots = {"aaaa"}});
+  StatusReport report = assess(facts);
+  EXPECT_EQ(report.stores[0].copies.copies, 3U);
+  EXPECT_TRUE(report.stores[0].copies.rule_met());
+  EXPECT_EQ(report.stores[0].points[0].places, 2U);
+  facts.places[1].snapshots = {"older"};
+  report = assess(facts);
+  EXPECT_EQ(report.stores[0].copies.copies, 2U);
+  EXPECT_EQ(report.stores[0].copies.offsite, 0U);
+  EXPECT_FALSE(report.stores[0].copies.rule_met());
+  facts.places[1].reachable = false;
+  facts.places[1].errors = 2;
+  report = assess(facts);
+  EXPECT_EQ(report.state, Assurance::kUnknown) << "a check found errors";
+  EXPECT_NE(concerns(report).find("cannot be looked at"), std::string::npos);
+}
+
+TEST(Status, TheWholeIsAsGoodAsItsWorstSource) {
+  Application app = application();
+  app.sources.push_back(
+      {.name = "uploads", .kind = "files", .repository = "main", .policy = "standard"});
+  SourceFacts uploads = good_facts();
+  uploads.ranges[0].captured = uploads.ranges[0].until = kNow - minutes(50);
+  uploads.runs.erase(uploads.runs.begin());
+  const StatusReport report =
+      assess_status(app, {{"database", good_facts()}, {"uploads", uploads}}, {}, kNow);
+  EXPECT_EQ(report.stores[0].state, Assurance::kProven);
+  EXPECT_EQ(report.state, Assurance::kUnproven);
+  EXPECT_EQ(report.common->time, kNow - minutes(50));
+  EXPECT_FALSE(report.proven_at) << "one source was never proven";
+}
+
+TEST(Promises, AnObjectiveOfTheSourceGoesBeforeAnyAndZeroIsNotABackups) {
+  Application app = application();
+  app.objectives = {{.scenario = "pod failure", .rto = minutes(2), .rpo = seconds(0)},
+                    {.scenario = "corruption", .rto = hours(2), .rpo = minutes(15)},
+                    {.scenario = "region", .rto = hours(4), .rpo = minutes(30)}};
+  Promises promises = promises_of(app, app.sources[0], kNow);
+  EXPECT_EQ(promises.rpo, minutes(15));
+  EXPECT_EQ(promises.rpo_scenario, "corruption");
+  app.objectives.push_back({.rto = hours(3), .rpo = hours(1)});
+  EXPECT_EQ(promises_of(app, app.sources[0], kNow).rpo, hours(1));
+  app.objectives.push_back({.source = "database", .rto = hours(3), .rpo = minutes(5)});
+  EXPECT_EQ(promises_of(app, app.sources[0], kNow).rpo, minutes(5));
+  EXPECT_EQ(promises_of(app, kNow).rpo, hours(1)) << "that of a source is not the whole's";
+}
+
+}  // namespace
+}  // namespace salvor
