@@ -1,6 +1,10 @@
 #include "protect/status.h"
 
+#include <cstdlib>
+
 #include <gtest/gtest.h>
+
+#include "protect/status_sentence.h"
 
 namespace salvor {
 namespace {
@@ -244,6 +248,35 @@ TEST(Promises, AnObjectiveOfTheSourceGoesBeforeAnyAndZeroIsNotABackups) {
   app.objectives.push_back({.source = "database", .rto = hours(3), .rpo = minutes(5)});
   EXPECT_EQ(promises_of(app, app.sources[0], kNow).rpo, minutes(5));
   EXPECT_EQ(promises_of(app, kNow).rpo, hours(1)) << "that of a source is not the whole's";
+}
+
+TEST(StatusSentence, SaysItInOne) {
+  ::setenv("TZ", "Europe/Berlin", 1);
+  ::tzset();
+  EXPECT_EQ(status_sentence(assess(good_facts())),
+            "Recoverable to 12:59:42 CET, 18 s ago; last proven 2 days ago in 6 min 12 s "
+            "(objective 15 min).");
+  SourceFacts facts = good_facts();
+  facts.runs.clear();
+  EXPECT_EQ(status_sentence(assess(facts)),
+            "Recoverable to 12:59:42 CET, 18 s ago; never proven by a restore.");
+  facts.ranges[0].until = facts.ranges[0].captured = kNow - hours(30);
+  EXPECT_EQ(status_sentence(assess(facts)),
+            "Recoverable only to 2026-11-20 07:00:00 CET, 30 h ago; never proven by a restore.");
+  facts.unreachable = "away";
+  facts.seen_at = kNow - hours(2);
+  EXPECT_EQ(status_sentence(assess(facts)),
+            "Not known whether database can be recovered right now: when last seen, 2 h ago, "
+            "recoverable to 2026-11-20 07:00:00 CET, 30 h ago.");
+  EXPECT_EQ(status_sentence(assess(SourceFacts{.seen_at = kNow})),
+            "Nothing can be recovered: there is no usable backup.");
+  EXPECT_EQ(status_sentence(assess(SourceFacts{.seen_at = {}, .unreachable = "away"})),
+            "Not known whether database can be recovered right now, and this machine has never "
+            "seen a recovery point of it.");
+  EXPECT_EQ(status_sentence(assess_status(Application{}, {}, {}, kNow)),
+            "Nothing is protected: the configuration has no source.");
+  ::unsetenv("TZ");
+  ::tzset();
 }
 
 }  // namespace

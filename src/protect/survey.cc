@@ -1,0 +1,259 @@
+#include "protect/survey.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <set>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "catalog/run_log.h"
+#include "engine/copies.h"
+#include "protect/time_text.h"
+
+namespace salvor {
+namespace {
+
+// What status looks at; proofs and drills that are older say nothing about today.
+constexpr std::chrono::days kHistory{800};
+
+struct Failure {
+  std::string message;  // empty: none
+  std::string hint;
+};
+
+// Runs `body` under a token that fires with the context's and after `patience`. What it throws is a
+// failure; only the context's own stop goes through.
+template <class Body>
+Failure within(const Context& context, std::chrono::seconds patience, const Body& body) {
+  std::stop_source inner;
+  const std::stop_callback forward(context.stop, [&inner] { inner.request_stop(); });
+  bool late = false;
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::jthread timer([&](const std::stop_token& done) {
+    std::unique_lock lock(mutex);
+    if (!wake.wait_for(lock, done, patience, [&done] { return done.stop_requested(); })) {
+      if (!done.stop_requested()) {
+        late = true;
+        inner.request_stop();
+      }
+    }
+  });
+  Failure failure;
+  try {
+    body(context.with_stop(inner.get_token()));
+  } catch (const Error& error) {
+    failure = {error.message(), error.hint()};
+  }
+  timer.request_stop();
+  timer.join();
+  context.check_stopped();
+  if (!failure.message.empty() && late) {
+    failure = {"it has not answered within " + span_text(patience),
+               "Look at the network; `salvor doctor` shows which step hangs."};
+  }
+  return failure;
+}
+
+// Trouble with the catalog must not keep anybody from the answer.
+template <class Body>
+void with_catalog(const Context& context, const Body& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled) {
+      throw;
+    }
+    context.events.on(Warning{error.message(), error.hint()});
+  }
+}
+
+std::vector<std::string> repositories_of(const SourceSpec& source) {
+  std::vector<std::string> names{source.repository};
+  for (const CopySpec& copy : source.copies) {
+    names.push_back(copy.to);
+  }
+  return names;
+}
+
+class Surveyor {
+ public:
+  Surveyor(const Context& context, const SurveyRequest& request)
+      : context_(context), request_(request), now_(context.clock.now()) {}
+
+  Survey run() {
+    read_repositories();
+    Survey survey;
+    for (const SourceSpec& source : request_.application.sources) {
+      survey.facts[source.name] = facts_of(source);
+    }
+    with_catalog(context_,
+                 [&] { survey.drills = runs({.kind = RunKind::kDrill, .from = now_ - kHistory}); });
+    return survey;
+  }
+
+ private:
+  // Each once: what was run, and which snapshots there are.
+  void read_repositories() {
+    std::set<std::string> names;
+    for (const SourceSpec& source : request_.application.sources) {
+      for (const std::string& name : repositories_of(source)) {
+        names.insert(name);
+      }
+    }
+    for (const std::string& name : names) {
+      if (request_.offline) {
+        failures_[name] = {"it was not asked", "Leave out --offline."};
+        continue;
+      }
+      failures_[name] = within(context_, request_.patience, [&](const Context& context) {
+        request_.with_repository(context, name, [&](const Context& opened, Repository& repository) {
+          std::vector<UnreadableObject> unreadable;
+          snapshots_[name] = repository.load_snapshots(opened, &unreadable);
+          unreadable_[name] = unreadable.size();
+          with_catalog(opened, [&] {
+            static_cast<void>(sync_catalog(opened, repository, name, request_.catalog));
+          });
+        });
+      });
+    }
+  }
+
+  std::vector<RunRecord> runs(const RunQuery& query) {
+    std::vector<RunRecord> found = request_.catalog.runs(query);
+    std::erase_if(found,
+                  [&](const RunRecord& run) { return !belongs_to(run, request_.application); });
+    return found;
+  }
+
+  SourceFacts facts_of(const SourceSpec& source) {
+    SourceFacts facts{.seen_at = now_};
+    Failure failure = failures_[source.repository];
+    if (failure.message.empty()) {
+      failure = within(context_, request_.patience, [&](const Context& context) {
+        facts.ranges = request_.stores.open(source.name)->ranges(context);
+      });
+    }
+    with_catalog(context_, [&] {
+      if (failure.message.empty()) {
+        request_.catalog.see_ranges(source.name, {.at = now_, .ranges = facts.ranges});
+        return;
+      }
+      facts.seen_at = {};
+      if (auto seen = request_.catalog.seen_ranges(source.name)) {
+        facts.seen_at = seen->at;
+        facts.ranges = std::move(seen->ranges);
+      }
+    });
+    facts.unreachable = std::move(failure.message);
+    facts.hint = std::move(failure.hint);
+    with_catalog(context_,
+                 [&] { facts.runs = runs({.subject = source.name, .from = now_ - kHistory}); });
+    for (const std::string& name : repositories_of(source)) {
+      facts.places.push_back(place(source, name, facts));
+    }
+    return facts;
+  }
+
+  PlaceFacts place(const SourceSpec& source, const std::string& name, const SourceFacts& facts) {
+    PlaceFacts place{.repository = name, .seen_at = now_};
+    const RepositorySpec* spec = find_named(request_.application.repositories, name);
+    const RepositorySpec* own = find_named(request_.application.repositories, source.repository);
+    if (spec != nullptr) {
+      place.kind = place_kind(spec->location);
+      place.offsite = is_offsite(spec->location, request_.host) ||
+                      (own != nullptr && !spec->region.empty() && spec->region != own->region);
+      place.immutable = immutable(*spec);
+    }
+    with_catalog(context_, [&] { place.errors = errors_of(name); });
+    if (name == source.repository) {
+      place.reachable = facts.unreachable.empty();
+      place.seen_at = facts.seen_at;
+      for (const RecoveryRange& range : facts.ranges) {
+        place.snapshots.push_back(range.snapshot);
+      }
+      return place;
+    }
+    place.reachable = failures_[name].message.empty();
+    if (place.reachable && facts.unreachable.empty()) {
+      place.snapshots = copied(source.repository, name, facts.ranges);
+      with_catalog(context_, [&] {
+        request_.catalog.see_copies(source.name, name, {.at = now_, .originals = place.snapshots});
+      });
+      return place;
+    }
+    place.seen_at = {};
+    with_catalog(context_, [&] {
+      if (auto seen = request_.catalog.seen_copies(source.name, name)) {
+        place.seen_at = seen->at;
+        place.snapshots = std::move(seen->originals);
+      }
+    });
+    return place;
+  }
+
+  // Which of the ranges' snapshots have a copy in the other repository.
+  std::vector<std::string> copied(const std::string& from, const std::string& to,
+                                  const std::vector<RecoveryRange>& ranges) {
+    std::set<std::string_view> wanted;
+    for (const RecoveryRange& range : ranges) {
+      wanted.insert(range.snapshot);
+    }
+    std::vector<CopyPlace> places(2);
+    places[0].snapshots = snapshots_[from];
+    places[1].snapshots = snapshots_[to];
+    std::vector<std::string> found;
+    for (const CopiedSnapshot& copy : match_copies(places)) {
+      std::string id = copy.snapshot.id.hex();
+      if (copy.places.size() == 2 && wanted.contains(id)) {
+        found.push_back(std::move(id));
+      }
+    }
+    return found;
+  }
+
+  // As configured: what uploads are told to be. `salvor doctor` finds out what they are.
+  static std::optional<bool> immutable(const RepositorySpec& spec) {
+    for (const auto& [name, value] : spec.options) {
+      if (name == "s3.object-lock") {
+        return !value.empty() && value != "off";
+      }
+    }
+    return place_kind(spec.location) == "local" ? std::optional(false) : std::nullopt;
+  }
+
+  uint64_t errors_of(const std::string& name) {
+    uint64_t errors = unreadable_[name];
+    const auto checks =
+        request_.catalog.runs({.kind = RunKind::kCheck, .repository = name, .limit = 1});
+    if (!checks.empty() && checks[0].outcome == RunOutcome::kFailed) {
+      ++errors;
+    }
+    return errors;
+  }
+
+  const Context& context_;
+  const SurveyRequest& request_;
+  const WallTime now_;
+  std::map<std::string, Failure> failures_;
+  std::map<std::string, std::vector<StoredSnapshot>> snapshots_;
+  std::map<std::string, uint64_t> unreadable_;
+};
+
+}  // namespace
+
+bool belongs_to(const RunRecord& run, const Application& application) {
+  for (const auto& [name, value] : run.facts) {
+    if (name == "application") {
+      return value == application.name || value == application.name + ":" + application.environment;
+    }
+  }
+  return true;
+}
+
+Survey survey(const Context& context, const SurveyRequest& request) {
+  return Surveyor(context, request).run();
+}
+
+}  // namespace salvor
