@@ -5,6 +5,7 @@
 #include <string>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 
@@ -86,9 +87,16 @@ Buffer read_file(const std::string& path, uint64_t limit_bytes) {
     throw Error::from_errno(errno, "cannot open " + path);
   }
   Buffer content;
+  struct stat status{};
+  if (::fstat(fd.get(), &status) == 0 && status.st_size > 0) {
+    // One byte more shows the end at once. A guess only: the file may grow.
+    content.reserve(std::min<uint64_t>(static_cast<uint64_t>(status.st_size), limit_bytes) + 1);
+  }
+  constexpr size_t kStep = size_t{64} * 1024;
   for (;;) {
     const size_t before = content.size();
-    const size_t got = read_some(fd.get(), content.extend(size_t{64} * 1024), path);
+    const size_t room = content.capacity() - before;
+    const size_t got = read_some(fd.get(), content.extend(room > 0 ? room : kStep), path);
     content.resize(before + got);
     if (got == 0) {
       return content;

@@ -59,8 +59,8 @@ void WalArchive::check(const std::string& name, const WalFileName& parsed, ByteV
   }
 }
 
-JournalPut WalArchive::push(const Context& context, const std::string& name,
-                            ByteView content) const {
+JournalPut WalArchive::push(const Context& context, const std::string& name, ByteView content,
+                            JournalScratch& scratch) const {
   const auto parsed = postgres::parse_wal_file_name(name, segment_size_);
   if (!parsed) {
     throw Error(ErrorCode::kUsage, "\"" + printable(name) + "\" is not a WAL file's name",
@@ -72,7 +72,7 @@ JournalPut WalArchive::push(const Context& context, const std::string& name,
     error.within("cannot archive " + name);
     throw;
   }
-  return journal_.put(context, name, content);
+  return journal_.put(context, name, content, scratch);
 }
 
 std::optional<Buffer> WalArchive::fetch(const Context& context, const std::string& name) const {
@@ -94,11 +94,11 @@ std::optional<Buffer> WalArchive::fetch(const Context& context, const std::strin
 }
 
 std::string WalArchive::push_tail(const Context& context, const std::string& segment,
-                                  uint64_t begin, ByteView bytes) const {
+                                  uint64_t begin, ByteView bytes, JournalScratch& scratch) const {
   // Do not change: on disk. 000000010000000000000005.tail-00000000-00012345
   const std::string position =
       fmt::format("{}{}{:08X}-{:08X}", segment, kTail, begin, begin + bytes.size());
-  journal_.put(context, position, bytes);
+  journal_.put(context, position, bytes, scratch);
   return position;
 }
 

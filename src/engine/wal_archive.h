@@ -36,14 +36,20 @@ class WalArchive {
   // Checks that `content` is what `name` says, of this cluster, and stores it. Durable on return;
   // idempotent. Throws Error{kUsage} for a name that is none, Error{kDamaged} for content that is
   // not what the name says, Error{kFailed} when another content is archived under the name.
-  JournalPut push(const Context& context, const std::string& name, ByteView content) const;
+  JournalPut push(const Context& context, const std::string& name, ByteView content) const {
+    JournalScratch scratch;
+    return push(context, name, content, scratch);
+  }
+  JournalPut push(const Context& context, const std::string& name, ByteView content,
+                  JournalScratch& scratch) const;
   // The file's content, checked again; nothing when the archive proves that it is not there.
   [[nodiscard]] std::optional<Buffer> fetch(const Context& context, const std::string& name) const;
 
   // Pieces of a segment that is not finished yet: [begin, begin + bytes). Durable on return;
   // returns the object's position.
   [[nodiscard]] std::string push_tail(const Context& context, const std::string& segment,
-                                      uint64_t begin, ByteView bytes) const;
+                                      uint64_t begin, ByteView bytes,
+                                      JournalScratch& scratch) const;
   // What the pieces of a segment give from its start on without a gap, filled up with zeros;
   // nothing without a first piece. Recovery reads it to the last whole record.
   [[nodiscard]] std::optional<Buffer> assemble_tail(const Context& context,

@@ -70,6 +70,25 @@ std::vector<std::string> ready_behind(const std::string& path, const WalPushOpti
   return paths;
 }
 
+// What one thread works in, from file to file.
+struct Bench {
+  Buffer content;
+  JournalScratch scratch;
+};
+
+void read_into(const std::string& path, Buffer& content) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat status{};
+  if (!file || ::fstat(file.get(), &status) != 0) {
+    throw Error::from_errno(errno, "cannot open " + path);
+  }
+  if (static_cast<uint64_t>(status.st_size) > kWalFileLimit) {
+    throw Error(ErrorCode::kFailed, path + " is larger than any WAL file");
+  }
+  content.resize(static_cast<size_t>(status.st_size));
+  content.resize(read_full(file.get(), content.bytes(), path));
+}
+
 }  // namespace
 
 PushNotes::PushNotes(std::string directory, const std::string& archive)
@@ -127,7 +146,17 @@ WalPushResult push_wal(const Context& context, const WalArchive& archive,
   std::atomic<size_t> stored = 0;
   std::atomic<size_t> existed = 0;
   std::atomic<size_t> failed = 0;
-  std::mutex mutex;  // guards the notes
+  std::mutex mutex;  // guards the notes and the benches
+  std::vector<std::unique_ptr<Bench>> benches;
+  const auto take_bench = [&] {
+    const std::scoped_lock lock(mutex);
+    if (benches.empty()) {
+      return std::make_unique<Bench>();
+    }
+    std::unique_ptr<Bench> bench = std::move(benches.back());
+    benches.pop_back();
+    return bench;
+  };
   ThreadPool pool("salvor-wal", options.threads);
   TaskGroup group(pool, context.stop);
   for (size_t i = 0; i < paths.size(); ++i) {
@@ -135,11 +164,15 @@ WalPushResult push_wal(const Context& context, const WalArchive& archive,
       const std::string& path = paths[i];
       try {
         const auto before = fingerprint(path);
-        const Buffer content = read_file(path, kWalFileLimit);
-        const JournalPut put = archive.push(context, base_name(path), content.view());
+        std::unique_ptr<Bench> bench = take_bench();
+        read_into(path, bench->content);
+        const JournalPut put =
+            archive.push(context, base_name(path), bench->content.view(), bench->scratch);
         ++(put == JournalPut::kStored ? stored : existed);
-        if (i > 0 && before && before == fingerprint(path)) {
-          const std::scoped_lock lock(mutex);
+        const bool noted = i > 0 && before && before == fingerprint(path);
+        const std::scoped_lock lock(mutex);
+        benches.push_back(std::move(bench));
+        if (noted) {
           notes->add(path);
         }
       } catch (const Error& error) {

@@ -10,6 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* kPart = ".part";
+constexpr const char* kSpare = "spare";
 
 void sync_file(int fd, const std::string& what) {
   if (::fdatasync(fd) != 0) {
@@ -27,6 +28,7 @@ WalSpool::WalSpool(std::string folder, postgres::SegmentSize size, uint64_t limi
     throw Error::from_errno(error.value(), "cannot make the spool " + folder_);
   }
   fs::permissions(folder_, fs::perms::owner_all, error);
+  waiting_ = whole().size();
 }
 
 void WalSpool::begin(postgres::Timeline timeline, postgres::Lsn start) {
@@ -34,7 +36,10 @@ void WalSpool::begin(postgres::Timeline timeline, postgres::Lsn start) {
   received_ = start;
   file_.reset();
   segment_.clear();
+  // The stream may have broken because the disk is full.
+  static_cast<void>(::unlink(path(kSpare).c_str()));
   const std::scoped_lock lock(mutex_);
+  waiting_ = whole().size();
   durable_segment_.clear();
   durable_bytes_ = 0;
 }
@@ -48,7 +53,13 @@ void WalSpool::wal(postgres::Lsn at, ByteView bytes) {
     if (!file_) {
       segment_ = postgres::segment_name(timeline_, postgres::segment_of(received_, size_), size_);
       const std::string part = path(segment_) + kPart;
-      // Not cut off: what is there is the same, and may be all that is left if we are killed now.
+      // A new file's blocks and pages cost the system as much again as writing to them.
+      if (::access(part.c_str(), F_OK) != 0 && ::rename(path(kSpare).c_str(), part.c_str()) != 0 &&
+          errno != ENOENT) {
+        throw Error::from_errno(errno, "cannot rename " + path(kSpare));
+      }
+      // Not cut off: what is there is the same (or a spare's, which nobody reads), and may be all
+      // that is left if we are killed now.
       file_ = UniqueFd(::open(part.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
       if (!file_) {
         throw Error::from_errno(errno, "cannot write " + part);
@@ -67,15 +78,25 @@ void WalSpool::wal(postgres::Lsn at, ByteView bytes) {
 
 void WalSpool::finish_segment() {
   sync_file(file_.get(), segment_);
+  hand_over(segment_);
+}
+
+void WalSpool::hand_over(const std::string& name) {
   file_.reset();
-  if (::rename((path(segment_) + kPart).c_str(), path(segment_).c_str()) != 0) {
-    throw Error::from_errno(errno, "cannot rename " + path(segment_));
+  const std::string from = path(segment_) + kPart;
+  const std::string to = path(name);
+  {
+    const std::scoped_lock lock(mutex_);
+    const bool again = ::access(to.c_str(), F_OK) == 0;
+    if (::rename(from.c_str(), to.c_str()) != 0) {
+      throw Error::from_errno(errno, "cannot rename " + from);
+    }
+    waiting_ += again ? 0 : 1;
+    durable_segment_.clear();
+    durable_bytes_ = 0;
   }
-  sync_folder();
   segment_.clear();
-  const std::scoped_lock lock(mutex_);
-  durable_segment_.clear();
-  durable_bytes_ = 0;
+  sync_folder();
 }
 
 postgres::Lsn WalSpool::sync() {
@@ -99,15 +120,7 @@ void WalSpool::end_timeline() {
     throw Error::from_errno(errno, "cannot finish " + segment_);
   }
   sync_file(file_.get(), segment_);
-  file_.reset();
-  if (::rename((path(segment_) + kPart).c_str(), (path(segment_) + ".partial").c_str()) != 0) {
-    throw Error::from_errno(errno, "cannot rename " + path(segment_));
-  }
-  sync_folder();
-  segment_.clear();
-  const std::scoped_lock lock(mutex_);
-  durable_segment_.clear();
-  durable_bytes_ = 0;
+  hand_over(segment_ + ".partial");
 }
 
 std::vector<std::string> WalSpool::whole() const {
@@ -122,14 +135,33 @@ std::vector<std::string> WalSpool::whole() const {
   return names;
 }
 
-void WalSpool::remove(const std::string& name) const {
-  if (::unlink(path(name).c_str()) != 0 && errno != ENOENT) {
-    throw Error::from_errno(errno, "cannot remove " + path(name));
+void WalSpool::remove(const std::string& name) {
+  const std::string file = path(name);
+  const std::string spare = path(kSpare);
+  const std::scoped_lock lock(mutex_);
+  const bool keep = ::access(spare.c_str(), F_OK) != 0;
+  if ((keep ? ::rename(file.c_str(), spare.c_str()) : ::unlink(file.c_str())) != 0 &&
+      errno != ENOENT) {
+    throw Error::from_errno(errno, "cannot remove " + file);
+  }
+  --waiting_;
+}
+
+void WalSpool::read(const std::string& name, Buffer& content) const {
+  const UniqueFd file(::open(path(name).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) {
+    throw Error::from_errno(errno, "cannot read " + path(name));
+  }
+  content.resize(size_.bytes);
+  if (read_full(file.get(), content.bytes(), name) != content.size()) {
+    throw Error(ErrorCode::kDamaged, path(name) + " is shorter than a segment",
+                "Something else has changed the spool; look what.");
   }
 }
 
-uint64_t WalSpool::bytes() const {
-  return whole().size() * uint64_t{size_.bytes};
+uint64_t WalSpool::durable_bytes() const {
+  const std::scoped_lock lock(mutex_);
+  return durable_bytes_;
 }
 
 std::optional<WalSpool::Tail> WalSpool::tail(const std::string& known_segment,

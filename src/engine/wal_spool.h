@@ -3,8 +3,10 @@
 //
 //   <folder>/000000010000000000000005       whole, to be stored
 //   <folder>/000000010000000000000006.part  the one that is being received
+//   <folder>/spare                          one that has been stored: the next is written over it
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -27,7 +29,7 @@ class WalSpool final : public postgres::WalReceiver {
   void begin(postgres::Timeline timeline, postgres::Lsn start);
   void wal(postgres::Lsn at, ByteView bytes) override;
   [[nodiscard]] postgres::Lsn sync() override;
-  [[nodiscard]] bool wants_more() override { return bytes() < limit_bytes_; }
+  [[nodiscard]] bool wants_more() override { return bytes() < limit_bytes_; }  // every message
   // The timeline has ended here: what there is of the last segment becomes <name>.partial, to be
   // stored.
   void end_timeline();
@@ -35,8 +37,15 @@ class WalSpool final : public postgres::WalReceiver {
   // Whole files that wait, oldest first.
   [[nodiscard]] std::vector<std::string> whole() const;
   [[nodiscard]] std::string path(const std::string& name) const { return folder_ + "/" + name; }
-  void remove(const std::string& name) const;
-  [[nodiscard]] uint64_t bytes() const;
+  // The content of one of them, into `content`, whose memory is used again.
+  void read(const std::string& name, Buffer& content) const;
+  void remove(const std::string& name);
+  // How many they are, and their length together; without a look at the disk.
+  [[nodiscard]] size_t waiting() const { return waiting_; }
+  [[nodiscard]] uint64_t bytes() const { return waiting_ * uint64_t{size_.bytes}; }
+  // How much of the unfinished segment is durable here.
+  [[nodiscard]] uint64_t durable_bytes() const;
+  [[nodiscard]] uint64_t segment_bytes() const { return size_.bytes; }
   // What of the unfinished segment is durable here: its name, and its bytes from `offset` on.
   struct Tail {
     std::string segment;
@@ -48,6 +57,8 @@ class WalSpool final : public postgres::WalReceiver {
 
  private:
   void finish_segment();
+  // What is in `segment_` gets its final name and waits from now on.
+  void hand_over(const std::string& name);
   void sync_folder() const;
 
   const std::string folder_;
@@ -60,6 +71,7 @@ class WalSpool final : public postgres::WalReceiver {
   mutable std::mutex mutex_;  // guards what follows
   std::string durable_segment_;
   uint64_t durable_bytes_ = 0;
+  std::atomic<size_t> waiting_ = 0;  // changed under the mutex
 };
 
 }  // namespace salvor

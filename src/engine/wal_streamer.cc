@@ -47,13 +47,18 @@ class Uploader {
 
  private:
   void work(const std::stop_token& stop) {
-    MonotonicTime flushed = context_.clock.monotonic();
+    stored_ = context_.clock.monotonic();
     while (!stop.stop_requested()) {
       try {
-        store_whole();
-        if (context_.clock.monotonic() - flushed >= flush_every_) {
+        if (spool_.waiting() > 0) {
+          const MonotonicTime begun = context_.clock.monotonic();
+          store_whole();
+          stored_ = begun;  // what has come since is younger than that
+        }
+        if (tail_is_due(context_.clock.monotonic() - stored_)) {
+          const MonotonicTime begun = context_.clock.monotonic();
           store_tail();
-          flushed = context_.clock.monotonic();
+          stored_ = begun;
         }
         std::this_thread::sleep_for(kLook);
       } catch (const Error& error) {
@@ -70,18 +75,33 @@ class Uploader {
   }
   void store_whole() {
     for (const std::string& name : spool_.whole()) {
-      archive_.push(context_, name, read_file(spool_.path(name), kJournalContentLimit).view());
+      spool_.read(name, content_);
+      archive_.push(context_, name, content_.view(), scratch_);
       archive_.remove_tails(context_, name, tails_);
       spool_.remove(name);
+      known_bytes_ = 0;
     }
+  }
+  // A segment that will soon be whole by the pace at which it came so far need not be stored twice.
+  [[nodiscard]] bool tail_is_due(std::chrono::nanoseconds age) const {
+    if (age < flush_every_) {
+      return false;
+    }
+    const uint64_t have = spool_.durable_bytes();
+    const auto patience = flush_every_ + flush_every_ / 2 - age;
+    const uint64_t come = have - std::min(have, known_bytes_);
+    const auto pace = static_cast<double>(come) / static_cast<double>(age.count());
+    return static_cast<double>(have) + pace * static_cast<double>(patience.count()) <
+           static_cast<double>(spool_.segment_bytes());
   }
   void store_tail() {
     const auto tail = spool_.tail(tail_segment_, tail_bytes_);
     if (tail) {
       tails_.push_back(
-          archive_.push_tail(context_, tail->segment, tail->begin, tail->bytes.view()));
+          archive_.push_tail(context_, tail->segment, tail->begin, tail->bytes.view(), scratch_));
       tail_segment_ = tail->segment;
       tail_bytes_ = tail->begin + tail->bytes.size();
+      known_bytes_ = tail_bytes_;
     }
   }
   void warn(const Error& error, bool last) {
@@ -99,8 +119,12 @@ class Uploader {
   const WalArchive& archive_;
   WalSpool& spool_;
   const std::chrono::nanoseconds flush_every_;
+  Buffer content_;
+  JournalScratch scratch_;
   std::string tail_segment_;
   uint64_t tail_bytes_ = 0;
+  MonotonicTime stored_;            // all that came before is in the archive
+  uint64_t known_bytes_ = 0;        // of the unfinished segment
   std::vector<std::string> tails_;  // stored by us, not yet replaced by their segment
   std::optional<MonotonicTime> warned_;
   std::jthread thread_;  // last: it uses all the others

@@ -20,15 +20,22 @@ constexpr size_t kNameLengthAt = 48;
 // Journals must keep up with their servers.
 constexpr int kLevel = 1;
 
-Buffer encode(const std::string& name, ByteView content, const Digest& hash) {
-  Buffer compressed;
-  Compressor compressor;
-  const bool pays = !compressor.looks_incompressible(content);
+bool equal(ByteView left, ByteView right) {
+  return left.size() == right.size() &&
+         (left.empty() || std::memcmp(left.data(), right.data(), left.size()) == 0);
+}
+
+// Into `scratch.plain`.
+void encode(const std::string& name, ByteView content, const Digest& hash,
+            JournalScratch& scratch) {
+  Buffer& compressed = scratch.compressed;
+  const bool pays = !scratch.compressor.looks_incompressible(content);
   if (pays) {
-    compressor.compress(content, kLevel, compressed);
+    scratch.compressor.compress(content, kLevel, compressed);
   }
   const bool use = pays && compressed.size() < content.size();
-  Buffer plain;
+  Buffer& plain = scratch.plain;
+  plain.clear();
   plain.reserve(kFixedBytes + name.size() + (use ? compressed.size() : content.size()));
   plain.append(kMagic);
   store_u32le(plain.extend(4).data(), use ? kCompressed : 0);
@@ -38,7 +45,6 @@ Buffer encode(const std::string& name, ByteView content, const Digest& hash) {
   store_u32le(plain.extend(4).data(), static_cast<uint32_t>(name.size()));
   plain.append(name);
   plain.append(use ? compressed.view() : content);
-  return plain;
 }
 
 [[noreturn]] void damaged(const std::string& name, const std::string& what) {
@@ -48,36 +54,68 @@ Buffer encode(const std::string& name, ByteView content, const Digest& hash) {
               "used.");
 }
 
-Buffer decode(const std::string& name, ByteView plain) {
+struct Decoded {
+  uint64_t size = 0;
+  ByteView hash;
+  bool compressed = false;
+  ByteView payload;
+};
+
+Decoded parse(const std::string& name, ByteView plain) {
   if (plain.size() < kFixedBytes || as_text(plain.first(4)) != kMagic) {
     damaged(name, "it is not one");
   }
-  uint64_t size = 0;
-  std::memcpy(&size, plain.data() + kSizeAt, sizeof size);
+  Decoded decoded;
+  std::memcpy(&decoded.size, plain.data() + kSizeAt, sizeof decoded.size);
   const uint32_t name_length = load_u32le(plain.data() + kNameLengthAt);
-  if (size > kJournalContentLimit || name_length > plain.size() - kFixedBytes) {
+  if (decoded.size > kJournalContentLimit || name_length > plain.size() - kFixedBytes) {
     damaged(name, "its lengths are impossible");
   }
   if (as_text(plain.subspan(kFixedBytes, name_length)) != name) {
     damaged(name, "it is another object under this name");
   }
-  const ByteView payload = plain.subspan(kFixedBytes + name_length);
+  decoded.hash = plain.subspan(kHashAt, sizeof(Digest));
+  decoded.compressed = (load_u32le(plain.data() + 4) & kCompressed) != 0;
+  decoded.payload = plain.subspan(kFixedBytes + name_length);
+  return decoded;
+}
+
+Buffer decode(const std::string& name, ByteView plain) {
+  const Decoded decoded = parse(name, plain);
   Buffer content;
-  if ((load_u32le(plain.data() + 4) & kCompressed) != 0) {
-    content.resize(size);
+  if (decoded.compressed) {
+    content.resize(decoded.size);
     Decompressor decompressor;
-    if (!decompressor.decompress(payload, content.bytes())) {
+    if (!decompressor.decompress(decoded.payload, content.bytes())) {
       damaged(name, "it cannot be decompressed");
     }
   } else {
-    content = Buffer::copy_of(payload);
+    content = Buffer::copy_of(decoded.payload);
   }
-  const Digest hash = sha256(content.view());
-  if (content.size() != size ||
-      std::memcmp(hash.data(), plain.data() + kHashAt, hash.size()) != 0) {
+  if (content.size() != decoded.size || !equal(ByteView(sha256(content.view())), decoded.hash)) {
     damaged(name, "its content has another hash");
   }
   return content;
+}
+
+// Whether `plain` decodes to `content`, whose hash is `hash`. What is equal has the same hash.
+bool decodes_to(const std::string& name, ByteView plain, ByteView content, const Digest& hash,
+                Decompressor& decompressor) {
+  const Decoded decoded = parse(name, plain);
+  if (decoded.size != content.size() || !equal(decoded.hash, ByteView(hash))) {
+    return false;
+  }
+  if (!decoded.compressed) {
+    return equal(decoded.payload, content);
+  }
+  size_t done = 0;
+  bool same = true;
+  const bool whole =
+      decompressor.decompress_pieces(decoded.payload, content.size(), [&](ByteView piece) {
+        same = same && equal(piece, content.subspan(done, piece.size()));
+        done += piece.size();
+      });
+  return whole && same;
 }
 
 }  // namespace
@@ -100,7 +138,8 @@ ObjectName Journal::object(std::string_view position) const {
   return {ObjectKind::kSalvor, prefix_ + std::string(position)};
 }
 
-JournalPut Journal::put(const Context& context, std::string_view position, ByteView content) const {
+JournalPut Journal::put(const Context& context, std::string_view position, ByteView content,
+                        JournalScratch& scratch) const {
   const ObjectName name = object(position);
   require_present(context);
   if (content.size() > kJournalContentLimit) {
@@ -108,9 +147,13 @@ JournalPut Journal::put(const Context& context, std::string_view position, ByteV
   }
   Sealer sealer = repository_.make_sealer();
   const Digest hash = sha256(content);
-  const Buffer sealed = sealer.seal(encode(name.name, content, hash).view());
-  const std::optional<Buffer> opened = sealer.unseal(sealed.view());
-  if (!opened || sha256(decode(name.name, opened->view()).view()) != hash) {
+  encode(name.name, content, hash, scratch);
+  Buffer& sealed = scratch.sealed;
+  sealed.resize(scratch.plain.size() + kSealOverhead);
+  sealer.seal(scratch.plain.view(), sealed.bytes());
+  // Opened into the place of what was sealed.
+  if (!sealer.unseal(sealed.view(), scratch.plain.bytes()) ||
+      !decodes_to(name.name, scratch.plain.view(), content, hash, scratch.decompressor)) {
     damaged(name.name, "it did not survive being sealed; this machine's memory may be bad");
   }
   try {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/context.h"
+#include "codec/zstd.h"
 #include "repo/repository.h"
 
 namespace salvor {
@@ -27,6 +28,16 @@ struct JournalEntry {
 };
 
 enum class JournalPut : uint8_t { kStored, kExisted };
+
+// What putting works in. Who stores many objects keeps one a thread: fresh memory for each (up to
+// three times the content) costs the system about as much as compressing it. Not thread-safe.
+struct JournalScratch {
+  Buffer compressed;
+  Buffer plain;
+  Buffer sealed;
+  Compressor compressor;
+  Decompressor decompressor;
+};
 
 // One stream of one store. Thread-safe. The repository must outlive it; its index need not be
 // loaded.
@@ -42,7 +53,12 @@ class Journal {
   // content again is kExisted; another one throws Error{kFailed} and changes nothing. Durable on
   // return.
   // Throws Error{kUnreachable} when a local repository has gone since it was opened (unmounted).
-  JournalPut put(const Context& context, std::string_view position, ByteView content) const;
+  JournalPut put(const Context& context, std::string_view position, ByteView content) const {
+    JournalScratch scratch;
+    return put(context, position, content, scratch);
+  }
+  JournalPut put(const Context& context, std::string_view position, ByteView content,
+                 JournalScratch& scratch) const;
   // Verified. Throws Error{kNotFound} when there is none, Error{kDamaged} when it is not what was
   // stored.
   [[nodiscard]] Buffer get(const Context& context, std::string_view position) const;
