@@ -238,15 +238,14 @@ WalArchive open_wal_archive(const Context& context, const Repository& repository
 std::vector<uint64_t> archived_systems(const Context& context, Repository& repository) {
   std::set<uint64_t> systems;
   const std::string prefix = "journal/" + std::string(kStorePrefix);
-  repository.storage().list(context, ObjectKind::kSalvor, [&](const ObjectInfo& info) {
-    if (info.name.starts_with(prefix)) {
-      uint64_t system = 0;
-      const char* const begin = info.name.data() + prefix.size();
-      if (std::from_chars(begin, info.name.data() + info.name.size(), system).ec == std::errc()) {
-        systems.insert(system);
-      }
-    }
-  });
+  repository.storage().list_prefix(
+      context, ObjectKind::kSalvor, prefix, [&](const ObjectInfo& info) {
+        uint64_t system = 0;
+        const char* const begin = info.name.data() + prefix.size();
+        if (std::from_chars(begin, info.name.data() + info.name.size(), system).ec == std::errc()) {
+          systems.insert(system);
+        }
+      });
   return {systems.begin(), systems.end()};
 }
 

@@ -207,11 +207,10 @@ bool Journal::contains(const Context& context, std::string_view position) const 
 
 std::vector<JournalEntry> Journal::list(const Context& context) const {
   std::vector<JournalEntry> entries;
-  repository_.storage().list(context, ObjectKind::kSalvor, [&](const ObjectInfo& info) {
-    if (info.name.starts_with(prefix_)) {
-      entries.push_back({info.name.substr(prefix_.size()), info.size_bytes});
-    }
-  });
+  repository_.storage().list_prefix(
+      context, ObjectKind::kSalvor, prefix_, [&](const ObjectInfo& info) {
+        entries.push_back({info.name.substr(prefix_.size()), info.size_bytes});
+      });
   std::sort(entries.begin(), entries.end(),
             [](const JournalEntry& left, const JournalEntry& right) {
               return left.position < right.position;

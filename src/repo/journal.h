@@ -63,7 +63,8 @@ class Journal {
   // stored.
   [[nodiscard]] Buffer get(const Context& context, std::string_view position) const;
   [[nodiscard]] bool contains(const Context& context, std::string_view position) const;
-  // Sorted by position. Reads the names of the whole area: not for every day.
+  // Sorted by position. Costs what the stream has: a request for each 1,000 where storages answer
+  // in pages.
   [[nodiscard]] std::vector<JournalEntry> list(const Context& context) const;
   // Removing what is absent succeeds.
   void remove(const Context& context, std::span<const std::string> positions) const;

@@ -114,6 +114,8 @@ class AzureStorage final : public Storage {
   std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override;
   void list(const Context& context, ObjectKind kind,
             const std::function<void(const ObjectInfo&)>& on_object) override;
+  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                   const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
   void remove_many(const Context& context, std::span<const ObjectName> objects) override {
     remove_in_parallel(*this, context, objects, std::min(kRemovals, settings_.connections));
@@ -555,21 +557,29 @@ std::string AzureStorage::list_page(const Context& context, const std::string& p
 
 void AzureStorage::list(const Context& context, ObjectKind kind,
                         const std::function<void(const ObjectInfo&)>& on_object) {
+  list_prefix(context, kind, "", on_object);
+}
+
+void AzureStorage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                               const std::function<void(const ObjectInfo&)>& on_object) {
   context.check_stopped();
+  if (!may_begin_name(kind, prefix)) {
+    return;
+  }
   if (kind == ObjectKind::kConfig) {
     if (const auto info = stat(context, {kind, ""})) {
       on_object(*info);
     }
     return;
   }
-  const std::string prefix = key_of(std::string(kind_prefix(kind)));
+  const std::string below = key_of(path_prefix(kind, prefix));
   const size_t root = settings_.prefix.empty() ? 0 : settings_.prefix.size() + 1;
   std::string from;
   do {
     std::vector<std::pair<std::string, uint64_t>> page;
-    from = list_page(context, prefix, from, page);
+    from = list_page(context, below, from, page);
     for (const auto& [key, size_bytes] : page) {
-      if (!key.starts_with(prefix)) {
+      if (!key.starts_with(below)) {
         continue;
       }
       if (auto name = name_of_path(kind, std::string_view(key).substr(root))) {

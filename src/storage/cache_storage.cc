@@ -285,6 +285,12 @@ void CacheStorage::list(const Context& context, ObjectKind kind,
   }
 }
 
+void CacheStorage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                               const std::function<void(const ObjectInfo&)>& on_object) {
+  // Says nothing about the rest of what is held.
+  base_->list_prefix(context, kind, prefix, on_object);
+}
+
 void CacheStorage::remove(const Context& context, const ObjectName& object) {
   remove_many(context, std::span<const ObjectName>(&object, 1));
 }

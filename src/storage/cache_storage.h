@@ -70,6 +70,8 @@ class CacheStorage final : public Storage {
   // Also drops from the cache what is not listed any more.
   void list(const Context& context, ObjectKind kind,
             const std::function<void(const ObjectInfo&)>& on_object) override;
+  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                   const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
   void remove_many(const Context& context, std::span<const ObjectName> objects) override;
   std::optional<StorageSpace> space(const Context& context) override {

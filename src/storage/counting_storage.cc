@@ -57,6 +57,11 @@ void CountingStorage::list(const Context& context, ObjectKind kind,
   counted(RequestKind::kList).list(context, kind, on_object);
 }
 
+void CountingStorage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                                  const std::function<void(const ObjectInfo&)>& on_object) {
+  counted(RequestKind::kList).list_prefix(context, kind, prefix, on_object);
+}
+
 void CountingStorage::remove(const Context& context, const ObjectName& object) {
   counted(RequestKind::kRemove).remove(context, object);
 }

@@ -186,6 +186,13 @@ void FaultStorage::list(const Context& context, ObjectKind kind,
   end(hit);
 }
 
+void FaultStorage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                               const std::function<void(const ObjectInfo&)>& on_object) {
+  const Hit hit = begin(context, StorageCall::kList, kind);
+  base_->list_prefix(context, kind, prefix, on_object);
+  end(hit);
+}
+
 void FaultStorage::remove(const Context& context, const ObjectName& object) {
   const Hit hit = begin(context, StorageCall::kRemove, object.kind);
   const auto before = base_->stat(context, object);

@@ -74,6 +74,8 @@ class FaultStorage final : public Storage {
   std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override;
   void list(const Context& context, ObjectKind kind,
             const std::function<void(const ObjectInfo&)>& on_object) override;
+  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                   const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
   [[nodiscard]] StorageTraits traits() const override { return base_->traits(); }
 

@@ -95,6 +95,8 @@ class GcsStorage final : public Storage {
   std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override;
   void list(const Context& context, ObjectKind kind,
             const std::function<void(const ObjectInfo&)>& on_object) override;
+  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                   const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
   void remove_many(const Context& context, std::span<const ObjectName> objects) override {
     remove_in_parallel(*this, context, objects, std::min(kRemovals, settings_.connections));
@@ -374,21 +376,29 @@ std::optional<ObjectInfo> GcsStorage::stat(const Context& context, const ObjectN
 
 void GcsStorage::list(const Context& context, ObjectKind kind,
                       const std::function<void(const ObjectInfo&)>& on_object) {
+  list_prefix(context, kind, "", on_object);
+}
+
+void GcsStorage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                             const std::function<void(const ObjectInfo&)>& on_object) {
   context.check_stopped();
+  if (!may_begin_name(kind, prefix)) {
+    return;
+  }
   if (kind == ObjectKind::kConfig) {
     if (const auto info = stat(context, {kind, ""})) {
       on_object(*info);
     }
     return;
   }
-  const std::string prefix = key_of(std::string(kind_prefix(kind)));
+  const std::string below = key_of(path_prefix(kind, prefix));
   const size_t root = settings_.prefix.empty() ? 0 : settings_.prefix.size() + 1;
   std::string from;
   do {
     const Call call{
         .method = "GET",
         .path = bucket_path() + "/o?maxResults=" + std::to_string(settings_.list_page) +
-                "&fields=items(name,size),nextPageToken&prefix=" + percent_encode(prefix) +
+                "&fields=items(name,size),nextPageToken&prefix=" + percent_encode(below) +
                 (from.empty() ? "" : "&pageToken=" + percent_encode(from)),
         .limit_bytes = kListReply,
         .what = "cannot list " + settings_.description(),
@@ -403,7 +413,7 @@ void GcsStorage::list(const Context& context, ObjectKind kind,
     for (const auto& item : items == page.end() ? nlohmann::json() : *items) {
       const std::string key = text_of(item, "name");
       const auto size_bytes = number_of(item, "size");
-      if (!key.starts_with(prefix) || !size_bytes) {
+      if (!key.starts_with(below) || !size_bytes) {
         continue;
       }
       if (auto name = name_of_path(kind, std::string_view(key).substr(root))) {

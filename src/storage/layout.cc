@@ -30,6 +30,14 @@ std::string object_path(const ObjectName& object) {
   return path + object.name;
 }
 
+std::string path_prefix(ObjectKind kind, std::string_view prefix) {
+  std::string path(kind_prefix(kind));
+  if (kind == ObjectKind::kPack && prefix.size() >= 2) {
+    path.append(prefix.substr(0, 2)).append("/");
+  }
+  return path.append(prefix);
+}
+
 std::optional<std::string> name_of_path(ObjectKind kind, std::string_view path) {
   const std::string_view prefix = kind_prefix(kind);
   if (!path.starts_with(prefix)) {

@@ -14,6 +14,8 @@ namespace salvor {
 [[nodiscard]] std::string object_path(const ObjectName& object);
 // What all paths of a kind begin with: "data/", "keys/", "salvor/"; "config" for kConfig.
 [[nodiscard]] std::string_view kind_prefix(ObjectKind kind);
+// What the paths of the objects begin with whose names begin with `prefix`.
+[[nodiscard]] std::string path_prefix(ObjectKind kind, std::string_view prefix);
 // The name of the object at `path`; nothing when it is not one of that kind (foreign files).
 [[nodiscard]] std::optional<std::string> name_of_path(ObjectKind kind, std::string_view path);
 

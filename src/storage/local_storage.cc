@@ -134,6 +134,8 @@ class LocalStorage final : public Storage {
   std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override;
   void list(const Context& context, ObjectKind kind,
             const std::function<void(const ObjectInfo&)>& on_object) override;
+  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                   const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
   void remove_many(const Context& context, std::span<const ObjectName> objects) override;
   std::optional<StorageSpace> space(const Context& context) override;
@@ -171,7 +173,8 @@ class LocalStorage final : public Storage {
   void list_directory(const Context& context, ObjectKind kind, const std::string& relative,
                       const std::function<void(const ObjectInfo&)>& on_object);
   void list_tree(const Context& context, const std::string& relative, const std::string& prefix,
-                 unsigned depth, const std::function<void(const ObjectInfo&)>& on_object);
+                 std::string_view begin, unsigned depth,
+                 const std::function<void(const ObjectInfo&)>& on_object);
 
   const std::string root_path_;
   const std::unique_ptr<FileCalls> own_calls_;
@@ -544,12 +547,12 @@ void LocalStorage::list_directory(const Context& context, ObjectKind kind,
 }
 
 void LocalStorage::list_tree(const Context& context, const std::string& relative,
-                             const std::string& prefix, unsigned depth,
+                             const std::string& prefix, std::string_view begin, unsigned depth,
                              const std::function<void(const ObjectInfo&)>& on_object) {
   constexpr unsigned kMaxDepth = 64;  // symbolic links may make a circle
   const Names names = read_directory(context, relative);
   for (const std::string& file : names.files) {
-    if (is_object_name(ObjectKind::kSalvor, prefix + file)) {
+    if (file.starts_with(begin) && is_object_name(ObjectKind::kSalvor, prefix + file)) {
       context.check_stopped();
       if (const auto size_bytes = size_at(root(), below(relative, file).c_str())) {
         on_object({prefix + file, *size_bytes});
@@ -557,8 +560,9 @@ void LocalStorage::list_tree(const Context& context, const std::string& relative
     }
   }
   for (const std::string& directory : names.directories) {
-    if (depth < kMaxDepth && is_object_name(ObjectKind::kSalvor, prefix + directory)) {
-      list_tree(context, below(relative, directory), below(prefix + directory, ""), depth + 1,
+    if (depth < kMaxDepth && directory.starts_with(begin) &&
+        is_object_name(ObjectKind::kSalvor, prefix + directory)) {
+      list_tree(context, below(relative, directory), below(prefix + directory, ""), {}, depth + 1,
                 on_object);
     }
   }
@@ -573,7 +577,7 @@ void LocalStorage::list(const Context& context, ObjectKind kind,
       on_object(*config);
     }
   } else if (kind == ObjectKind::kSalvor) {
-    list_tree(context, top, "", 0, on_object);
+    list_tree(context, top, "", {}, 0, on_object);
   } else if (kind == ObjectKind::kPack) {
     // One look at data/ saves 256 failing ones in a directory that is gone.
     const Names names = read_directory(context, top);
@@ -586,6 +590,26 @@ void LocalStorage::list(const Context& context, ObjectKind kind,
     }
   } else {
     list_directory(context, kind, top, on_object);
+  }
+}
+
+void LocalStorage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                               const std::function<void(const ObjectInfo&)>& on_object) {
+  if (kind != ObjectKind::kSalvor) {
+    Storage::list_prefix(context, kind, prefix, on_object);
+    return;
+  }
+  context.check_stopped();
+  const size_t slash = prefix.rfind('/');
+  if (!may_begin_name(kind, prefix)) {
+    return;
+  }
+  if (slash == std::string_view::npos) {
+    list_tree(context, std::string(top_directory(kind)), "", prefix, 0, on_object);
+  } else {
+    const std::string directory(prefix.substr(0, slash));
+    list_tree(context, below(std::string(top_directory(kind)), directory), below(directory, ""),
+              prefix.substr(slash + 1), 0, on_object);
   }
 }
 

@@ -73,12 +73,18 @@ class MemoryStorage final : public Storage {
 
   void list(const Context& context, ObjectKind kind,
             const std::function<void(const ObjectInfo&)>& on_object) override {
+    list_prefix(context, kind, {}, on_object);
+  }
+  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                   const std::function<void(const ObjectInfo&)>& on_object) override {
     context.check_stopped();
     std::vector<ObjectInfo> found;
     {
       const std::shared_lock lock(mutex_);
-      for (auto place = objects_.lower_bound(ObjectName{kind, {}});
-           place != objects_.end() && place->first.kind == kind; ++place) {
+      for (auto place = objects_.lower_bound(ObjectName{kind, std::string(prefix)});
+           place != objects_.end() && place->first.kind == kind &&
+           place->first.name.starts_with(prefix);
+           ++place) {
         found.push_back({place->first.name, place->second->size()});
       }
     }

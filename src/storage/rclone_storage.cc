@@ -183,6 +183,10 @@ class RcloneStorage final : public Storage {
             const std::function<void(const ObjectInfo&)>& on_object) override {
     use(context)->list(context, kind, on_object);
   }
+  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                   const std::function<void(const ObjectInfo&)>& on_object) override {
+    use(context)->list_prefix(context, kind, prefix, on_object);
+  }
   void remove(const Context& context, const ObjectName& object) override {
     use(context)->remove(context, object);
   }

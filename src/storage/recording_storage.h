@@ -103,6 +103,10 @@ class RecordingStorage final : public Storage {
             const std::function<void(const ObjectInfo&)>& on_object) override {
     base_->list(context, kind, on_object);
   }
+  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                   const std::function<void(const ObjectInfo&)>& on_object) override {
+    base_->list_prefix(context, kind, prefix, on_object);
+  }
   void remove(const Context& context, const ObjectName& object) override;
   [[nodiscard]] StorageTraits traits() const override { return base_->traits(); }
 

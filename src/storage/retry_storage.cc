@@ -220,8 +220,17 @@ std::optional<ObjectInfo> RetryStorage::stat(const Context& context, const Objec
 
 void RetryStorage::list(const Context& context, ObjectKind kind,
                         const std::function<void(const ObjectInfo&)>& on_object) {
-  const std::vector<ObjectInfo> objects =
-      repeat(context, [&] { return base_->list_all(context, kind); });
+  list_prefix(context, kind, "", on_object);
+}
+
+void RetryStorage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                               const std::function<void(const ObjectInfo&)>& on_object) {
+  const std::vector<ObjectInfo> objects = repeat(context, [&] {
+    std::vector<ObjectInfo> found;
+    base_->list_prefix(context, kind, prefix,
+                       [&](const ObjectInfo& object) { found.push_back(object); });
+    return found;
+  });
   for (const ObjectInfo& object : objects) {
     context.check_stopped();
     on_object(object);

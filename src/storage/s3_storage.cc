@@ -55,6 +55,8 @@ class S3Storage final : public Storage {
   std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override;
   void list(const Context& context, ObjectKind kind,
             const std::function<void(const ObjectInfo&)>& on_object) override;
+  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                   const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
   void remove_many(const Context& context, std::span<const ObjectName> objects) override;
   std::optional<Retention> retention(const Context& context, const ObjectName& object) override;
@@ -373,9 +375,17 @@ std::optional<std::string> S3Storage::list_page(
 
 void S3Storage::list(const Context& context, ObjectKind kind,
                      const std::function<void(const ObjectInfo&)>& on_object) {
+  list_prefix(context, kind, "", on_object);
+}
+
+void S3Storage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                            const std::function<void(const ObjectInfo&)>& on_object) {
   context.check_stopped();
+  if (!may_begin_name(kind, prefix)) {
+    return;
+  }
   if (past_) {
-    past_->list(context, kind, on_object);
+    past_->list(context, kind, prefix, on_object);
     return;
   }
   if (kind == ObjectKind::kConfig) {
@@ -384,14 +394,14 @@ void S3Storage::list(const Context& context, ObjectKind kind,
     }
     return;
   }
-  const std::string prefix = key_of(std::string(kind_prefix(kind)));
+  const std::string below = key_of(path_prefix(kind, prefix));
   const size_t root = settings_.prefix.empty() ? 0 : settings_.prefix.size() + 1;
   std::optional<std::string> from = "";
   while (from) {
     std::vector<std::pair<std::string, uint64_t>> page;
-    from = list_page(context, prefix, *from, page);
+    from = list_page(context, below, *from, page);
     for (const auto& [key, size_bytes] : page) {
-      if (!key.starts_with(prefix)) {
+      if (!key.starts_with(below)) {
         continue;
       }
       if (auto name = name_of_path(kind, std::string_view(key).substr(root))) {

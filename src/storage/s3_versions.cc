@@ -164,14 +164,14 @@ std::optional<S3Past::Found> S3Past::find(const Context& context, const ObjectNa
   return found == objects_.end() ? std::nullopt : std::optional(found->second.found);
 }
 
-void S3Past::list(const Context& context, ObjectKind kind,
+void S3Past::list(const Context& context, ObjectKind kind, std::string_view prefix,
                   const std::function<void(const ObjectInfo&)>& on_object) {
   {
     const std::scoped_lock lock(mutex_);
     load(context);
   }
-  for (auto at = objects_.lower_bound({kind, ""}); at != objects_.end() && at->first.kind == kind;
-       ++at) {
+  for (auto at = objects_.lower_bound({kind, std::string(prefix)});
+       at != objects_.end() && at->first.kind == kind && at->first.name.starts_with(prefix); ++at) {
     context.check_stopped();
     on_object({at->first.name, at->second.found.size_bytes});
   }

@@ -48,7 +48,7 @@ class S3Past {
     uint64_t size_bytes = 0;
   };
   [[nodiscard]] std::optional<Found> find(const Context& context, const ObjectName& object);
-  void list(const Context& context, ObjectKind kind,
+  void list(const Context& context, ObjectKind kind, std::string_view prefix,
             const std::function<void(const ObjectInfo&)>& on_object);
 
  private:

@@ -46,6 +46,8 @@ class SftpStorage final : public Storage {
   std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override;
   void list(const Context& context, ObjectKind kind,
             const std::function<void(const ObjectInfo&)>& on_object) override;
+  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                   const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override {
     remove_many(context, std::span<const ObjectName>(&object, 1));
   }
@@ -97,7 +99,8 @@ class SftpStorage final : public Storage {
                                const ObjectName& object, SftpReply* attributes);
   void read_exactly(const Context& context, SftpSession& session, const ObjectName& object,
                     const std::string& handle, uint64_t offset, MutableBytes out);
-  std::vector<ObjectInfo> list_now(const Context& context, ObjectKind kind);
+  std::vector<ObjectInfo> list_now(const Context& context, ObjectKind kind,
+                                   std::vector<std::string> directories, std::string_view begin);
   std::vector<std::string> kind_directories(ObjectKind kind) const;
   void note_stale(const std::string& path, const SftpName& name);
   void remove_paths(const Context& context, SftpSession& session,
@@ -503,10 +506,12 @@ void SftpStorage::note_stale(const std::string& path, const SftpName& name) {
   }
 }
 
-std::vector<ObjectInfo> SftpStorage::list_now(const Context& context, ObjectKind kind) {
+// What `directories` have, of kSalvor also what lies deeper; only paths that begin with `begin`.
+std::vector<ObjectInfo> SftpStorage::list_now(const Context& context, ObjectKind kind,
+                                              std::vector<std::string> directories,
+                                              std::string_view begin) {
   const SftpPool::Lease session = pool_.take(context);
   std::vector<ObjectInfo> objects;
-  std::vector<std::string> directories = kind_directories(kind);
   constexpr unsigned kMaxDepth = 64;  // symbolic links may make a circle
   for (unsigned depth = 0; !directories.empty() && depth < kMaxDepth; ++depth) {
     std::vector<std::string> paths;
@@ -524,6 +529,9 @@ std::vector<ObjectInfo> SftpStorage::list_now(const Context& context, ObjectKind
       }
       for (const SftpName& name : listings[i].names) {
         const std::string relative = directories[i] + "/" + name.name;
+        if (!relative.starts_with(begin)) {
+          continue;
+        }
         if (name.attributes.is_directory()) {
           if (kind == ObjectKind::kSalvor && name_of_path(kind, relative)) {
             deeper.push_back(relative);
@@ -544,14 +552,27 @@ std::vector<ObjectInfo> SftpStorage::list_now(const Context& context, ObjectKind
 
 void SftpStorage::list(const Context& context, ObjectKind kind,
                        const std::function<void(const ObjectInfo&)>& on_object) {
+  list_prefix(context, kind, "", on_object);
+}
+
+void SftpStorage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                              const std::function<void(const ObjectInfo&)>& on_object) {
   context.check_stopped();
+  if (!may_begin_name(kind, prefix)) {
+    return;
+  }
   if (kind == ObjectKind::kConfig) {
     if (const auto config = stat(context, {kind, {}})) {
       on_object(*config);
     }
     return;
   }
-  for (const ObjectInfo& object : list_now(context, kind)) {
+  std::vector<std::string> directories = kind_directories(kind);
+  const std::string begin = path_prefix(kind, prefix);
+  if (const size_t slash = prefix.rfind('/'); slash != std::string_view::npos) {
+    directories = {begin.substr(0, begin.rfind('/'))};
+  }
+  for (const ObjectInfo& object : list_now(context, kind, std::move(directories), begin)) {
     context.check_stopped();
     on_object(object);
   }

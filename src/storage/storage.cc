@@ -44,6 +44,15 @@ void Storage::remove_many(const Context& context, std::span<const ObjectName> ob
   }
 }
 
+void Storage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                          const std::function<void(const ObjectInfo&)>& on_object) {
+  list(context, kind, [&](const ObjectInfo& object) {
+    if (object.name.starts_with(prefix)) {
+      on_object(object);
+    }
+  });
+}
+
 std::vector<ObjectInfo> Storage::list_all(const Context& context, ObjectKind kind) {
   std::vector<ObjectInfo> objects;
   list(context, kind, [&](const ObjectInfo& object) { objects.push_back(object); });
@@ -115,6 +124,10 @@ class BorrowedStorage final : public Storage {
             const std::function<void(const ObjectInfo&)>& on_object) override {
     base_.list(context, kind, on_object);
   }
+  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                   const std::function<void(const ObjectInfo&)>& on_object) override {
+    base_.list_prefix(context, kind, prefix, on_object);
+  }
   void remove(const Context& context, const ObjectName& object) override {
     base_.remove(context, object);
   }
@@ -155,6 +168,21 @@ void Storage::extend_retention(const Context& /*context*/, const ObjectName& /*o
 
 std::unique_ptr<Storage> borrow_storage(Storage& storage) {
   return std::make_unique<BorrowedStorage>(storage);
+}
+
+bool may_begin_name(ObjectKind kind, std::string_view prefix) {
+  if (kind == ObjectKind::kConfig) {
+    return prefix.empty();
+  }
+  if (kind != ObjectKind::kSalvor) {
+    return prefix.size() <= 64 && std::ranges::all_of(prefix, [](char c) {
+             return is_digit(c) || (c >= 'a' && c <= 'f');
+           });
+  }
+  const size_t slash = prefix.rfind('/');
+  const std::string_view last = prefix.substr(slash == std::string_view::npos ? 0 : slash + 1);
+  return (slash == std::string_view::npos || is_plain_path(prefix.substr(0, slash))) &&
+         !last.starts_with('.') && std::ranges::all_of(last, is_plain);
 }
 
 bool is_object_name(ObjectKind kind, std::string_view name) {

@@ -102,6 +102,11 @@ class Storage {
   // listing by throwing.
   virtual void list(const Context& context, ObjectKind kind,
                     const std::function<void(const ObjectInfo&)>& on_object) = 0;
+  // As `list`, only the objects whose names begin with `prefix` (any bytes; what no name begins
+  // with finds nothing). Costs what it finds, where the storage can ask for that: kSalvor
+  // everywhere; else, and by default, it costs as much as `list`.
+  virtual void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                           const std::function<void(const ObjectInfo&)>& on_object);
   // Removing what is absent succeeds. Durable on return.
   virtual void remove(const Context& context, const ObjectName& object) = 0;
   // As `remove` for each, in any order; durable when all is done. Cheaper where the cost is in
@@ -135,6 +140,9 @@ class Storage {
 // each and 900 together (S3 keys have 1,024), not looking like a temporary file
 // ("...-tmp-<digits>").
 [[nodiscard]] bool is_object_name(ObjectKind kind, std::string_view name);
+// Whether a name of the kind may begin with `prefix`; servers answer requests for what may not as
+// they please.
+[[nodiscard]] bool may_begin_name(ObjectKind kind, std::string_view prefix);
 // Stopped or nonsense calls end here: throws Error{kCancelled} or Error{kFailed}.
 void check_call(const Context& context, const ObjectName& object);
 [[nodiscard]] uint64_t total_size(std::span<const ByteView> parts);

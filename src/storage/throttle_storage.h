@@ -80,6 +80,11 @@ class ThrottleStorage final : public Storage {
     request(context);
     base_->list(context, kind, on_object);
   }
+  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                   const std::function<void(const ObjectInfo&)>& on_object) override {
+    request(context);
+    base_->list_prefix(context, kind, prefix, on_object);
+  }
   void remove(const Context& context, const ObjectName& object) override {
     request(context);
     base_->remove(context, object);

@@ -365,6 +365,75 @@ TEST_P(StorageContract, SalvorNamesNest) {
   EXPECT_EQ(names(ObjectKind::kSalvor).size(), wanted.size() - 1);
 }
 
+TEST_P(StorageContract, ListPrefixFindsWhatBeginsSoAndNothingElse) {
+  const auto found = [&](ObjectKind kind, std::string_view prefix) {
+    std::multiset<std::string> names;
+    storage_->list_prefix(context(), kind, prefix, [&](const ObjectInfo& object) {
+      EXPECT_EQ(object.size_bytes, storage_->stat(context(), {kind, object.name})->size_bytes);
+      names.insert(object.name);
+    });
+    return names;
+  };
+  EXPECT_TRUE(found(ObjectKind::kSalvor, "journal/").empty());
+  if (!place_->is_rest_server()) {
+    const std::multiset<std::string> wanted = {
+        "journal/pg-1/wal/0001", "journal/pg-1/wal/0002",    "journal/pg-1/wal2/0001",
+        "journal/pg-12/wal/01",  "journal/pg-1+%",           "evidence/1",
+        "journal.json",          "journal/pg-1/wal@deep/a/b"};
+    for (const std::string& name : wanted) {
+      storage_->put(context(), {ObjectKind::kSalvor, name}, as_bytes(name));
+    }
+    for (const char* prefix : {"",
+                               "j",
+                               "journal",
+                               "journal/",
+                               "journal/pg-1",
+                               "journal/pg-1/",
+                               "journal/pg-1/wal",
+                               "journal/pg-1/wal/",
+                               "journal/pg-1/wal/0001",
+                               "journal/pg-1/wal/0001/",
+                               "journal/pg-1+%",
+                               "journal/pg-1/wal@deep/a",
+                               "journal.json/",
+                               "evidence/1/2/3",
+                               "z",
+                               "/",
+                               "//",
+                               "journal//",
+                               "..",
+                               "../",
+                               "journal/../",
+                               "./",
+                               "journal/pg-1/.",
+                               " ",
+                               "journal/pg-1/wal?x&y#"}) {
+      std::multiset<std::string> expected;
+      for (const std::string& name : wanted) {
+        if (name.starts_with(prefix)) {
+          expected.insert(name);
+        }
+      }
+      EXPECT_EQ(found(ObjectKind::kSalvor, prefix), expected) << prefix;
+    }
+  }
+  for (const ObjectKind kind : kHashedKinds) {
+    const std::string one = put(kind, pattern(1000, 1).view()).name;
+    const std::string other = put(kind, pattern(1000, 2).view()).name;
+    EXPECT_EQ(found(kind, "").size(), 2U);
+    for (const size_t length : {1U, 2U, 3U, 10U, 64U}) {
+      EXPECT_EQ(found(kind, one.substr(0, length)).count(one), 1U) << length;
+      EXPECT_EQ(found(kind, one.substr(0, length)).count(other),
+                other.starts_with(one.substr(0, length)) ? 1U : 0U);
+    }
+    EXPECT_TRUE(found(kind, one + "0").empty());
+    EXPECT_TRUE(found(kind, "../").empty());
+  }
+  storage_->put(context(), {ObjectKind::kConfig, ""}, as_bytes("config"));
+  EXPECT_EQ(found(ObjectKind::kConfig, "").size(), 1U);
+  EXPECT_TRUE(found(ObjectKind::kConfig, "c").empty());
+}
+
 TEST_P(StorageContract, NamesThatAreNotNamesAreRefused) {
   std::vector<ObjectName> bad;
   const std::string hex(64, 'a');
