@@ -1,0 +1,740 @@
+#include "plan/plan_run.h"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "plan/expectation.h"
+#include "plan/scope.h"
+
+namespace salvor::plan {
+namespace {
+
+constexpr std::array<std::string_view, 6> kEnds{"succeeded", "incomplete",  "failed",
+                                                "undone",    "undo failed", "interrupted"};
+
+// Changes with every start of the machine.
+std::string boot_id() {
+  try {
+    constexpr uint64_t kLimitBytes = 128;
+    const Buffer bytes = read_file("/proc/sys/kernel/random/boot_id", kLimitBytes);
+    const std::string text(as_text(bytes.view()));
+    return text.substr(0, text.find('\n'));
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+std::string failed_checks(const std::vector<CheckResult>& checks) {
+  std::string text;
+  size_t failed = 0;
+  for (const CheckResult& check : checks) {
+    if (check.passed) {
+      continue;
+    }
+    ++failed;
+    if (text.empty()) {
+      text = printable(check.name) + ": found " + printable(check.value) +
+             (check.expected.empty() ? "" : ", expected " + printable(check.expected));
+    }
+  }
+  if (failed == 0) {
+    return {};
+  }
+  return failed == 1 && checks.size() == 1
+             ? text
+             : fmt::format("{} of {} checks failed: {}", failed, checks.size(), text);
+}
+
+void limit_outputs(TextMap& outputs) {
+  constexpr size_t kMost = size_t{64} << 10;
+  for (auto& [name, value] : outputs) {
+    value.resize(std::min(value.size(), kMost));
+  }
+}
+
+TextMap hidden(const Secrets& secrets, TextMap map) {
+  for (auto& [name, value] : map) {
+    value = secrets.hide(value);
+  }
+  return map;
+}
+
+}  // namespace
+
+struct PlanRun::Running {
+  std::stop_source stop;
+  MonotonicTime deadline;
+  bool timed_out = false;  // under mutex_
+  std::string last_said;   // under mutex_
+  std::jthread thread;     // joined by whoever takes it out
+  bool ended = false;      // under mutex_
+};
+
+std::string_view name_of(RunEnd end) {
+  return kEnds.at(static_cast<size_t>(end));
+}
+
+PlanRun::PlanRun(const Context& context, const RunFolder& folder, const RunTools& tools,
+                 PlanGraph graph, std::string id)
+    : context_(context),
+      folder_(folder),
+      tools_(tools),
+      graph_(std::move(graph)),
+      id_(std::move(id)),
+      plan_lock_(folder.lock_plan(graph_.name, tools.site.mode())),
+      boot_(boot_id()) {
+  static_cast<void>(folder_.make(id_));
+  run_lock_ = folder_.lock_run(id_);
+}
+
+std::unique_ptr<PlanRun> PlanRun::start(const Context& context, const RunFolder& folder,
+                                        const RunTools& tools, PlanGraph graph,
+                                        const Preflight& preflight, RunFacts facts) {
+  std::unique_ptr<PlanRun> run(new PlanRun(context, folder, tools, std::move(graph), facts.id));
+  run->journal_ =
+      std::make_unique<RunJournal>(folder.journal_of(facts.id), context.clock, JournalContent{});
+  run->journal_->on_append(tools.on_append);
+  facts.plan = run->graph_.name;
+  facts.hash = run->graph_.hash;
+  facts.text = run->graph_.text;
+  facts.parameters = preflight.parameters;
+  run->record(run_entry(facts));
+  for (const auto& [step, point] : preflight.points) {
+    run->record(point_entry(step, point));
+  }
+  return run;
+}
+
+std::unique_ptr<PlanRun> PlanRun::resume(const Context& context, const RunFolder& folder,
+                                         const RunTools& tools, PlanGraph graph,
+                                         const std::string& id, bool accept_changed) {
+  std::unique_ptr<PlanRun> run(new PlanRun(context, folder, tools, std::move(graph), id));
+  const JournalContent content = read_journal(folder.journal_of(id));
+  if (content.entries.empty()) {
+    throw Error(ErrorCode::kNotFound, "run " + id.substr(0, 8) + " died before it had begun",
+                "Run the plan again.");
+  }
+  run->state_ = RunState::of(content);
+  if (run->state_.finished) {
+    throw Error(ErrorCode::kUsage, "run " + id.substr(0, 8) + " is finished: its old data is gone");
+  }
+  const bool changed = run->state_.facts.hash != run->graph_.hash;
+  if (changed && !accept_changed) {
+    std::string text = "plan " + printable(run->graph_.name) + " is not the one that run " +
+                       id.substr(0, 8) + " began with:";
+    for (const std::string& line : text_difference(run->state_.facts.text, run->graph_.text)) {
+      text += "\n  " + printable(line);
+    }
+    throw Error(ErrorCode::kUsage, text,
+                "Put the plan back as it was, or go on with the new one: --accept-changed-plan "
+                "(steps that are done stay done).");
+  }
+  run->journal_ = std::make_unique<RunJournal>(folder.journal_of(id), context.clock, content);
+  run->journal_->on_append(tools.on_append);
+  JournalEntry entry{.type = "resume", .values = {{"who", tools.people.who()}}};
+  if (changed) {
+    entry.values.emplace_back("hash", run->graph_.hash);
+    entry.values.emplace_back("text", run->graph_.text);
+  }
+  run->record(std::move(entry));
+  for (const auto& [step, record] : run->state_.steps) {
+    run->at_start_[step] = record.state;
+  }
+  return run;
+}
+
+void PlanRun::record(JournalEntry entry) {
+  const JournalEntry written = journal_->append(std::move(entry));
+  const std::scoped_lock lock(mutex_);
+  state_.apply(written);
+}
+
+void PlanRun::show(const std::string& step, StepState state, std::string text, std::string hint) {
+  const StepRecord record = record_of(step);
+  tools_.observer.on({.kind = RunEvent::kStep,
+                      .step = step,
+                      .state = state,
+                      .text = std::move(text),
+                      .hint = std::move(hint),
+                      .attempt = record.attempts});
+}
+
+StepRecord PlanRun::record_of(const std::string& step) const {
+  const std::scoped_lock lock(mutex_);
+  const auto it = state_.steps.find(step);
+  return it == state_.steps.end() ? StepRecord{} : it->second;
+}
+
+void PlanRun::decide(const std::string& step, const std::string& what) {
+  if (graph_.find(step) == nullptr) {
+    throw Error(ErrorCode::kUsage, "the plan has no step " + printable(step));
+  }
+  const StepState state = record_of(step).state;
+  if (state != StepState::kBegun && state != StepState::kFailed) {
+    throw Error(ErrorCode::kUsage, "step " + printable(step) + " is " +
+                                       std::string(name_of(state)) +
+                                       ", there is nothing to decide");
+  }
+  record(
+      {.type = "decided", .step = step, .values = {{"by", tools_.people.who()}, {"what", what}}});
+}
+
+// --- the loop
+
+bool PlanRun::settled(const PlanNode& node) const {
+  const auto it = state_.steps.find(node.spec.id);
+  if (it == state_.steps.end()) {
+    return false;
+  }
+  switch (it->second.state) {
+    case StepState::kDone:
+    case StepState::kSkipped:
+      return true;
+    case StepState::kFailed:
+      return it->second.exhausted && node.spec.on_failure == OnFailure::kContinue &&
+             it->second.decided.empty();
+    default:
+      return false;
+  }
+}
+
+std::optional<size_t> PlanRun::next_ready() const {
+  if (stopping_ || running_.size() >= tools_.parallel) {
+    return {};
+  }
+  for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+    const PlanNode& node = graph_.nodes[i];
+    if (running_.contains(i) || settled(node)) {
+      continue;
+    }
+    if (std::all_of(node.after.begin(), node.after.end(),
+                    [&](size_t one) { return settled(graph_.nodes[one]); })) {
+      return i;
+    }
+  }
+  return {};
+}
+
+void PlanRun::start_step(size_t index) {
+  auto running = std::make_unique<Running>();
+  running->deadline = context_.clock.monotonic() + graph_.nodes[index].spec.timeout;
+  Running& here = *running;
+  running_[index] = std::move(running);
+  here.thread = std::jthread([this, index, &here] {
+    try {
+      run_step(index, here);
+    } catch (...) {  // the journal cannot be written: nothing may go on
+      const std::scoped_lock lock(mutex_);
+      fatal_ = fatal_ ? fatal_ : std::current_exception();
+      stopping_ = true;
+    }
+    const std::scoped_lock lock(mutex_);
+    here.ended = true;
+    changed_.notify_all();
+  });
+}
+
+// Stops what is over its time, or everything when we were told to.
+void PlanRun::watch_running() {
+  const bool stop = context_.stop.stop_requested();
+  const MonotonicTime now = context_.clock.monotonic();
+  for (auto& [index, running] : running_) {
+    if ((stop || fatal_) && !running->ended) {
+      running->stop.request_stop();
+    } else if (now >= running->deadline && !running->ended) {
+      running->timed_out = true;
+      running->stop.request_stop();
+    }
+  }
+  stopping_ = stopping_ || stop;
+}
+
+RunEnd PlanRun::execute() {
+  constexpr auto kTick = std::chrono::milliseconds(50);
+  if (state_.undone) {
+    return undo();
+  }
+  {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      watch_running();
+      while (const auto index = next_ready()) {
+        start_step(*index);
+      }
+      if (running_.empty()) {
+        break;
+      }
+      changed_.wait_for(lock, kTick);
+      for (auto it = running_.begin(); it != running_.end();) {
+        it = it->second->ended ? running_.erase(it) : std::next(it);  // its thread has let go
+      }
+    }
+  }
+  if (fatal_) {
+    std::rethrow_exception(fatal_);
+  }
+  const RunEnd how = judge();
+  if (how == RunEnd::kFailed && undo_asked_) {
+    return undo();
+  }
+  return end(how);
+}
+
+RunEnd PlanRun::judge() {
+  bool failed = false;
+  for (const PlanNode& node : graph_.nodes) {
+    if (!settled(node)) {
+      if (context_.stop.stop_requested() && !undo_asked_) {
+        error_ = "interrupted";
+        hint_ = "`salvor plan resume " + id_.substr(0, 8) + "` goes on, `salvor plan undo " +
+                id_.substr(0, 8) + "` takes it back.";
+        return RunEnd::kInterrupted;
+      }
+      return undecided_ ? RunEnd::kInterrupted : RunEnd::kFailed;
+    }
+    failed = failed || record_of(node.spec.id).state == StepState::kFailed;
+  }
+  return failed ? RunEnd::kIncomplete : RunEnd::kSucceeded;
+}
+
+RunEnd PlanRun::end(RunEnd how) {
+  record({.type = "end", .values = {{"outcome", std::string(name_of(how))}, {"error", error_}}});
+  return how;
+}
+
+// --- one step
+
+std::string PlanRun::missing_output(const PlanNode& node) const {
+  for (const std::string& name : variables_in(node.spec.action.settings)) {
+    const size_t dot = name.rfind('.');
+    if (dot == std::string::npos || name.starts_with("target.")) {
+      continue;
+    }
+    const std::string step = name.substr(0, dot);
+    if (graph_.find(step) != nullptr && record_of(step).state == StepState::kSkipped) {
+      return "it needs what " + step + " gives, which was skipped";
+    }
+  }
+  return {};
+}
+
+void PlanRun::run_step(size_t index, Running& running) {
+  const PlanNode& node = graph_.nodes[index];
+  std::string skip = skip_reason(node, tools_.site.mode());
+  if (skip.empty()) {
+    skip = missing_output(node);
+  }
+  if (!skip.empty()) {
+    record({.type = "skipped", .step = node.spec.id, .values = {{"why", skip}}});
+    show(node.spec.id, StepState::kSkipped, skip);
+    return;
+  }
+  if (!go_on_after_interruption(index, running) || !approved(index, running)) {
+    return;
+  }
+  const unsigned attempts = node.spec.retries + 1;
+  for (unsigned attempt = 1;; ++attempt) {
+    {
+      const std::scoped_lock lock(mutex_);
+      running.deadline = context_.clock.monotonic() + node.spec.timeout;
+    }
+    try {
+      attempt_step(index, running);
+      return;
+    } catch (const Error& error) {
+      bool stopped = false;
+      std::string message = tools_.secrets.hide(error.message());
+      {
+        const std::scoped_lock lock(mutex_);
+        stopped = fatal_ != nullptr || context_.stop.stop_requested();
+        if (fatal_) {
+          return;
+        }
+        if (running.timed_out) {
+          message = fmt::format("not done after {} s{}", node.spec.timeout.count(),
+                                running.last_said.empty() ? "" : ": " + running.last_said);
+        }
+      }
+      if (stopped && error.code() == ErrorCode::kCancelled) {
+        // As after a crash: its end is not known, the next run probes.
+        tools_.observer.on({.kind = RunEvent::kSaid, .step = node.spec.id, .text = "interrupted"});
+        return;
+      }
+      const bool last = attempt >= attempts || stopped || running.timed_out;
+      fail(index, message, tools_.secrets.hide(error.hint()), last, {});
+      if (last) {
+        return;
+      }
+    }
+    const auto until = std::chrono::steady_clock::now() + node.spec.retry_delay;
+    constexpr auto kTick = std::chrono::milliseconds(20);
+    while (std::chrono::steady_clock::now() < until && !context_.stop.stop_requested()) {
+      std::this_thread::sleep_for(kTick);
+    }
+  }
+}
+
+// Throws Error when the attempt failed.
+void PlanRun::attempt_step(size_t index, Running& running) {
+  const PlanNode& node = graph_.nodes[index];
+  const Context context = context_.with_stop(running.stop.get_token());
+  record({.type = "begin", .step = node.spec.id, .values = {{"boot", boot_}}});
+  show(node.spec.id, StepState::kBegun, "");
+  StepResult result;
+  try {
+    context.check_stopped();
+    StepScene scene =
+        scene_of(node, node.spec.action, context, &running, record_of(node.spec.id).attempts);
+    result = node.step->run(scene);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& unexpected) {
+    throw Error(ErrorCode::kFailed, unexpected.what());
+  }
+  result.outputs = hidden(tools_.secrets, std::move(result.outputs));
+  result.facts = hidden(tools_.secrets, std::move(result.facts));
+  limit_outputs(result.outputs);
+  if (const std::string wrong = failed_checks(result.checks); !wrong.empty()) {
+    // The checks are worth keeping, also those that passed.
+    const bool last = record_of(node.spec.id).attempts >= node.spec.retries + 1;
+    if (last) {
+      fail(index, wrong, "", true, std::move(result.checks));
+      return;
+    }
+    throw Error(ErrorCode::kFailed, wrong);
+  }
+  const std::string summary = tools_.secrets.hide(result.summary);
+  record({.type = "done",
+          .step = node.spec.id,
+          .values = {{"summary", summary}},
+          .outputs = std::move(result.outputs),
+          .facts = std::move(result.facts),
+          .checks = std::move(result.checks)});
+  show(node.spec.id, StepState::kDone, summary);
+}
+
+void PlanRun::fail(size_t index, const std::string& message, const std::string& hint, bool final,
+                   std::vector<CheckResult> checks) {
+  const PlanNode& node = graph_.nodes[index];
+  record({.type = "failed",
+          .step = node.spec.id,
+          .values = {{"error", message}, {"hint", hint}, {"final", final ? "true" : "false"}},
+          .checks = std::move(checks)});
+  show(node.spec.id, StepState::kFailed, message, hint);
+  if (!final || node.spec.on_failure == OnFailure::kContinue) {
+    return;
+  }
+  const std::scoped_lock lock(mutex_);
+  stopping_ = true;
+  undo_asked_ = undo_asked_ || node.spec.on_failure == OnFailure::kUndo;
+  if (error_.empty()) {
+    error_ = "step " + node.spec.id + " failed: " + message;
+    hint_ = hint;
+  }
+}
+
+// Of a step whose attempt a dead process had begun. False: it is settled, or must wait for a
+// person.
+bool PlanRun::go_on_after_interruption(size_t index, Running& running) {
+  const PlanNode& node = graph_.nodes[index];
+  const std::string& id = node.spec.id;
+  const StepRecord record_now = record_of(id);
+  const auto it = at_start_.find(id);
+  const bool interrupted = it != at_start_.end() && it->second == StepState::kBegun;
+  if (record_now.decided == "skip") {
+    const std::string summary = "taken for done, as a person said";
+    record({.type = "done", .step = id, .values = {{"summary", summary}}});
+    show(id, StepState::kDone, summary);
+    return false;
+  }
+  if (!interrupted || record_now.decided == "redo") {
+    return true;
+  }
+  ProbeAnswer answer;
+  try {
+    const Context context = context_.with_stop(running.stop.get_token());
+    StepScene scene = scene_of(node, node.spec.action, context, &running, record_now.attempts);
+    answer = node.step->probe(scene);
+  } catch (const Error& error) {
+    answer = {.state = Probed::kUnknown,
+              .result = {},
+              .why = "its state cannot be seen: " + tools_.secrets.hide(error.message())};
+  }
+  if (context_.stop.stop_requested()) {
+    return false;
+  }
+  if (answer.state == Probed::kDone) {
+    record({.type = "done",
+            .step = id,
+            .values = {{"summary", answer.result.summary}},
+            .outputs = hidden(tools_.secrets, answer.result.outputs),
+            .facts = answer.result.facts,
+            .checks = answer.result.checks});
+    show(id, StepState::kDone, answer.result.summary);
+    return false;
+  }
+  if (answer.state == Probed::kNotDone) {
+    tools_.observer.on(
+        {.kind = RunEvent::kSaid,
+         .step = id,
+         .text = "was interrupted, is done again" + (answer.why.empty() ? "" : ": " + answer.why)});
+    return true;
+  }
+  const std::string what = tools_.people.decide(id, answer.why);
+  if (what == "redo" || what == "skip") {
+    decide(id, what);
+    return go_on_after_interruption(index, running);
+  }
+  const std::scoped_lock lock(mutex_);
+  stopping_ = true;
+  undecided_ = true;
+  error_ = "step " + id + ": " + answer.why;
+  hint_ = fmt::format(
+      "Look at it, then `salvor plan resume {0} --skip {1}` when it is done, or --redo {1} when it "
+      "may be done again.",
+      id_.substr(0, 8), id);
+  return false;
+}
+
+bool PlanRun::approved(size_t index, Running& running) {
+  const PlanNode& node = graph_.nodes[index];
+  if (!node.spec.approval) {
+    return true;
+  }
+  if (const auto known = record_of(node.spec.id).approval; known && known->granted) {
+    return true;
+  }
+  try {
+    const Context context = context_.with_stop(running.stop.get_token());
+    const Approval answer = wait_for_approval(context, node.spec.id, node.spec.approval->question,
+                                              node.spec.approval->by);
+    if (answer.granted) {
+      return true;
+    }
+    fail(index,
+         answer.by + " did not approve" + (answer.comment.empty() ? "" : ": " + answer.comment), "",
+         true, {});
+  } catch (const Error& error) {
+    if (!context_.stop.stop_requested()) {
+      fail(index, "nobody approved it in time", "", true, {});
+    }
+  }
+  return false;
+}
+
+Approval PlanRun::wait_for_approval(const Context& context, const std::string& step,
+                                    const std::string& question,
+                                    const std::vector<std::string>& by) {
+  const auto answered = [&](const Approval& answer) {
+    record({.type = "approval",
+            .step = step,
+            .values = {{"granted", answer.granted ? "true" : "false"},
+                       {"by", answer.by},
+                       {"comment", answer.comment},
+                       {"question", question}}});
+    return answer;
+  };
+  if (const auto known = record_of(step).approval; known && known->granted) {
+    return *known;
+  }
+  if (tools_.site.mode() == Mode::kDrill) {
+    return answered({.granted = true, .by = "the drill", .comment = "nobody was asked"});
+  }
+  tools_.observer.on({.kind = RunEvent::kQuestion, .step = step, .text = question});
+  constexpr auto kTick = std::chrono::milliseconds(100);
+  while (true) {
+    if (const auto answer = folder_.approval(id_, step)) {
+      return answered(*answer);
+    }
+    if (const auto answer = tools_.people.approval(step, question, by)) {
+      return answered(*answer);
+    }
+    context.check_stopped();
+    std::this_thread::sleep_for(kTick);
+  }
+}
+
+std::optional<std::string> PlanRun::lookup(std::string_view name) {
+  if (name == "run.id") {
+    return id_;
+  }
+  if (name == "run.plan") {
+    return graph_.name;
+  }
+  if (name == "run.mode") {
+    return std::string(plan::name_of(tools_.site.mode()));
+  }
+  if (name == "run.folder") {
+    return folder_.of(id_).string();
+  }
+  constexpr std::string_view kTarget = "target.";
+  if (name.starts_with(kTarget)) {
+    return target_value(tools_.site, name.substr(kTarget.size()));
+  }
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [key, value] : state_.facts.parameters) {
+    if (key == name) {
+      return value;
+    }
+  }
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) {
+    return {};
+  }
+  const auto it = state_.steps.find(std::string(name.substr(0, dot)));
+  if (it == state_.steps.end()) {
+    return {};
+  }
+  for (const auto& [key, value] : it->second.result.outputs) {
+    if (key == name.substr(dot + 1)) {
+      return value;
+    }
+  }
+  return {};
+}
+
+StepScene PlanRun::scene_of(const PlanNode& node, const ActionSpec& action, const Context& context,
+                            Running* running, unsigned attempt) {
+  const std::string& id = node.spec.id;
+  const StepRecord now = record_of(id);
+  const VariableLookup find = [this](std::string_view name) { return lookup(name); };
+  StepScene scene{
+      .context = context,
+      .site = tools_.site,
+      .secrets = tools_.secrets,
+      .run = id_,
+      .step = id,
+      .files = folder_.of(id_) / fmt::format("{}.{}", file_name_of(id), attempt),
+      .raw = action.settings,
+      .settings = {},
+      .lookup = find,
+      .notes = now.notes,
+      .point = {},
+      .same_boot = !boot_.empty() && now.boot == boot_,
+      .note =
+          [this, id](const std::string& key, const std::string& value) {
+            record({.type = "note", .step = id, .values = {{key, tools_.secrets.hide(value)}}});
+          },
+      .say =
+          [this, id, running](const std::string& text) {
+            const std::string shown = tools_.secrets.hide(text);
+            if (running != nullptr) {
+              const std::scoped_lock lock(mutex_);
+              running->last_said = shown;
+            }
+            tools_.observer.on({.kind = RunEvent::kSaid, .step = id, .text = shown});
+          },
+      .bytes =
+          [this, id](uint64_t done, uint64_t total) {
+            tools_.observer.on(
+                {.kind = RunEvent::kBytes, .step = id, .done = done, .total = total});
+          },
+      .ask =
+          [this, id, &context](const std::string& question, const std::vector<std::string>& by) {
+            return wait_for_approval(context, id, question, by);
+          },
+      .announce =
+          [this, id](const std::string& severity, const std::string& text) {
+            tools_.observer.on({.kind = RunEvent::kAnnounce,
+                                .step = id,
+                                .text = tools_.secrets.hide(text),
+                                .severity = severity});
+          }};
+  {
+    const std::scoped_lock lock(mutex_);
+    if (const auto it = state_.points.find(id); it != state_.points.end()) {
+      scene.point = it->second;
+    }
+  }
+  scene.settings = expand(action.settings, find);
+  return scene;
+}
+
+// --- undo, finish
+
+RunEnd PlanRun::undo() {
+  if (!state_.undone) {
+    record({.type = "undo", .values = {{"who", tools_.people.who()}}});
+  }
+  std::vector<std::pair<uint64_t, const PlanNode*>> touched;
+  for (const PlanNode& node : graph_.nodes) {
+    const StepRecord step = record_of(node.spec.id);
+    if (step.begun_at > 0 && step.state != StepState::kUndone &&
+        (node.undo != nullptr || node.step->can_undo())) {
+      touched.emplace_back(step.begun_at, &node);
+    }
+  }
+  std::sort(touched.begin(), touched.end(),
+            [](const auto& a, const auto& b) { return a.first > b.first; });
+  for (const auto& [number, node] : touched) {
+    try {
+      context_.check_stopped();
+      undo_step(*node);
+    } catch (const Error& error) {
+      const std::string message = tools_.secrets.hide(error.message());
+      if (context_.stop.stop_requested()) {
+        error_ = "interrupted while it was undone";
+        hint_ = "`salvor plan undo " + id_.substr(0, 8) + "` goes on with it.";
+        return end(RunEnd::kInterrupted);
+      }
+      record({.type = "undo-failed", .step = node->spec.id, .values = {{"error", message}}});
+      show(node->spec.id, StepState::kUndoFailed, message, tools_.secrets.hide(error.hint()));
+      error_ = "step " + node->spec.id + " could not be undone: " + message;
+      hint_ = tools_.secrets.hide(error.hint()) + (error.hint().empty() ? "" : " ") +
+              "What came before it was not undone. Put it right, then `salvor plan undo " +
+              id_.substr(0, 8) + "` goes on.";
+      return end(RunEnd::kUndoFailed);
+    }
+  }
+  return end(RunEnd::kUndone);
+}
+
+void PlanRun::undo_step(const PlanNode& node) {
+  const StepRecord before = record_of(node.spec.id);
+  // A command that was interrupted may still be running: looking at it waits for its end.
+  std::stop_source stop;
+  const std::stop_callback forward(context_.stop, [&] { stop.request_stop(); });
+  const Context context = context_.with_stop(stop.get_token());
+  if (before.state == StepState::kBegun) {
+    try {
+      StepScene scene = scene_of(node, node.spec.action, context, nullptr, before.attempts);
+      static_cast<void>(node.step->probe(scene));
+    } catch (const Error&) {
+      context.check_stopped();  // it cannot be seen: its undo must bear that
+    }
+  }
+  record({.type = "undo-begin", .step = node.spec.id});
+  show(node.spec.id, StepState::kUndoBegun, "");
+  if (node.undo != nullptr) {
+    StepScene scene = scene_of(node, *node.spec.undo, context, nullptr, 0);
+    scene.files.clear();
+    const StepResult result = node.undo->run(scene);
+    if (const std::string wrong = failed_checks(result.checks); !wrong.empty()) {
+      throw Error(ErrorCode::kFailed, wrong);
+    }
+  } else {
+    StepScene scene = scene_of(node, node.spec.action, context, nullptr, 0);
+    scene.files.clear();
+    node.step->undo(scene, before.result);
+  }
+  record({.type = "undo-done", .step = node.spec.id});
+  show(node.spec.id, StepState::kUndone, "");
+}
+
+void PlanRun::finish() {
+  record({.type = "finish-begin", .values = {{"who", tools_.people.who()}}});
+  for (const PlanNode& node : graph_.nodes) {
+    const StepRecord step = record_of(node.spec.id);
+    if (step.state == StepState::kDone) {
+      StepScene scene = scene_of(node, node.spec.action, context_, nullptr, 0);
+      node.step->finish(scene, step.result);
+    }
+  }
+  record({.type = "finish-done"});
+}
+
+}  // namespace salvor::plan

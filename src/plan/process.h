@@ -1,0 +1,51 @@
+// Commands of steps: in a process group of their own, limited in time and output, and so that a
+// later process can learn how one ended that was begun before a crash.
+//
+// The command runs below a small shell that writes its exit status to a file (synced, renamed) once
+// it has ended, and that holds a lock while it waits. If Salvor is killed, the command goes on; the
+// next Salvor sees by the lock that it still runs and waits, or reads the status. Only when the
+// shell dies too (the machine went down) nothing is known.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "net/subprocess.h"
+
+namespace salvor::plan {
+
+struct CommandOrder {
+  std::vector<std::string> arguments;    // [0] is looked up in PATH; no shell
+  std::vector<std::string> environment;  // "NAME=value", added
+  std::string directory;                 // empty: ours
+  std::string input;                     // to its stdin; empty: /dev/null
+  std::filesystem::path files;           // "<files>.status" and "<files>.lock"; empty: not kept
+  uint64_t output_limit_bytes = uint64_t{256} << 10;  // of each; more is read and dropped
+};
+
+struct CommandOutcome {
+  ExitState exit;
+  std::string output;
+  std::string errors;
+  bool cut = false;
+};
+
+// Blocks until it ends. When the context is stopped the whole group is ended (SIGTERM, SIGKILL
+// after five seconds) and Error{kCancelled} thrown. What it leaves running in the background, with
+// its output, is not waited for.
+[[nodiscard]] CommandOutcome run_command(const Context& context, const CommandOrder& order);
+
+// How the command with these files ended that a dead process had begun; waits while it still runs.
+// Nothing when nobody knows.
+[[nodiscard]] std::optional<ExitState> earlier_outcome(const Context& context,
+                                                       const std::filesystem::path& files);
+
+// Whether PATH (or a path itself) names a program.
+[[nodiscard]] bool program_exists(const std::string& program);
+
+}  // namespace salvor::plan

@@ -1,0 +1,195 @@
+#include "plan/shell.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "model/text_file.h"
+
+namespace salvor::plan {
+namespace {
+
+bool is_plain(std::string_view value) {
+  return value.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+             "_-./:@%+=,") == std::string_view::npos;
+}
+
+bool is_variable_name(std::string_view name) {
+  return !name.empty() && (name[0] < '0' || name[0] > '9') &&
+         name.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
+             std::string_view::npos;
+}
+
+// Variable's values in a line for the shell must not become syntax.
+VariableLookup plain_values(const VariableLookup& lookup) {
+  return [&lookup](std::string_view name) {
+    auto value = lookup(name);
+    if (value && !is_plain(*value)) {
+      throw Error(ErrorCode::kUsage,
+                  "the value of ${" + printable(name) +
+                      "} holds characters that the shell would take apart",
+                  "Give the command as a list (program and arguments), or put the value into "
+                  "`environment` and write \"$NAME\" in the command.");
+    }
+    return value;
+  };
+}
+
+std::vector<std::string> words_of(StepScene& scene, const std::vector<std::string>& command) {
+  if (command.size() == 1) {
+    return {"/bin/sh", "-c", expand(command[0], plain_values(scene.lookup))};
+  }
+  std::vector<std::string> words;
+  for (const std::string& word : command) {
+    words.push_back(expand(word, scene.lookup));
+  }
+  return words;
+}
+
+void refuse_passwords(const Secrets& secrets, const std::vector<std::string>& words) {
+  for (const std::string& word : words) {
+    if (secrets.hide(word) != word) {
+      throw Error(ErrorCode::kUsage, "a command's argument holds a password",
+                  "Every user of the machine sees arguments. Put it into `environment` as a "
+                  "reference and let the command read \"$NAME\".");
+    }
+  }
+}
+
+std::vector<std::pair<std::string, Secret>> environment_of(StepScene& scene) {
+  std::vector<std::pair<std::string, Secret>> variables;
+  for (const auto& [name, value] : scene.settings.map("environment")) {
+    if (!is_variable_name(name)) {
+      throw Error(ErrorCode::kUsage, "\"" + printable(name) + "\" is no variable's name");
+    }
+    variables.emplace_back(name, scene.secrets.resolve(value));
+  }
+  variables.emplace_back("SALVOR_RUN", Secret(scene.run));
+  variables.emplace_back("SALVOR_MODE", Secret(std::string(name_of(scene.site.mode()))));
+  return variables;
+}
+
+std::string last_lines(const std::string& text) {
+  constexpr size_t kMost = 600;
+  const std::string_view tidy = trim_space(text);
+  return printable(tidy.size() > kMost ? tidy.substr(tidy.size() - kMost) : tidy);
+}
+
+}  // namespace
+
+std::string shell_quoted(std::string_view text) {
+  std::string result = "'";
+  for (const char c : text) {
+    result += c == '\'' ? "'\\''" : std::string(1, c);
+  }
+  return result + "'";
+}
+
+std::vector<FieldSpec> place_fields() {
+  return {{.name = "host",
+           .help = "run it there, over ssh; as ssh takes it (user@host)",
+           .example = "deploy@app1.example.com"},
+          {.name = "ssh-options",
+           .type = FieldType::kTextList,
+           .help = "more arguments for ssh, one each",
+           .example = "-p2222"},
+          {.name = "environment",
+           .type = FieldType::kSecretMap,
+           .help = "variables for it; values may be references to secrets"},
+          {.name = "directory", .help = "where it runs"}};
+}
+
+CommandOrder command_order(StepScene& scene, const std::vector<std::string>& command) {
+  if (command.empty() || command[0].empty()) {
+    throw Error(ErrorCode::kUsage, "no command was given");
+  }
+  const std::vector<std::string> words = words_of(scene, command);
+  const auto variables = environment_of(scene);
+  refuse_passwords(scene.secrets, words);
+  CommandOrder order;
+  const std::string host = scene.settings.text("host");
+  const std::string directory = scene.settings.text("directory");
+  if (host.empty()) {
+    order.arguments = words;
+    order.directory = directory;
+    for (const auto& [name, value] : variables) {
+      order.environment.push_back(name + "=" + std::string(value.reveal()));
+    }
+    return order;
+  }
+  if (host.front() == '-') {
+    throw Error(ErrorCode::kUsage, "\"" + printable(host) + "\" is no host");
+  }
+  order.arguments = {"ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15"};
+  for (const std::string& option : scene.settings.list("ssh-options")) {
+    order.arguments.push_back(option);
+  }
+  order.arguments.insert(order.arguments.end(), {"--", host, "exec /bin/sh -s"});
+  for (const auto& [name, value] : variables) {
+    order.input += "export " + name + "=" + shell_quoted(value.reveal()) + "\n";
+  }
+  if (!directory.empty()) {
+    order.input += "cd -- " + shell_quoted(directory) + " || exit 126\n";
+  }
+  order.input += "exec";
+  for (const std::string& word : words) {
+    order.input += " " + shell_quoted(word);
+  }
+  order.input += " </dev/null\n";
+  return order;
+}
+
+std::vector<std::string> command_problems(StepScene& scene,
+                                          const std::vector<std::string>& command) {
+  std::vector<std::string> problems;
+  for (const auto& [name, value] : scene.settings.map("environment")) {
+    if (value.find("${") != std::string::npos) {
+      continue;
+    }
+    try {
+      static_cast<void>(scene.secrets.resolve(value));
+    } catch (const Error& error) {
+      problems.push_back("secret for " + name + ": " + error.message());
+    }
+  }
+  const bool remote = !scene.settings.text("host").empty();
+  const std::string program = remote ? "ssh" : command.size() == 1 ? "/bin/sh" : command.at(0);
+  if (program.find("${") == std::string::npos && !program_exists(program)) {
+    problems.push_back("there is no program " + printable(program));
+  }
+  return problems;
+}
+
+CommandOutcome run_accepted(StepScene& scene, const CommandOrder& order,
+                            const std::vector<int>& accepted) {
+  CommandOutcome outcome = run_command(scene.context, order);
+  outcome.output = scene.secrets.hide(outcome.output);
+  outcome.errors = scene.secrets.hide(outcome.errors);
+  const bool good = outcome.exit.signal == 0 && std::find(accepted.begin(), accepted.end(),
+                                                          outcome.exit.status) != accepted.end();
+  if (!good) {
+    const std::string said = last_lines(outcome.errors.empty() ? outcome.output : outcome.errors);
+    throw Error(ErrorCode::kFailed, "the command ended with " + outcome.exit.text() +
+                                        (said.empty() ? "" : ": " + said));
+  }
+  return outcome;
+}
+
+std::vector<int> exit_codes(const std::vector<std::string>& texts) {
+  std::vector<int> codes;
+  for (const std::string& text : texts) {
+    int code = -1;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), code);
+    constexpr int kMost = 255;
+    if (error != std::errc() || end != text.data() + text.size() || code < 0 || code > kMost) {
+      throw Error(ErrorCode::kUsage, "\"" + printable(text) + "\" is no exit status");
+    }
+    codes.push_back(code);
+  }
+  return codes.empty() ? std::vector<int>{0} : codes;
+}
+
+}  // namespace salvor::plan

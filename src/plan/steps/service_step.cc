@@ -1,0 +1,232 @@
+// start, stop and scale: a systemd unit, a service of a compose project, or commands of one's own.
+// All of them say what should be, not what should change: doing them again is harmless. How it was
+// before is journalled first, for the undo.
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "model/text_file.h"
+#include "plan/shell.h"
+#include "plan/steps/steps.h"
+
+namespace salvor::plan {
+namespace {
+
+constexpr const char* kBefore = "before";
+
+enum class Wish : uint8_t { kStart, kStop, kScale };
+
+std::vector<std::string> compose(const Settings& settings) {
+  std::vector<std::string> words{"docker", "compose"};
+  if (const std::string file = settings.text("compose-file"); !file.empty()) {
+    words.insert(words.end(), {"-f", file});
+  }
+  return words;
+}
+
+class ServiceStep final : public Step {
+ public:
+  explicit ServiceStep(Wish wish) : wish_(wish), kind_(make_kind(wish)) {}
+
+  [[nodiscard]] const StepKind& kind() const override { return kind_; }
+  [[nodiscard]] std::vector<std::string> outputs() const override { return {"before"}; }
+  [[nodiscard]] std::string describe(const Settings& settings) const override {
+    std::string text = kind_.name + " " + settings.text("service");
+    if (wish_ == Wish::kScale) {
+      text += " to " + settings.text("replicas");
+    }
+    const std::string host = settings.text("host");
+    return text + (host.empty() ? "" : " on " + host);
+  }
+  [[nodiscard]] std::vector<std::string> preflight(StepScene& scene) const override {
+    std::vector<std::string> problems;
+    const std::string manager = manager_of(scene.settings);
+    if (wish_ == Wish::kScale && manager == "systemd") {
+      problems.emplace_back("a systemd unit cannot be scaled: give compose-file or run");
+    }
+    if (manager == "command" && scene.settings.list("run").empty()) {
+      problems.emplace_back("`run` is missing: the command that does it");
+    }
+    const auto words = act(scene, wish_, "0");
+    for (std::string& problem : command_problems(scene, words)) {
+      problems.push_back(std::move(problem));
+    }
+    return problems;
+  }
+  [[nodiscard]] ProbeAnswer probe(StepScene&) const override {
+    return {.state = Probed::kNotDone, .result = {}, .why = "saying it again is harmless"};
+  }
+  [[nodiscard]] StepResult run(StepScene& scene) const override {
+    std::string before = scene.note_of(kBefore);
+    if (before.empty()) {
+      before = state(scene);
+      scene.note(kBefore, before);
+    }
+    const std::string wanted = scene.settings.text("replicas");
+    order(scene, act(scene, wish_, wanted));
+    return {
+        .summary = "it was " + before, .outputs = {{"before", before}}, .checks = {}, .facts = {}};
+  }
+  [[nodiscard]] bool can_undo() const override { return true; }
+  void undo(StepScene& scene, const StepResult&) const override {
+    const std::string before = scene.note_of(kBefore);
+    if (before == "unknown" || before.empty()) {
+      if (before.empty()) {
+        return;  // it had not acted
+      }
+      throw Error(ErrorCode::kFailed, "nobody knows how the service was before",
+                  "Give `status`, or an `undo` of the step.");
+    }
+    if (wish_ == Wish::kScale) {
+      order(scene, act(scene, wish_, before));
+    } else {
+      order(scene, act(scene, before == "running" ? Wish::kStart : Wish::kStop, ""));
+    }
+  }
+
+ private:
+  static StepKind make_kind(Wish wish) {
+    StepKind kind;
+    kind.name = wish == Wish::kStart ? "start" : wish == Wish::kStop ? "stop" : "scale";
+    kind.summary = wish == Wish::kScale
+                       ? "changes how many of a service run"
+                       : kind.name + "s a systemd unit, a compose service, or what a command does";
+    kind.fields = {{.name = "service", .help = "unit or service", .required = true}};
+    if (wish == Wish::kScale) {
+      kind.fields.push_back(
+          {.name = "replicas", .type = FieldType::kNumber, .help = "how many", .required = true});
+    }
+    const std::vector<FieldSpec> more{
+        {.name = "compose-file",
+         .type = FieldType::kPath,
+         .help = "of the compose project; then `service` is a service of it"},
+        {.name = "user",
+         .type = FieldType::kFlag,
+         .help = "a unit of the user's own systemd",
+         .default_text = "false"},
+        {.name = "run",
+         .type = FieldType::kTextList,
+         .help = "command that does it ($REPLICAS: how many)"},
+        {.name = "undo-run",
+         .type = FieldType::kTextList,
+         .help = "command that does the opposite, for the undo"},
+        {.name = "status",
+         .type = FieldType::kTextList,
+         .help = "command that ends with 0 when it runs; for scale: prints how many"}};
+    kind.fields.insert(kind.fields.end(), more.begin(), more.end());
+    for (FieldSpec& field : place_fields()) {
+      kind.fields.push_back(std::move(field));
+    }
+    kind.fields.push_back(in_drill_field());
+    return kind;
+  }
+
+  static std::string manager_of(const Settings& settings) {
+    if (settings.has("run")) {
+      return "command";
+    }
+    return settings.has("compose-file") ? "compose" : "systemd";
+  }
+
+  // The words that make it so.
+  [[nodiscard]] std::vector<std::string> act(StepScene& scene, Wish wish,
+                                             const std::string& replicas) const {
+    const Settings& settings = scene.raw;
+    const std::string service = settings.text("service");
+    const std::string manager = manager_of(settings);
+    if (manager == "command") {
+      if (wish == Wish::kScale) {
+        set_replicas(scene, replicas);
+      }
+      return wish == wish_ ? settings.list("run") : settings.list("undo-run");
+    }
+    if (manager == "compose") {
+      std::vector<std::string> words = compose(settings);
+      if (wish == Wish::kStop) {
+        words.insert(words.end(), {"stop", service});
+      } else if (wish == Wish::kStart) {
+        words.insert(words.end(), {"up", "--detach", "--no-recreate", "--no-deps", service});
+      } else {
+        words.insert(words.end(), {"up", "--detach", "--no-recreate", "--no-deps", "--scale",
+                                   service + "=" + replicas, service});
+      }
+      return words;
+    }
+    std::vector<std::string> words{"systemctl"};
+    if (settings.flag("user", false)) {
+      words.emplace_back("--user");
+    }
+    words.insert(words.end(), {wish == Wish::kStart ? "start" : "stop", "--", service});
+    return words;
+  }
+
+  static void set_replicas(StepScene& scene, const std::string& replicas) {
+    TextMap variables = scene.settings.map("environment");
+    variables.emplace_back("REPLICAS", replicas);
+    scene.settings.set("environment", variables);
+  }
+
+  static void order(StepScene& scene, const std::vector<std::string>& words) {
+    if (words.empty()) {
+      throw Error(ErrorCode::kUsage, "there is no command for it", "Give `undo-run`.");
+    }
+    static_cast<void>(run_accepted(scene, command_order(scene, words), {0}));
+  }
+
+  // "running", "stopped", a number, "unknown".
+  [[nodiscard]] std::string state(StepScene& scene) const {
+    const Settings& settings = scene.raw;
+    std::vector<std::string> words;
+    const std::string manager = manager_of(settings);
+    if (manager == "command") {
+      words = settings.list("status");
+      if (words.empty()) {
+        return "unknown";
+      }
+    } else if (manager == "compose") {
+      words = compose(settings);
+      words.insert(words.end(), {"ps", "--status", "running", "--quiet", settings.text("service")});
+    } else {
+      words = {"systemctl"};
+      if (settings.flag("user", false)) {
+        words.emplace_back("--user");
+      }
+      words.insert(words.end(), {"is-active", "--quiet", "--", settings.text("service")});
+    }
+    const CommandOutcome outcome = run_command(scene.context, command_order(scene, words));
+    const std::string output(trim_space(outcome.output));
+    if (manager == "compose") {
+      const auto count = output.empty() ? 0 : 1 + std::count(output.begin(), output.end(), '\n');
+      if (!outcome.exit.success()) {
+        return "unknown";
+      }
+      return wish_ == Wish::kScale ? std::to_string(count) : count > 0 ? "running" : "stopped";
+    }
+    if (wish_ == Wish::kScale) {
+      const bool number =
+          !output.empty() && output.find_first_not_of("0123456789") == std::string::npos;
+      return outcome.exit.success() && number ? output : "unknown";
+    }
+    return outcome.exit.success() ? "running" : "stopped";
+  }
+
+  Wish wish_;
+  StepKind kind_;
+};
+
+}  // namespace
+
+const Step& start_step() {
+  static const ServiceStep step(Wish::kStart);
+  return step;
+}
+const Step& stop_step() {
+  static const ServiceStep step(Wish::kStop);
+  return step;
+}
+const Step& scale_step() {
+  static const ServiceStep step(Wish::kScale);
+  return step;
+}
+
+}  // namespace salvor::plan
