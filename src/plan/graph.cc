@@ -304,6 +304,10 @@ class Resolver {
 
 }  // namespace
 
+PlanGraph resolve_plan(const PlanSpec& plan, const FindPlan& find) {
+  return Resolver(plan, find).run();
+}
+
 const PlanNode* PlanGraph::find(const std::string& id) const {
   for (const PlanNode& node : nodes) {
     if (node.spec.id == id) {

@@ -73,8 +73,9 @@ TEST(PlanGraph, RefusesVariablesThatNobodyCanKnow) {
               AllOf(HasSubstr("${pont}; did you mean point?"),
                     HasSubstr("${b.output}: step b does not come before it"),
                     HasSubstr("there is no step d")));
-  EXPECT_THAT(failure_of(plan_of({shell_step("c", "true"), shell_step("a", "echo ${c.outptu}", {"c"})})),
-              HasSubstr("step c has no output outptu; did you mean output?"));
+  EXPECT_THAT(
+      failure_of(plan_of({shell_step("c", "true"), shell_step("a", "echo ${c.outptu}", {"c"})})),
+      HasSubstr("step c has no output outptu; did you mean output?"));
   EXPECT_EQ(failure_of(plan_of({shell_step("c", "true"),
                                 shell_step("a", "echo ${c.output} $${HOME} ${run.id}", {"c"})})),
             "");
@@ -128,7 +129,8 @@ TEST(PlanGraph, OrdersAnyGraphOrFindsItsCycle) {
     std::vector<std::vector<bool>> reach(count, std::vector<bool>(count, false));
     for (size_t i = 0; i < count; ++i) {
       std::vector<std::string> after;
-      for (const size_t one : *rc::gen::container<std::set<size_t>>(rc::gen::inRange<size_t>(0, count))) {
+      for (const size_t one :
+           *rc::gen::container<std::set<size_t>>(rc::gen::inRange<size_t>(0, count))) {
         // Mostly without a cycle.
         if (one < i || (one != i && *rc::gen::inRange(0, 20) == 0)) {
           after.push_back(std::to_string(one));

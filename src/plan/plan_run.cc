@@ -91,6 +91,8 @@ PlanRun::PlanRun(const Context& context, const RunFolder& folder, const RunTools
   run_lock_ = folder_.lock_run(id_);
 }
 
+PlanRun::~PlanRun() = default;
+
 std::unique_ptr<PlanRun> PlanRun::start(const Context& context, const RunFolder& folder,
                                         const RunTools& tools, PlanGraph graph,
                                         const Preflight& preflight, RunFacts facts) {

@@ -99,6 +99,10 @@ class PlanRun {
                                                        const RunTools& tools, PlanGraph graph,
                                                        const std::string& id, bool accept_changed);
 
+  ~PlanRun();
+  PlanRun(const PlanRun&) = delete;
+  PlanRun& operator=(const PlanRun&) = delete;
+
   // To its end. Once. Goes on with an undo when one had begun. Throws Error only when the journal
   // cannot be written.
   RunEnd execute();

@@ -18,13 +18,14 @@ class Journal : public testing::Test {
     file_ = directory_.path() / "journal.jsonl";
     RunJournal journal(file_, clock_, {});
     for (const std::string step : {"one", "two", "three"}) {
-      journal.append({.type = "done",
-                      .step = step,
-                      .values = {{"summary", "line\nbreak \"quoted\""}},
-                      .outputs = {{"b", "1"}, {"a", "\xff"}},
-                      .facts = {},
-                      .checks = {{.name = "n", .passed = true, .value = "v", .expected = "v",
-                                  .seconds = 0.5}}});
+      journal.append(
+          {.type = "done",
+           .step = step,
+           .values = {{"summary", "line\nbreak \"quoted\""}},
+           .outputs = {{"b", "1"}, {"a", "\xff"}},
+           .facts = {},
+           .checks = {
+               {.name = "n", .passed = true, .value = "v", .expected = "v", .seconds = 0.5}}});
     }
   }
   test::TempDirectory directory_;

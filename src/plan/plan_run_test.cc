@@ -1,0 +1,361 @@
+#include "plan/plan_run.h"
+
+#include <algorithm>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "support/fake_site.h"
+#include "support/temp_directory.h"
+#include "support/test_context.h"
+
+namespace salvor::plan {
+namespace {
+
+using test::make_step;
+using test::read_text;
+using test::restore_of;
+using test::shell_step;
+using test::texts;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+RecoveryRange range(const std::string& snapshot, WallTime captured) {
+  return {.snapshot = snapshot,
+          .captured = captured,
+          .until = captured,
+          .durable = captured,
+          .bytes = 11};
+}
+
+class Run : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::create_directory(root());
+    test::write_text(root() / "db", "the old data");
+    site_.add("db", {range("aaaa1111", clock_.now() - std::chrono::hours(1))});
+  }
+  [[nodiscard]] std::filesystem::path root() const { return directory_.path() / "world"; }
+  [[nodiscard]] std::string line(const std::string& what) const {
+    return "echo " + what + " >> " + (root() / "log").string();
+  }
+  [[nodiscard]] std::vector<std::string> log() const {
+    std::vector<std::string> lines;
+    std::istringstream in(read_text(root() / "log"));
+    for (std::string one; std::getline(in, one);) {
+      lines.push_back(one);
+    }
+    return lines;
+  }
+  [[nodiscard]] PlanGraph graph(std::vector<StepSpec> steps, TextMap parameters = {}) const {
+    return resolve_plan({.name = "recover",
+                         .summary = {},
+                         .parameters = std::move(parameters),
+                         .steps = std::move(steps),
+                         .source_text = {}},
+                        {});
+  }
+  [[nodiscard]] RunTools tools() {
+    return {.site = site_, .secrets = secrets_, .observer = events_, .people = people_};
+  }
+  std::unique_ptr<PlanRun> start(PlanGraph plan) {
+    id_ = RunFolder::new_id(random_);
+    const Preflight preflight = look_ahead(*context_, plan, site_, secrets_, {.run = id_});
+    throw_problems(plan, preflight);
+    return PlanRun::start(context_now_, folder_, tools(), std::move(plan), preflight,
+                          {.id = id_, .mode = std::string(name_of(site_.mode())), .who = "me"});
+  }
+  RunEnd run(std::vector<StepSpec> steps) {
+    const auto run = start(graph(std::move(steps)));
+    const RunEnd end = run->execute();
+    error_ = run->error();
+    hint_ = run->hint();
+    state_ = run->state();
+    return end;
+  }
+  RunEnd resume(std::vector<StepSpec> steps, bool accept = false) {
+    const auto run =
+        PlanRun::resume(context_now_, folder_, tools(), graph(std::move(steps)), id_, accept);
+    const RunEnd end = run->execute();
+    error_ = run->error();
+    state_ = run->state();
+    return end;
+  }
+
+  test::TempDirectory directory_;
+  test::TestContext context_;
+  Context context_now_ = *context_;
+  SystemClock clock_;
+  SystemRandom random_;
+  test::FakeSite site_{root()};
+  Secrets secrets_{[](const SecretReference& reference) {
+    if (reference.name == "MISSING") {
+      throw Error(ErrorCode::kNotFound, "variable MISSING is not set");
+    }
+    return Secret("hunter22");
+  }};
+  test::EventList events_;
+  test::FakePeople people_;
+  RunFolder folder_{directory_.path() / "state"};
+  std::string id_;
+  std::string error_;
+  std::string hint_;
+  RunState state_;
+};
+
+TEST_F(Run, RunsStepsInOrderAndPassesOutputsOn) {
+  StepSpec first = shell_step("first", "echo answer=42; echo noise");
+  first.action.settings.set("outputs", std::vector<std::string>{"answer"});
+  EXPECT_EQ(run({first, shell_step("second", line("${first.answer}"), {"first"}),
+                 restore_of("restore", "db", {"second"}),
+                 shell_step("third", line("${restore.snapshot}"), {"restore"})}),
+            RunEnd::kSucceeded);
+  EXPECT_THAT(log(), ElementsAre("42", "aaaa1111"));
+  EXPECT_EQ(read_text(root() / "db"), "restored snapshot:aaaa1111 from aaaa1111");
+  EXPECT_EQ(state_.outcome, "succeeded");
+  EXPECT_EQ(state_.points.at("restore").snapshot, "aaaa1111");
+}
+
+TEST_F(Run, RunsIndependentStepsSideBySide) {
+  // Each waits for the other's file: one after the other they would never end.
+  const std::string a = (root() / "a").string();
+  const std::string b = (root() / "b").string();
+  const auto meet = [](const std::string& mine, const std::string& other) {
+    return "touch " + mine + "; while [ ! -e " + other + " ]; do sleep 0.02; done";
+  };
+  EXPECT_EQ(run({shell_step("left", meet(a, b)), shell_step("right", meet(b, a))}),
+            RunEnd::kSucceeded);
+}
+
+TEST_F(Run, BeginsNothingAfterAFailureAndSaysWhatTheCommandSaid) {
+  EXPECT_EQ(run({shell_step("bad", "echo no such disk >&2; exit 3"),
+                 shell_step("next", line("next"), {"bad"})}),
+            RunEnd::kFailed);
+  EXPECT_THAT(error_, AllOf(HasSubstr("step bad failed"), HasSubstr("exit status 3"),
+                            HasSubstr("no such disk")));
+  EXPECT_THAT(log(), ElementsAre());
+  // Put right, the same run goes on.
+  EXPECT_EQ(resume({shell_step("bad", "echo no such disk >&2; exit 3"),
+                    shell_step("next", line("next"), {"bad"})}),
+            RunEnd::kFailed);
+}
+
+TEST_F(Run, RetriesAndCountsAttempts) {
+  StepSpec step = shell_step(
+      "flaky", line("try") + "; test $(wc -l < " + (root() / "log").string() + ") -ge 3");
+  step.retries = 2;
+  EXPECT_EQ(run({step}), RunEnd::kSucceeded);
+  EXPECT_EQ(state_.steps.at("flaky").attempts, 3U);
+  EXPECT_EQ(log().size(), 3U);
+}
+
+TEST_F(Run, GoesOnAfterFailuresThatAreAllowed) {
+  StepSpec step = shell_step("optional", "exit 1");
+  step.on_failure = OnFailure::kContinue;
+  EXPECT_EQ(run({step, shell_step("next", line("next"), {"optional"})}), RunEnd::kIncomplete);
+  EXPECT_THAT(log(), ElementsAre("next"));
+}
+
+TEST_F(Run, EndsTheWholeProcessGroupAtTheTimeout) {
+  const std::string pid = (root() / "pid").string();
+  StepSpec step = shell_step("slow", "sleep 100 & echo $! > " + pid + "; wait");
+  step.timeout = std::chrono::seconds(1);
+  EXPECT_EQ(run({step}), RunEnd::kFailed);
+  EXPECT_THAT(error_, HasSubstr("not done after 1 s"));
+  const std::string child = "/proc/" + read_text(pid).substr(0, read_text(pid).find('\n'));
+  for (int i = 0; i < 100 && std::filesystem::exists(child); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  // A zombie whose parent has died may be waiting for init.
+  const std::string status = read_text(child + "/status");
+  EXPECT_TRUE(status.empty() || status.find("State:\tZ") != std::string::npos) << status;
+}
+
+TEST_F(Run, UndoesLastFirstAndBringsTheOldDataBack) {
+  StepSpec one = shell_step("one", line("one"));
+  one.undo = ActionSpec{.kind = "command", .settings = texts("command", {line("not-one")})};
+  StepSpec two = shell_step("two", line("two"), {"restore"});
+  two.undo = ActionSpec{.kind = "command", .settings = texts("command", {line("not-two")})};
+  StepSpec bad = shell_step("bad", "exit 1", {"two"});
+  bad.on_failure = OnFailure::kUndo;
+  EXPECT_EQ(run({one, restore_of("restore", "db", {"one"}), two, bad}), RunEnd::kUndone);
+  EXPECT_THAT(log(), ElementsAre("one", "two", "not-two", "not-one"));
+  EXPECT_EQ(read_text(root() / "db"), "the old data");
+  EXPECT_EQ(state_.steps.at("restore").state, StepState::kUndone);
+}
+
+TEST_F(Run, KeepsTheOldDataUntilFinish) {
+  const std::vector<StepSpec> steps{restore_of("restore", "db")};
+  EXPECT_EQ(run(steps), RunEnd::kSucceeded);
+  const std::string old = state_.steps.at("restore").result.facts.at(0).second;
+  EXPECT_EQ(read_text(old), "the old data");
+  {
+    const auto run = PlanRun::resume(context_now_, folder_, tools(), graph(steps), id_, false);
+    run->finish();
+  }
+  EXPECT_FALSE(std::filesystem::exists(old));
+  EXPECT_THROW(
+      static_cast<void>(PlanRun::resume(context_now_, folder_, tools(), graph(steps), id_, false)),
+      Error);
+}
+
+TEST_F(Run, WaitsForTheApprovalThatAnotherProcessLeaves) {
+  StepSpec step = shell_step("careful", line("done"));
+  step.approval = ApprovalSpec{.question = "really?", .by = {}};
+  const auto run = start(graph({step}));
+  std::jthread other([&] {
+    while (events_.text().find("really?") == std::string::npos) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    EXPECT_THAT(log(), ElementsAre()) << "it acted before the answer";
+    folder_.leave_approval(id_, "careful", {.granted = true, .by = "ann", .comment = "go"});
+  });
+  EXPECT_EQ(run->execute(), RunEnd::kSucceeded);
+  EXPECT_THAT(log(), ElementsAre("done"));
+  EXPECT_EQ(run->state().steps.at("careful").approval->by, "ann");
+}
+
+TEST_F(Run, StopsWhenSomebodySaysNo) {
+  people_.answer = Approval{.granted = false, .by = "bob", .comment = "not now"};
+  Settings settings;
+  settings.set("question", std::string("go?"));
+  EXPECT_EQ(run({make_step("ask", "approve", settings), shell_step("next", line("next"), {"ask"})}),
+            RunEnd::kFailed);
+  EXPECT_THAT(error_, HasSubstr("bob did not approve: not now"));
+  EXPECT_THAT(log(), ElementsAre());
+}
+
+TEST_F(Run, RefusesToResumeAChangedPlanAndShowsTheChange) {
+  EXPECT_EQ(run({shell_step("a", line("a")), shell_step("b", "exit 1", {"a"})}), RunEnd::kFailed);
+  const std::vector<StepSpec> changed{shell_step("a", line("a")),
+                                      shell_step("b", line("b"), {"a"})};
+  try {
+    resume(changed);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.message(), AllOf(HasSubstr("-      command: [\"exit 1\"]"),
+                                       HasSubstr("+      command: [\"echo b")));
+  }
+  EXPECT_EQ(resume(changed, true), RunEnd::kSucceeded);
+  EXPECT_THAT(log(), ElementsAre("a", "b"));
+}
+
+TEST_F(Run, RefusesASecondRunOfThePlanAtTheSameTime) {
+  const auto first = start(graph({shell_step("a", "true")}));
+  try {
+    static_cast<void>(start(graph({shell_step("a", "true")})));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kLocked);
+  }
+}
+
+TEST_F(Run, InterruptedByCtrlCItCanBeResumed) {
+  const auto wait = "touch " + (root() / "there").string() + "; sleep 100";
+  StepSpec slow =
+      shell_step("slow", "test -e " + (root() / "there").string() + " || { " + wait + "; }");
+  slow.action.settings.set("repeatable", std::string("true"));
+  const std::vector<StepSpec> steps{slow, shell_step("next", line("next"), {"slow"})};
+  const auto run = start(graph(steps));
+  std::jthread other([&] {
+    while (!std::filesystem::exists(root() / "there")) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    context_.stop.request_stop();
+  });
+  EXPECT_EQ(run->execute(), RunEnd::kInterrupted);
+  EXPECT_THAT(run->hint(), HasSubstr("salvor plan resume"));
+  other.join();
+  test::TestContext fresh;
+  const Context again = *fresh;
+  // The locks go with the run.
+  EXPECT_THROW(
+      static_cast<void>(PlanRun::resume(again, folder_, tools(), graph(steps), id_, false)), Error);
+}
+
+TEST_F(Run, TakesSecretsOutOfWhatCommandsSay) {
+  StepSpec step = shell_step("leak", "echo \"token $TOKEN\"; echo \"$TOKEN\" >&2; exit 1");
+  step.action.settings.set("environment", TextMap{{"TOKEN", "env:TOKEN"}});
+  EXPECT_EQ(run({step}), RunEnd::kFailed);
+  StepSpec good = shell_step("good", "echo \"token $TOKEN\"");
+  good.action.settings.set("environment", TextMap{{"TOKEN", "env:TOKEN"}});
+  EXPECT_EQ(run({good}), RunEnd::kSucceeded);
+  EXPECT_EQ(state_.steps.at("good").result.outputs.at(0).second, "token ***");
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_.path())) {
+    if (entry.is_regular_file()) {
+      EXPECT_THAT(read_text(entry.path()), Not(HasSubstr("hunter22"))) << entry.path();
+    }
+  }
+  EXPECT_THAT(events_.text(), Not(HasSubstr("hunter22")));
+}
+
+TEST_F(Run, LetsNoValueBecomeShellSyntax) {
+  EXPECT_EQ(run({shell_step("evil", "echo 'a; touch " + (root() / "pwned").string() + "'"),
+                 shell_step("use", "echo ${evil.output}", {"evil"})}),
+            RunEnd::kFailed);
+  EXPECT_THAT(error_, HasSubstr("characters that the shell would take apart"));
+  EXPECT_FALSE(std::filesystem::exists(root() / "pwned"));
+  // As one of several arguments it stays one.
+  StepSpec list =
+      make_step("use", "command", texts("command", {"echo", "${evil.output}"}), {"evil"});
+  EXPECT_EQ(run({shell_step("evil", "echo 'a; b'"), list}), RunEnd::kSucceeded);
+  EXPECT_EQ(state_.steps.at("use").result.outputs.at(0).second, "a; b");
+}
+
+TEST_F(Run, FindsAllProblemsBeforeAnythingIsTouched) {
+  StepSpec secret = shell_step("secret", line("x"));
+  secret.action.settings.set("environment", TextMap{{"KEY", "env:MISSING"}});
+  try {
+    run({secret, make_step("gone", "command", texts("command", {"/no/such/program", "x"})),
+         restore_of("other", "nothing"), shell_step("colour", "echo ${target.colour}")});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.message(),
+                AllOf(HasSubstr("secret: secret for KEY: variable MISSING is not set"),
+                      HasSubstr("gone: there is no program /no/such/program"),
+                      HasSubstr("other: there is no source \"nothing\""),
+                      HasSubstr("colour: the target does not offer ${target.colour}")));
+  }
+  EXPECT_THAT(log(), ElementsAre());
+  EXPECT_THAT(folder_.list(), testing::IsEmpty());
+}
+
+TEST_F(Run, InADrillOnlyTouchesTheTarget) {
+  test::FakeSite drill(root(), Mode::kDrill);
+  drill.add("db", {range("aaaa1111", clock_.now())});
+  StepSpec production = shell_step("production", line("production"));
+  production.only = StepScope::kProduction;
+  StepSpec told = shell_step("told", line("told"));
+  told.action.settings.set("in-drill", std::string("run"));
+  PlanGraph plan =
+      graph({shell_step("outside", line("outside")), production, told,
+             shell_step("inside", line("inside") + "; test -e ${target.directory}"),
+             shell_step("needs", "echo ${outside.output} ${target.directory}", {"outside"})});
+  const Preflight preflight = look_ahead(*context_, plan, drill, secrets_, {.run = "x"});
+  RunTools drill_tools{.site = drill, .secrets = secrets_, .observer = events_, .people = people_};
+  const auto run = PlanRun::start(context_now_, folder_, drill_tools, std::move(plan), preflight,
+                                  {.id = RunFolder::new_id(random_), .mode = "drill", .who = "me"});
+  EXPECT_EQ(run->execute(), RunEnd::kSucceeded);
+  std::vector<std::string> lines = log();
+  std::sort(lines.begin(), lines.end());
+  EXPECT_THAT(lines, ElementsAre("inside", "told"));
+  EXPECT_EQ(run->state().steps.at("needs").skipped,
+            "it needs what outside gives, which was skipped");
+}
+
+TEST_F(Run, AFailedCheckFailsTheStepAndKeepsItsValues) {
+  site_.checks.push_back(
+      {.name = "rows", .passed = false, .value = "2", .expected = "3", .seconds = 0});
+  Settings settings;
+  settings.set("source", std::string("db"));
+  EXPECT_EQ(run({make_step("check", "check", settings)}), RunEnd::kFailed);
+  EXPECT_THAT(error_, HasSubstr("1 of 2 checks failed: rows: found 2, expected 3"));
+  EXPECT_EQ(state_.steps.at("check").result.checks.size(), 2U);
+}
+
+}  // namespace
+}  // namespace salvor::plan
