@@ -28,10 +28,10 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
 constexpr int kLockFd = 3;
-// $0: the file for the status. The command does not inherit the lock, or one that stays in the
-// background would hold it for ever.
+// $0: the file for the status; beside it a mark that the command was begun. The command does not
+// inherit the lock, or one that stays in the background would hold it for ever.
 constexpr const char* kKeeper =
-    "f=$0; \"$@\" 3>&-; s=$?; "
+    "f=$0; : >\"$f.started\" || exit 125; \"$@\" 3>&-; s=$?; "
     "if printf %s \"$s\" >\"$f.part\"; then sync \"$f.part\" || sync; mv -f \"$f.part\" \"$f\"; "
     "fi; "
     "exit \"$s\"";
@@ -280,6 +280,11 @@ CommandOutcome run_command(const Context& context, const CommandOrder& order) {
   }
   Spawned process(order, order.files);
   return process.finish(context, order);
+}
+
+bool was_started(const fs::path& files) {
+  std::error_code none;
+  return fs::exists(status_file(files).string() + ".started", none);
 }
 
 std::optional<ExitState> earlier_outcome(const Context& context, const fs::path& files) {

@@ -45,6 +45,10 @@ struct CommandOutcome {
 [[nodiscard]] std::optional<ExitState> earlier_outcome(const Context& context,
                                                        const std::filesystem::path& files);
 
+// Whether the command with these files was begun; to be asked after `earlier_outcome`, which waits
+// until that is decided. Holds only as long as the machine stays up: the mark is not synced.
+[[nodiscard]] bool was_started(const std::filesystem::path& files);
+
 // Whether PATH (or a path itself) names a program.
 [[nodiscard]] bool program_exists(const std::string& program);
 

@@ -62,7 +62,7 @@ class CommandStep final : public Step {
     if (scene.settings.flag("repeatable", false)) {
       return {.state = Probed::kNotDone, .result = {}, .why = "it is said to be repeatable"};
     }
-    if (!exit && scene.same_boot && !std::filesystem::exists(scene.files.string() + ".lock")) {
+    if (!exit && scene.same_boot && !was_started(scene.files)) {
       return {.state = Probed::kNotDone, .result = {}, .why = "it had not been started"};
     }
     if (!scene.raw.list("unless").empty()) {
