@@ -18,7 +18,8 @@ void Buffer::reserve(size_t capacity) {
   if (grown == nullptr) {
     throw std::bad_alloc();
   }
-  (void)data_.release();
+  // realloc has let go of it. NOLINTNEXTLINE(bugprone-unused-return-value)
+  static_cast<void>(data_.release());
   data_.reset(grown);
   capacity_ = capacity;
 }

@@ -71,7 +71,7 @@ std::optional<int> failure_status(std::span<const std::string> arguments) {
 }  // namespace
 
 int run_salvor(std::span<const std::string> arguments, const Environment& environment,
-               Terminal& terminal, std::stop_token stop) {
+               Terminal& terminal, const std::stop_token& stop) {
   terminal.set_output_mode(asks_for_json(arguments), 1);
   try {
     return dispatch(arguments, environment, terminal, stop);

@@ -13,6 +13,6 @@ namespace salvor::cli {
 // Parses `arguments` (without the program's name), runs the command and returns the exit status.
 // Errors are shown on the terminal; nothing is thrown. `stop` ends the run gracefully.
 [[nodiscard]] int run_salvor(std::span<const std::string> arguments, const Environment& environment,
-                             Terminal& terminal, std::stop_token stop);
+                             Terminal& terminal, const std::stop_token& stop);
 
 }  // namespace salvor::cli

@@ -249,6 +249,7 @@ int run(const Options& options, Session& session) {
   return result.errors > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
 }
 
+// One table. NOLINTNEXTLINE(readability-function-size)
 std::vector<OptionSpec> option_table(Options& options) {
   return {
       {.long_name = "dry-run",

@@ -37,15 +37,14 @@ JsonWriter status_json(const ProgressNumbers& numbers, std::chrono::nanoseconds 
   JsonWriter json;
   json.begin_message("status");
   json.field("seconds_elapsed", std::chrono::duration_cast<std::chrono::seconds>(elapsed).count());
+  const uint64_t total = numbers.bytes_total.value_or(0);
   const double share =
-      numbers.bytes_total.value_or(0) == 0
-          ? 0.0
-          : static_cast<double>(numbers.bytes_done) / static_cast<double>(*numbers.bytes_total);
+      total == 0 ? 0.0 : static_cast<double>(numbers.bytes_done) / static_cast<double>(total);
   json.field("percent_done", share);
   if (numbers.files_total) {
     json.field("total_files", *numbers.files_total);
   }
-  json.field("files_done", *numbers.files_done);
+  json.field("files_done", numbers.files_done.value_or(0));
   if (numbers.bytes_total) {
     json.field("total_bytes", *numbers.bytes_total);
   }

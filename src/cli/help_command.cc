@@ -1,8 +1,8 @@
+#include "base/suggest.h"
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/parser.h"
 #include "cli/session.h"
-#include "base/suggest.h"
 #include "cli/text.h"
 
 namespace salvor::cli {

@@ -26,7 +26,7 @@ class StdinSource final : public Source {
  public:
   // Reads descriptor `fd`, which stays open and the caller's. Throws Error{kUsage} when the name is
   // not one.
-  StdinSource(StreamOptions options, int fd = 0);
+  explicit StdinSource(StreamOptions options, int fd = 0);
   ~StdinSource() override;
   [[nodiscard]] std::vector<std::string> paths() const override;
   void stream_into(const Context& context, TreeSink& sink) override;
