@@ -212,6 +212,7 @@ class Filler {
   // --- sources
 
   void fill_sources() {
+    const YamlNode repositories = map_of(tree_, "repositories");
     YamlNode& sources = map_of(tree_, "sources");
     const auto url = usual("DATABASE_URL");
     if (sources.entries.empty() && url) {
@@ -224,7 +225,6 @@ class Filler {
                             "For example: sources: {db: {postgres: \"env:DATABASE_URL\"}, uploads: "
                             "{files: /srv/uploads}}");
     }
-    const YamlNode repositories = map_of(tree_, "repositories");
     for (YamlEntry& entry : sources.entries) {
       YamlNode& source = entry.value;
       if (!source.is_map()) {
@@ -271,7 +271,6 @@ class Filler {
   }
 
   void fill_policies() {
-    YamlNode& policies = map_of(tree_, "policies");
     YamlNode own = YamlNode::map(default_);
     for (const std::string& key : policy_keys()) {
       YamlEntry* at_top = key == "time-zone" ? nullptr : tree_.entry(key);
@@ -280,6 +279,7 @@ class Filler {
         tree_.remove(key);
       }
     }
+    YamlNode& policies = map_of(tree_, "policies");  // from here on nothing leaves the tree
     if (YamlNode* written = policies.find(kDefault)) {
       for (YamlEntry& entry : own.entries) {
         if (const YamlEntry* twice = written->entry(entry.key)) {

@@ -22,7 +22,7 @@ using std::chrono::seconds;
 
 constexpr unsigned kYears = 2;
 // A schedule of every minute has a million runs in that time; its gaps show sooner.
-constexpr size_t kMostRuns = 20'000;
+constexpr size_t kMostRuns = 6'000;
 
 template <class Named>
 std::vector<std::string> names_of(const std::vector<Named>& all) {
@@ -147,8 +147,10 @@ class Rules {
 
   void problem(const std::vector<std::string>& path, std::string what, std::string hint) {
     const YamlNode* node = node_at(path);
-    if (node != nullptr && is_broken(*node)) {
-      return;
+    const bool filled_in = node != nullptr && node->is_scalar() &&
+                           request_.sources.at(node->place.source).kind == SourceText::kDefault;
+    if (node != nullptr && (is_broken(*node) || filled_in)) {
+      return;  // a default is wrong only where something else is
     }
     request_.problems.add(place(path), std::move(what), std::move(hint));
   }
@@ -408,7 +410,7 @@ class Rules {
     for (const Checked& checked : request_.checked.all("plans")) {
       const ReadPlan read = read_plan(checked);
       const std::vector<std::string> steps{"plans", checked.name, "steps"};
-      if (read.plan.steps.empty()) {
+      if (read.plan.steps.empty() && node_at(steps) != nullptr) {
         problem(steps, fmt::format("plan {} has no steps", shown(checked.name)),
                 "Begin each with \"- \", for example: - restore: db");
       }
@@ -425,8 +427,9 @@ class Rules {
           path.insert(path.end(), {"together", std::to_string(unknown.inside - 1)});
         }
         path.emplace_back("after");
-        refers(path, unknown.name, fmt::format("step in plan {}", shown(checked.name)) + ":",
-               unknown.known);
+        problem(path,
+                fmt::format("plan {} has no step {}", shown(checked.name), shown(unknown.name)),
+                did_you_mean(unknown.name, unknown.known));
       }
       if (const auto cycle = find_cycle(read.plan); !cycle.empty()) {
         problem(steps,
