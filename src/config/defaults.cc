@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <deque>
 #include <map>
 
 #include <fmt/format.h>
@@ -72,7 +73,7 @@ class Filler {
     if (found != nullptr && found->is_map()) {
       return *found;
     }
-    return found != nullptr ? scratch_ = YamlNode::map(found->place)
+    return found != nullptr ? scratch_.emplace_back(YamlNode::map(found->place))
                             : parent.put(key, default_, YamlNode::map(default_));
   }
 
@@ -512,7 +513,7 @@ class Filler {
   const DefaultsRequest& request_;
   Place default_;
   std::map<std::string, Place> usual_;
-  YamlNode scratch_;
+  std::deque<YamlNode> scratch_;  // in the place of what is no mapping, and reported as that
 };
 
 }  // namespace

@@ -481,6 +481,7 @@ class Rules {
       return;
     }
     path.push_back(kind);
+    check_target(*settings, path);
     for (const auto& [key, value] : settings->leaves.all()) {
       path.push_back(key);
       std::vector<std::string> texts;
@@ -499,6 +500,34 @@ class Rules {
         }
       }
       path.pop_back();
+    }
+  }
+
+  // `target` of a step with a `source` has the keys that the source's kind takes for a restore.
+  void check_target(const Checked& settings, std::vector<std::string> path) {
+    const auto target = settings.leaves.all().find("target");
+    const auto* keys =
+        target == settings.leaves.all().end() ? nullptr : std::get_if<TextMap>(&target->second);
+    const SourceSpec* source =
+        keys == nullptr ? nullptr
+                        : find_named(application_.sources, settings.leaves.text("source"));
+    const StoreKind* kind = source == nullptr ? nullptr : find_store_kind(source->kind);
+    if (kind == nullptr) {
+      return;
+    }
+    std::vector<std::string> known;
+    for (const FieldSpec& field : kind->target_fields) {
+      known.push_back(field.name);
+    }
+    path.emplace_back("target");
+    for (const auto& [key, text] : *keys) {
+      if (std::find(known.begin(), known.end(), key) == known.end()) {
+        path.push_back(key);
+        problem(path,
+                fmt::format("a restore of {} has no target {}", shown(source->name), shown(key)),
+                did_you_mean(key, known));
+        path.pop_back();
+      }
     }
   }
 

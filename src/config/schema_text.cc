@@ -229,7 +229,9 @@ std::string key_row(const KeySchema& key) {
     text += fmt::format("; example: `{}`", key.field.example);
   }
   if (key.shape != Shape::kLeaf && key.mapping->id != "root") {
-    text += fmt::format("; see {}", key.mapping->id);
+    std::string anchor = key.mapping->id;
+    std::erase(anchor, '.');
+    text += fmt::format("; see [{}](#{})", key.mapping->id, anchor);
   }
   return fmt::format("| `{}`{} | {} | {} |\n", key.field.name,
                      key.field.required ? " (required)" : "", type_word(key), cell(text));
