@@ -281,6 +281,12 @@ bool create_repository(Session& session, const RepositorySpec& spec,
   const auto repository = Repository::create(
       session.context, std::move(storage), password,
       {.version = 2, .username = current_user_name(), .hostname = current_host_name()});
+  if (session.terminal.json()) {
+    JsonWriter json;
+    json.begin_message("initialized").field("id", repository->config().id);
+    json.field("repository", display_location(spec.location)).field("name", spec.name);
+    session.terminal.print_json(json.end_object());
+  }
   session.terminal.print_summary("created repository " + repository->config().id.substr(0, 10) +
                                  " at " + display_location(spec.location));
   return true;
