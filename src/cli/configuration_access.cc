@@ -4,8 +4,6 @@
 
 #include <unistd.h>
 
-#include "plan/step_kinds.h"
-
 namespace salvor::cli {
 
 namespace {
@@ -75,10 +73,6 @@ std::optional<std::string> find_configuration(const ConfigurationOptions& option
   return {};
 }
 
-const std::vector<StepKind>& configuration_step_kinds() {
-  return plan::step_kinds();
-}
-
 config::ConfigurationRequest configuration_request(const Session& session,
                                                    const ConfigurationOptions& options,
                                                    const std::string& file) {
@@ -93,7 +87,6 @@ config::ConfigurationRequest configuration_request(const Session& session,
   request.settings = options.settings;
   request.home = session.environment.get("HOME").value_or("");
   request.state_root = state_root(session.environment);
-  request.steps = configuration_step_kinds();
   request.now = std::chrono::floor<std::chrono::seconds>(session.context.clock.now());
   return request;
 }

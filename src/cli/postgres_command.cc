@@ -9,6 +9,7 @@
 #include "cli/postgres_options.h"
 #include "cli/repository_access.h"
 #include "cli/snapshot_options.h"
+#include "connector/postgres/directory_source.h"
 #include "connector/postgres/physical_source.h"
 #include "engine/archiver.h"
 #include "engine/earlier_backup.h"
@@ -21,6 +22,7 @@ namespace {
 struct BackupChoices {
   PostgresServerOptions server;
   SnapshotLabels labels;
+  std::string data_directory;
   std::string checkpoint = "fast";
   uint64_t max_rate_kib = 0;
   uint64_t reread_percent = 5;
@@ -33,17 +35,39 @@ void check_choices(const BackupChoices& choices) {
     throw Error(ErrorCode::kUsage, "--max-rate must be between 32 and 1048576 KiB/s",
                 "These are the server's own limits.");
   }
+  if (choices.max_rate_kib != 0 && !choices.data_directory.empty()) {
+    throw Error(ErrorCode::kUsage, "--max-rate is the server's, which does not send the files here",
+                "Leave it out with --data-directory.");
+  }
   if (choices.reread_percent > 100) {
     throw Error(ErrorCode::kUsage, "--reread takes a share from 0 to 100 percent");
   }
 }
 
+std::unique_ptr<postgres::ClusterSource> make_source(const BackupChoices& choices, Session& session,
+                                                     const Context& context) {
+  const postgres::ConnectionTarget target = connection_target(choices.server, session.environment);
+  const std::string label = choices.labels.label.empty() ? "salvor" : choices.labels.label;
+  const bool fast = choices.checkpoint == "fast";
+  if (!choices.data_directory.empty()) {
+    return std::make_unique<postgres::DirectorySource>(
+        context, postgres::DirectoryOptions{.target = target,
+                                            .directory = choices.data_directory,
+                                            .label = label,
+                                            .fast_checkpoint = fast});
+  }
+  return std::make_unique<postgres::PhysicalSource>(
+      context,
+      postgres::PhysicalOptions{.target = target,
+                                .label = label,
+                                .fast_checkpoint = fast,
+                                .max_rate_kib = static_cast<uint32_t>(choices.max_rate_kib)});
+}
+
 BackupResult back_up(const BackupChoices& choices, Session& session, OpenedRepository& opened) {
-  postgres::PhysicalSource source(
-      opened.context, {.target = connection_target(choices.server, session.environment),
-                       .label = choices.labels.label.empty() ? "salvor" : choices.labels.label,
-                       .fast_checkpoint = choices.checkpoint == "fast",
-                       .max_rate_kib = static_cast<uint32_t>(choices.max_rate_kib)});
+  const std::unique_ptr<postgres::ClusterSource> made =
+      make_source(choices, session, opened.context);
+  postgres::ClusterSource& source = *made;
   session.terminal.message(fmt::format("backing up PostgreSQL {} at {}, cluster {}",
                                        source.server_version(), source.display(),
                                        source.system_identifier()));
@@ -114,7 +138,8 @@ CommandSpec backup_spec() {
           "marked pg:damaged (exit status 3); a backup that is wrong in any other way makes no "
           "snapshot.\n\n"
           "The role needs REPLICATION, a pg_hba.conf line for \"replication\", and two free "
-          "max_wal_senders.",
+          "max_wal_senders. With --data-directory it needs EXECUTE on pg_backup_start and "
+          "pg_backup_stop, and REPLICATION for a slot that keeps the WAL meanwhile.",
       .options = {dbname_option(choices->server),
                   {.long_name = "checkpoint",
                    .value_name = "mode",
@@ -122,6 +147,12 @@ CommandSpec backup_spec() {
                            "minutes to spare its disks",
                    .target = &choices->checkpoint,
                    .choices = {"fast", "spread"}},
+                  {.long_name = "data-directory",
+                   .value_name = "directory",
+                   .help = "read the files from the server's data directory on this machine, on "
+                           "several threads, instead of over the connection",
+                   .target = &choices->data_directory,
+                   .hint = ValueHint::kDirectory},
                   {.long_name = "dry-run",
                    .short_name = 'n',
                    .help = "read everything, store nothing",

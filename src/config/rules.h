@@ -12,7 +12,7 @@ struct RulesRequest {
   const Application& application;
   const Checked& checked;
   const YamlNode& tree;  // complete: for places
-  const SourceTexts& sources;
+  const Schema& schema;
   Problems& problems;
   std::chrono::sys_seconds now;
 };

@@ -77,6 +77,9 @@ std::vector<std::string> to_tags(const BackupFacts& facts) {
   if (!facts.since.empty()) {
     tags.push_back("pg:since=" + facts.since);
   }
+  if (facts.read_since) {
+    tags.push_back("pg:read-since=" + format_utc(*facts.read_since));
+  }
   if (facts.turn > 0) {
     tags.push_back("pg:turn=" + std::to_string(facts.turn));
   }
@@ -104,6 +107,7 @@ std::optional<BackupFacts> from_tags(const std::vector<std::string>& tags) {
       .stop_time = *time,
       .damaged = std::find(tags.begin(), tags.end(), kDamagedTag) != tags.end(),
       .since = std::string(value_of(tags, "pg:since=").value_or("")),
+      .read_since = parse_utc(value_of(tags, "pg:read-since=").value_or("")),
       .turn = number<uint64_t>(value_of(tags, "pg:turn=").value_or("")).value_or(0),
   };
 }

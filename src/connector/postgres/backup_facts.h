@@ -3,7 +3,7 @@
 //
 //   postgresql  pg:system=7301...  pg:version=15.18  pg:timeline=1  pg:start=0/2000028
 //   pg:stop=0/2000138 pg:stop-time=2026-11-21T07:00:00.123456Z  pg:damaged
-//   pg:since=4f1c2a9e  pg:turn=7
+//   pg:since=4f1c2a9e  pg:turn=7  pg:read-since=2026-11-21T06:59:58.000000Z
 #pragma once
 
 #include <cstdint>
@@ -30,6 +30,9 @@ struct BackupFacts {
   bool damaged = false;  // pages with wrong checksums were found
   // What did not change since this snapshot was taken over from it; empty: all was read.
   std::string since;
+  // Of a backup from the data directory: what it read was read after this instant by the clock of
+  // the file system.
+  std::optional<WallTime> read_since = {};
   uint64_t turn = 0;  // whose turn it was to be read whole; goes up by one a backup
 };
 

@@ -44,10 +44,21 @@ void BackupResults::set(const std::string& path, const RebuiltFile& file) {
   changed_.notify_all();
 }
 
+void BackupResults::fail(std::exception_ptr error) {
+  const std::scoped_lock lock(mutex_);
+  if (failure_ == nullptr) {
+    failure_ = std::move(error);
+  }
+  changed_.notify_all();
+}
+
 std::map<std::string, RebuiltFile> BackupResults::wait(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
-  if (!changed_.wait(lock, stop, [this] { return expected_ == 0; })) {
+  if (!changed_.wait(lock, stop, [this] { return expected_ == 0 || failure_ != nullptr; })) {
     throw cancelled();
+  }
+  if (failure_ != nullptr) {
+    std::rethrow_exception(failure_);
   }
   return files_;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -34,7 +35,9 @@ class BackupResults {
   // A file whose size and checksum will be known later, and when they are.
   void expect(const std::string& path);
   void set(const std::string& path, const RebuiltFile& file);
-  // Waits until everything expected is there. Throws Error{kCancelled}.
+  // Something expected will never come.
+  void fail(std::exception_ptr error);
+  // Waits until everything expected is there. Throws what `fail` was given, Error{kCancelled}.
   [[nodiscard]] std::map<std::string, RebuiltFile> wait(const std::stop_token& stop);
 
  private:
@@ -43,6 +46,7 @@ class BackupResults {
   std::map<std::string, DamagedPages> damaged_;
   std::map<std::string, RebuiltFile> files_;
   size_t expected_ = 0;
+  std::exception_ptr failure_;
 };
 
 // backup_manifest for files that were rebuilt: made when it is read. By then every other file has

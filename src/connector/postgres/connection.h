@@ -98,8 +98,8 @@ class Connection {
 
   // Runs one command to its end and returns its only (or last) rows. Throws ServerError.
   ResultSet run(const Context& context, const std::string& command);
-  // The same for a command that holds somebody else's text: more than one statement is refused by the
-  // server (42601).
+  // The same for a command that holds somebody else's text: more than one statement is refused by
+  // the server (42601).
   ResultSet run_single(const Context& context, const std::string& command);
   [[nodiscard]] std::string show(const Context& context, const std::string& setting);
 

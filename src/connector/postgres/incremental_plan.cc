@@ -18,15 +18,6 @@ uint64_t stable_hash(std::string_view text) {
   return hash ^ (hash >> 32U);
 }
 
-// Over 100 / percent runs every file has its turn once.
-bool has_turn(const std::string& path, const EarlierBackup& earlier) {
-  if (earlier.reread_percent == 0) {
-    return false;
-  }
-  const uint64_t rounds = std::max(1U, kHundred / earlier.reread_percent);
-  return stable_hash(path) % rounds == earlier.turn % rounds;
-}
-
 // Before 17.11 and 18.5 changes of visibility maps are missing in summaries.
 bool forgets_visibility_maps(int version) {
   const int major = version / 10000;
@@ -88,6 +79,14 @@ const Node* usable(const EarlierFiles& files, const ManifestFile& file) {
 }
 
 }  // namespace
+
+bool has_turn(const std::string& path, const EarlierBackup& earlier) {
+  if (earlier.reread_percent == 0) {
+    return false;
+  }
+  const uint64_t rounds = std::max(1U, kHundred / earlier.reread_percent);
+  return stable_hash(path) % rounds == earlier.turn % rounds;
+}
 
 Buffer read_earlier(const Context& context, const EarlierFiles& files, const std::string& path) {
   const Node* node = files.find(path);

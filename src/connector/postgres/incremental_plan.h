@@ -48,6 +48,9 @@ struct ServerState {
 [[nodiscard]] IncrementalPlan plan_incremental(const Context& context, const EarlierBackup& earlier,
                                                const ServerState& server);
 
+// Whether a file is read whole in this run: over 100 / reread_percent runs each has its turn once.
+[[nodiscard]] bool has_turn(const std::string& path, const EarlierBackup& earlier);
+
 // One file's content. Throws Error{kDamaged} when it cannot be had.
 [[nodiscard]] Buffer read_earlier(const Context& context, const EarlierFiles& files,
                                   const std::string& path);

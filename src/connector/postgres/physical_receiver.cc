@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "connector/postgres/backup_label.h"
 #include "connector/postgres/backup_manifest.h"
+#include "connector/postgres/cut_file.h"
 #include "connector/postgres/page_parts.h"
 #include "connector/postgres/wal_segment.h"
 
@@ -41,27 +42,6 @@ Node make_node(std::string name, const TarEntry& entry, NodeType type) {
 bool in_pg_wal(std::string_view path) {
   return path.starts_with("pg_wal/");
 }
-
-// A relation file, cut at its pages' borders.
-class CutFile final : public FileOpener {
- public:
-  CutFile(std::shared_ptr<FileOpener> file, CuttingRules rules,
-          std::vector<PartReader::Part> earlier)
-      : file_(std::move(file)), rules_(rules), earlier_(std::move(earlier)) {}
-  std::unique_ptr<ByteReader> open(const Node& node) override { return file_->open(node); }
-  [[nodiscard]] bool in_parts() const override { return true; }
-  std::unique_ptr<PartReader> open_parts(const Node& node) override {
-    return std::make_unique<WholeFileParts>(file_->open(node), rules_, earlier_);
-  }
-  [[nodiscard]] std::string path_of(const Node& node) const override {
-    return file_->path_of(node);
-  }
-
- private:
-  const std::shared_ptr<FileOpener> file_;
-  const CuttingRules rules_;
-  const std::vector<PartReader::Part> earlier_;
-};
 
 // An incremental file, as the whole file that it stands for.
 class RebuiltFileOpener final : public FileOpener {
@@ -214,25 +194,7 @@ std::shared_ptr<FileOpener> PhysicalReceiver::in_parts(std::shared_ptr<FileOpene
   if (base_ != nullptr) {
     return rebuilt(std::move(file));
   }
-  if (!relation_) {
-    return file;
-  }
-  CuttingRules rules{.cell = cell_};
-  std::vector<PartReader::Part> earlier;
-  if (options_.earlier != nullptr) {
-    rules.changed_since = options_.earlier->facts.start;
-    rules.hot_since = options_.earlier->hot_since;
-    if (const Node* node = options_.earlier->files->find(path_)) {
-      earlier = options_.earlier->files->parts(*node);
-      if (!page_aligned(earlier)) {
-        earlier.clear();
-      }
-    }
-  }
-  if (size_ <= cell_ && earlier.size() < 2) {
-    return file;
-  }
-  return std::make_shared<CutFile>(std::move(file), rules, std::move(earlier));
+  return cut_relation(std::move(file), path_, size_, cell_, options_.earlier);
 }
 
 std::shared_ptr<FileOpener> PhysicalReceiver::rebuilt(std::shared_ptr<FileOpener> file) const {

@@ -5,23 +5,13 @@
 #include <fmt/format.h>
 
 #include "base/format.h"
+#include "connector/postgres/damage_report.h"
 #include "connector/postgres/physical_receiver.h"
 
 namespace salvor::postgres {
 namespace {
 
-constexpr size_t kBlocksInMessage = 8;
 constexpr size_t kSmallFilesBytes = size_t{32} << 20;  // in memory
-
-// "17, 18, 23 and 4 more"
-std::string block_list(const DamagedPages& pages) {
-  std::string list;
-  const size_t shown = std::min(pages.blocks.size(), kBlocksInMessage);
-  for (size_t i = 0; i < shown; ++i) {
-    list += (i == 0 ? "" : ", ") + std::to_string(pages.blocks[i]);
-  }
-  return pages.count > shown ? list + fmt::format(" and {} more", pages.count - shown) : list;
-}
 
 std::string version_text(int version) {
   return fmt::format("{}.{}", version / 10000, version % 10000);
@@ -61,8 +51,6 @@ struct PhysicalSource::State {
   void connect_helper(const Context& context);
   void hold_wal(const Context& context) const;
   [[nodiscard]] WallTime now(const Context& context) const;
-  [[nodiscard]] std::string relation_name(const Context& context, const RelationFile& file) const;
-  void report_damage(const Context& context) const;
   void choose_kind(const Context& context);
   BaseBackupStop receive(const Context& context, PhysicalReceiver& receiver,
                          const std::string& incremental_to) const;
@@ -123,56 +111,6 @@ void PhysicalSource::State::hold_wal(const Context& context) const {
 
 WallTime PhysicalSource::State::now(const Context& context) const {
   return helper_has_sql ? server_time(context, *helper) : context.clock.now();
-}
-
-// "public.accounts" if it can be found out, else "".
-std::string PhysicalSource::State::relation_name(const Context& context,
-                                                 const RelationFile& file) const {
-  try {
-    std::string database;
-    if (file.database != 0) {
-      database = helper
-                     ->run(context, "SELECT datname FROM pg_database WHERE oid = " +
-                                        std::to_string(file.database))
-                     .text(0, 0);
-    }
-    ConnectionTarget target = options.target;
-    target.database = database;
-    Connection sql(context, target, ConnectionMode::kSql);
-    constexpr uint32_t kGlobalTablespace = 1664;
-    const uint32_t tablespace = file.database == 0 ? kGlobalTablespace : file.tablespace;
-    const ResultSet answer =
-        sql.run(context, fmt::format("SELECT pg_filenode_relation({}, {})::regclass::text",
-                                     tablespace, file.file_number));
-    std::string name = answer.text(0, 0);
-    return database.empty() ? name : name.append(" in database ").append(database);
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::kCancelled) {
-      throw;
-    }
-    return "";  // the path says the same, less kindly
-  }
-}
-
-void PhysicalSource::State::report_damage(const Context& context) const {
-  const std::vector<DamagedPages> damaged = results->damaged();
-  for (const DamagedPages& pages : damaged) {
-    const std::string name = helper_has_sql ? relation_name(context, pages.relation) : "";
-    sink->report_unreadable(
-        "/" + pages.path,
-        Error(ErrorCode::kDamaged,
-              fmt::format("{} with a wrong checksum: block {}{}",
-                          pages.count == 1 ? "a page" : std::to_string(pages.count) + " pages",
-                          block_list(pages), name.empty() ? "" : " of " + name),
-              "The disk or memory of the database server damaged it. The backup holds the page as "
-              "it is "
-              "and is marked pg:damaged. Look into the table, and keep older backups."));
-  }
-  if (facts.damaged && damaged.empty()) {
-    sink->report_unreadable(
-        "/", Error(ErrorCode::kDamaged, "the server found pages with wrong checksums",
-                   "Its log names them. The backup is marked pg:damaged; keep older backups."));
-  }
 }
 
 std::vector<std::string> PhysicalSource::paths() const {
@@ -262,7 +200,8 @@ void PhysicalSource::stream_into(const Context& context, TreeSink& sink) {
 // Rebuilt files have been read by now.
 void PhysicalSource::finish(const Context& context) {
   state_->facts.damaged = state_->facts.damaged || !state_->results->damaged().empty();
-  state_->report_damage(context);
+  report_damage(context, *state_->sink, *state_->results, state_->facts.damaged,
+                state_->options.target, state_->helper_has_sql ? state_->helper.get() : nullptr);
   state_->helper.reset();
 }
 

@@ -22,6 +22,7 @@
 
 #include "connector/postgres/backup_facts.h"
 #include "connector/postgres/base_backup.h"
+#include "connector/postgres/cluster_source.h"
 #include "connector/postgres/connection.h"
 #include "connector/postgres/incremental_plan.h"
 #include "connector/source.h"
@@ -36,7 +37,7 @@ struct PhysicalOptions {
   // Tags beside those that BackupFacts gives come from the caller.
 };
 
-class PhysicalSource final : public Source {
+class PhysicalSource final : public ClusterSource {
  public:
   // Connects: throws as Connection does, and Error{kFailed} for a server that cannot be backed up
   // so.
@@ -48,17 +49,14 @@ class PhysicalSource final : public Source {
   void stream_into(const Context& context, TreeSink& sink) override;
   void finish(const Context& context) override;
 
-  // The cluster's last backup, for what has not changed since; before stream_into. `tell` is called
-  // from there with what became of it, for people.
-  void build_upon(EarlierBackup earlier, std::function<void(const std::string&)> tell);
-  [[nodiscard]] uint64_t system_identifier() const;
-  [[nodiscard]] const std::string& server_version() const;  // "15.18"
-  [[nodiscard]] std::string display() const;
-  [[nodiscard]] bool page_checksums() const;
-  // The server's own estimate; 0 until it has come. Thread-safe.
-  [[nodiscard]] uint64_t estimated_bytes() const;
-  // After finish.
-  [[nodiscard]] const BackupFacts& facts() const;
+  void build_upon(EarlierBackup earlier, std::function<void(const std::string&)> tell) override;
+  [[nodiscard]] uint64_t system_identifier() const override;
+  [[nodiscard]] const std::string& server_version() const override;
+  [[nodiscard]] std::string display() const override;
+  [[nodiscard]] bool page_checksums() const override;
+  // The server's own estimate.
+  [[nodiscard]] uint64_t estimated_bytes() const override;
+  [[nodiscard]] const BackupFacts& facts() const override;
 
  private:
   struct State;
