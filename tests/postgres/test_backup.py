@@ -121,6 +121,12 @@ class Backup(PostgresCase):
         restored.start()
         restored.pgbench_sums()
 
+    def test_without_a_slot_to_be_had_the_backup_is_made(self):
+        cluster = postgres.Cluster.make(self, self.place, max_replication_slots="0")
+        result = self.salvor(self.repository, "postgres", "backup", "-d", cluster.url)
+        self.assertIn("no replication slot", result.errors)
+        self.restored().verify_backup()
+
     def wait_for_backup(self, cluster):
         until = time.monotonic() + 30
         while cluster.sql("SELECT count(*) FROM pg_stat_progress_basebackup WHERE phase LIKE 'streaming%'") == "0":

@@ -420,7 +420,17 @@ ResultSet Connection::run_single(const Context& context, const std::string& comm
 ResultSet Connection::collect(const Context& context) {
   ResultSet last;
   for (;;) {
-    switch (next(context)) {
+    Step step = Step::kEnd;
+    try {
+      step = next(context);
+    } catch (const ServerError&) {
+      // libpq takes no other command before it has given everything that there is of this one.
+      while (PGresult* rest = PQgetResult(state_->connection)) {
+        PQclear(rest);
+      }
+      throw;
+    }
+    switch (step) {
       case Step::kEnd:
         return last;
       case Step::kRows:
