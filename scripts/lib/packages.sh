@@ -25,6 +25,7 @@ SALVOR_PACKAGES_TEST=(
   libgtest-dev libgmock-dev librapidcheck-dev
   restic              # the old peer, 0.14
   fuse3               # fusermount3, for mount
+  python3-yaml python3-jsonschema  # judge what is generated, and salvor.yaml's schema
   tzdata              # trees carry local times: the suites run in Europe/Berlin
   faketime            # a clock set back
   util-linux          # setpriv, unshare, mount

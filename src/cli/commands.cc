@@ -28,6 +28,7 @@ CommandSpec command_table(GlobalOptions& global) {
       cat_command(),
       check_command(),
       completion_command(),
+      config_command(),
       copies_command(),
       copy_command(),
       diff_command(),

@@ -11,6 +11,7 @@ CommandSpec cache_command();
 CommandSpec cat_command();
 CommandSpec check_command();
 CommandSpec completion_command();
+CommandSpec config_command();
 CommandSpec copies_command();
 CommandSpec copy_command();
 CommandSpec diff_command();

@@ -4,6 +4,8 @@
 
 #include <unistd.h>
 
+#include "plan/step_kinds.h"
+
 namespace salvor::cli {
 
 namespace {
@@ -73,6 +75,10 @@ std::optional<std::string> find_configuration(const ConfigurationOptions& option
   return {};
 }
 
+const std::vector<StepKind>& configuration_step_kinds() {
+  return plan::step_kinds();
+}
+
 config::ConfigurationRequest configuration_request(const Session& session,
                                                    const ConfigurationOptions& options,
                                                    const std::string& file) {
@@ -87,6 +93,7 @@ config::ConfigurationRequest configuration_request(const Session& session,
   request.settings = options.settings;
   request.home = session.environment.get("HOME").value_or("");
   request.state_root = state_root(session.environment);
+  request.steps = configuration_step_kinds();
   request.now = std::chrono::floor<std::chrono::seconds>(session.context.clock.now());
   return request;
 }

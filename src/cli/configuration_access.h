@@ -25,6 +25,9 @@ struct ConfigurationOptions {
 // there. Nothing when none is.
 [[nodiscard]] std::optional<std::string> find_configuration(const ConfigurationOptions& options);
 
+// What steps of plans may be.
+[[nodiscard]] const std::vector<StepKind>& configuration_step_kinds();
+
 // What the loader needs from this process.
 [[nodiscard]] config::ConfigurationRequest configuration_request(
     const Session& session, const ConfigurationOptions& options, const std::string& file);

@@ -243,7 +243,7 @@ std::string render_exit_codes(size_t columns) {
       {"22", "permission denied"},
       {"23", "the storage or network cannot be reached; trying again may help"},
       {"24", "a named object (snapshot, file, key) does not exist"},
-      {"64", "wrong usage of the command line"},
+      {"64", "wrong usage of the command line, or a mistake in the configuration"},
       {"130", "interrupted (SIGINT, SIGTERM)"},
       {"141", "whoever reads the output has gone away (as a process ended by SIGPIPE)"},
       {"255", "`wal fetch` only: the file may exist, so PostgreSQL must not go on without it"},

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "cli/commands.h"
+#include "cli/init_wizard.h"
 #include "cli/repository_access.h"
 #include "storage/location.h"
 
@@ -11,6 +12,7 @@ namespace {
 struct Options {
   std::string version = "stable";
   bool copy_chunker_params = false;
+  WizardOptions wizard;
   FromOptions from;
 };
 
@@ -29,7 +31,15 @@ bool names_source(const FromOptions& from) {
   return from.repository || from.repository_file;
 }
 
+bool names_repository(const GlobalOptions& global) {
+  return (global.repository && !global.repository->empty()) || global.repository_file;
+}
+
 int run(const Options& options, Session& session) {
+  if (!names_repository(session.global) && !options.copy_chunker_params &&
+      !names_source(options.from)) {
+    return run_init_wizard(session, options.wizard);
+  }
   CreateOptions create{.version = repository_version(options.version),
                        .username = current_user_name(),
                        .hostname = current_host_name()};
@@ -88,7 +98,11 @@ CommandSpec init_command() {
           "from a file, a command or the environment. It cannot be recovered: without it (or "
           "another key "
           "made with \"salvor key add\") nothing in the repository can be read.\n\n"
-          "An existing repository is never overwritten.",
+          "An existing repository is never overwritten.\n\n"
+          "Where no repository is named, salvor.yaml is what is begun with: its repositories are "
+          "made, those that do not exist. Where there is no salvor.yaml yet, a few questions are "
+          "asked, and one is written for what is found: PostgreSQL, a compose file, folders with "
+          "uploads.",
       .options =
           {{.long_name = "copy-chunker-params",
             .help =
@@ -101,7 +115,15 @@ CommandSpec init_command() {
                 "repository format version to use: 1 (restic before 0.14, without compression), 2, "
                 "'latest' or 'stable'",
             .target = &options->version,
-            .default_text = "stable"}},
+            .default_text = "stable"},
+           {.long_name = "location",
+            .value_name = "location",
+            .help = "of the repository that is written into a new salvor.yaml",
+            .target = &options->wizard.location},
+           {.long_name = "yes",
+            .short_name = 'y',
+            .help = "ask nothing: write salvor.yaml with the defaults for what is found here",
+            .target = &options->wizard.yes}},
       .examples = {{"salvor init -r /srv/backup", "A repository in a local directory"},
                    {"salvor init -r /srv/second --from-repo /srv/backup --copy-chunker-params",
                     "A second repository, to copy snapshots into"}},

@@ -132,9 +132,13 @@ class Checker {
     }
   }
 
-  // A value that nobody knows the type of may be a secret.
-  void hide_scalar(const YamlNode& node) {
-    if (node.is_scalar()) {
+  // A value that nobody knows the type of may be a secret: it is shown when it is plainly harmless.
+  void hide_scalar(const YamlNode& node, std::string_view key = {}) {
+    const std::string& text = node.text;
+    const bool harmless = text.size() <= 5 || SecretReference::parse(text).has_value() ||
+                          parse_period(text).has_value() || text.find(' ') != std::string::npos ||
+                          text.starts_with('/');
+    if (node.is_scalar() && (!harmless || names_secret(key) || key.starts_with("pas"))) {
       context_.sources.hide(node.place);
     }
   }
@@ -153,21 +157,8 @@ class Checker {
         }
       }
     }
-    if (entry.value.is_scalar()) {
-      hide_unknown(entry);
-    }
+    hide_scalar(entry.value, entry.key);
     layer_problem(place, fmt::format("unknown key {}{}", shown(entry.key), where), hint);
-  }
-
-  // The value of a key that nobody knows is shown only when it is plainly harmless.
-  void hide_unknown(const YamlEntry& entry) {
-    const std::string& text = entry.value.text;
-    const bool harmless = text.size() <= 5 || SecretReference::parse(text).has_value() ||
-                          parse_period(text).has_value() || text.find(' ') != std::string::npos ||
-                          text.starts_with('/');
-    if (!harmless || names_secret(entry.key) || entry.key.starts_with("pas")) {
-      context_.sources.hide(entry.value.place);
-    }
   }
 
   static std::string variants_hint(const MappingSchema& mapping) {

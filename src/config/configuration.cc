@@ -59,7 +59,7 @@ class Loader {
     check_rules({.application = result.application,
                  .checked = checked,
                  .tree = tree_,
-                 .schema = schema_,
+                 .sources = *sources_,
                  .problems = problems_,
                  .now = request_.now});
     stop_at_problems();
@@ -107,6 +107,9 @@ class Loader {
       }
       return;
     }
+    std::erase_if(layer.entries, [](const YamlEntry& entry) {
+      return entry.key.starts_with("x-");  // a place for anchors
+    });
     write_out(layer, schema_.root());
     check_layer(layer, schema_, context_);
     if (!tree_.is_map()) {
@@ -130,6 +133,11 @@ class Loader {
     }
     for (YamlEntry& environment : all.entries) {
       environments_.push_back(environment.key);
+      if (!environment.quoted && yaml_reading(environment.key) != YamlReading::kText) {
+        problems_.add(environment.place,
+                      fmt::format("the name {} is not a text to YAML", shown(environment.key)),
+                      fmt::format("Write it in quotes: \"{}\":", environment.key));
+      }
       const bool chosen = environment.key == request_.environment;
       known_environment_ = known_environment_ || chosen;
       if (const YamlEntry* inner = environment.value.entry("environments")) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <deque>
 #include <map>
 
 #include <fmt/format.h>
@@ -72,7 +73,7 @@ class Filler {
     if (found != nullptr && found->is_map()) {
       return *found;
     }
-    return found != nullptr ? scratch_ = YamlNode::map(found->place)
+    return found != nullptr ? scratch_.emplace_back(YamlNode::map(found->place))
                             : parent.put(key, default_, YamlNode::map(default_));
   }
 
@@ -212,6 +213,7 @@ class Filler {
   // --- sources
 
   void fill_sources() {
+    const YamlNode repositories = map_of(tree_, "repositories");
     YamlNode& sources = map_of(tree_, "sources");
     const auto url = usual("DATABASE_URL");
     if (sources.entries.empty() && url) {
@@ -224,7 +226,6 @@ class Filler {
                             "For example: sources: {db: {postgres: \"env:DATABASE_URL\"}, uploads: "
                             "{files: /srv/uploads}}");
     }
-    const YamlNode repositories = map_of(tree_, "repositories");
     for (YamlEntry& entry : sources.entries) {
       YamlNode& source = entry.value;
       if (!source.is_map()) {
@@ -271,7 +272,6 @@ class Filler {
   }
 
   void fill_policies() {
-    YamlNode& policies = map_of(tree_, "policies");
     YamlNode own = YamlNode::map(default_);
     for (const std::string& key : policy_keys()) {
       YamlEntry* at_top = key == "time-zone" ? nullptr : tree_.entry(key);
@@ -280,6 +280,7 @@ class Filler {
         tree_.remove(key);
       }
     }
+    YamlNode& policies = map_of(tree_, "policies");  // from here on nothing leaves the tree
     if (YamlNode* written = policies.find(kDefault)) {
       for (YamlEntry& entry : own.entries) {
         if (const YamlEntry* twice = written->entry(entry.key)) {
@@ -512,7 +513,7 @@ class Filler {
   const DefaultsRequest& request_;
   Place default_;
   std::map<std::string, Place> usual_;
-  YamlNode scratch_;
+  std::deque<YamlNode> scratch_;  // in the place of what is no mapping, and reported as that
 };
 
 }  // namespace

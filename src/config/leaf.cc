@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "engine/store.h"
 #include "model/schedule.h"
 
 namespace salvor::config {
@@ -36,6 +37,11 @@ std::optional<uint64_t> parse_number(std::string_view text) {
     return {};
   }
   return value;
+}
+
+// "${target.url}" and nothing else.
+bool is_placeholder(std::string_view text) {
+  return text.starts_with("${") && text.find('}') == text.size() - 1;
 }
 
 std::string type_phrase(const FieldSpec& field) {
@@ -88,7 +94,11 @@ std::string found_phrase(const YamlNode& node) {
 class LeafReader {
  public:
   LeafReader(const KeySchema& key, const std::string& where, const LeafContext& context)
-      : field_(key.field), rule_(key.rule), where_(where), context_(context) {}
+      : field_(key.field),
+        rule_(key.rule),
+        in_plan_(key.in_plan),
+        where_(where),
+        context_(context) {}
 
   std::optional<Settings::Value> read(const YamlNode& node) {
     switch (field_.type) {
@@ -111,7 +121,7 @@ class LeafReader {
 
  private:
   void wrong_kind(const YamlNode& node) {
-    if (field_.type == FieldType::kSecret) {
+    if (field_.type == FieldType::kSecret && !node.is_null()) {
       hide(node);
     }
     const std::string hint = example();
@@ -193,6 +203,9 @@ class LeafReader {
 
   std::optional<std::string> read_secret(const YamlNode& node) {
     std::optional<SecretReference> reference = SecretReference::parse(node.text);
+    if (in_plan_ && is_placeholder(node.text)) {
+      return node.text;
+    }
     if (reference) {
       if (reference->kind == SecretReference::kFile) {
         reference->name = absolute(reference->name);
@@ -209,7 +222,7 @@ class LeafReader {
   }
 
   // True when a text without quotes is something else to YAML: a problem was added.
-  bool trapped(const YamlNode& node, bool numbers_are_fine = false) {
+  bool trapped(const YamlNode& node, bool flags_are_fine) {
     if (node.quoted || !written_in_yaml(node)) {
       return false;
     }
@@ -224,15 +237,15 @@ class LeafReader {
       case YamlReading::kText:
         return false;
       case YamlReading::kFlag:
-        return numbers_are_fine && (node.text == "true" || node.text == "false")
+        return flags_are_fine && (node.text == "true" || node.text == "false")
                    ? false
                    : say("true or false");
       case YamlReading::kNull:
         return say("nothing");
       case YamlReading::kInteger:
-        return numbers_are_fine ? false : say("a number");
+        return false;  // the same in every notation
       case YamlReading::kOctal:
-        return say("an octal number, or as a decimal one: readers differ");
+        return say("a number, octal or not: readers differ");
       case YamlReading::kSexagesimal:
         return say("a number to the base of 60");
       case YamlReading::kFloat:
@@ -241,11 +254,11 @@ class LeafReader {
     return false;
   }
 
-  std::optional<std::string> read_text(const YamlNode& node, bool numbers_are_fine = false) {
+  std::optional<std::string> read_text(const YamlNode& node, bool flags_are_fine = false) {
     if (!field_.choices.empty()) {
       return read_choice(node);
     }
-    if (trapped(node, numbers_are_fine)) {
+    if (trapped(node, flags_are_fine)) {
       return {};
     }
     if (node.text.empty()) {
@@ -255,6 +268,9 @@ class LeafReader {
     if (node.text.find('\0') != std::string::npos) {
       problem(node, fmt::format("{} holds a zero byte", name()), "");
       return {};
+    }
+    if (field_.type == FieldType::kMoment && node.text.find("${") == std::string::npos) {
+      return checked(node, [&] { (void)Moment::parse(node.text); });
     }
     if (rule_ == Rule::kZone) {
       return checked(node, [&] { (void)TimeZone::named(node.text); });
@@ -337,8 +353,8 @@ class LeafReader {
     std::string hint = "Units are s, m, h, d and w, for example 15m or 1h30m.";
     if (yaml_reading(node.text) == YamlReading::kSexagesimal) {
       hint = "YAML reads this as a number to the base of 60. " + hint;
-    } else if (parse_number(node.text)) {
-      hint = fmt::format("Say of what: {0}s, {0}m, {0}h or {0}d.", node.text);
+    } else if (const auto number = parse_number(node.text)) {
+      hint = fmt::format("Say of what: {0}s, {0}m, {0}h or {0}d.", *number);
     }
     problem(node, fmt::format("{} must be a duration, but is {}", name(), shown(node.text)), hint);
     return {};
@@ -447,7 +463,9 @@ class LeafReader {
     const YamlNode& node = entry.value;
     const bool secret = field_.type == FieldType::kSecretMap;
     FieldSpec inner{.name = entry.key, .example = {}};
-    const std::string where = fmt::format(" in {}{}", shown(field_.name), where_);
+    const std::string where =
+        fmt::format(" in {}{}", shown(field_.name),
+                    where_.empty() ? "" : " of " + where_.substr(sizeof(" in ") - 1));
     if (secret && names_secret(entry.key)) {
       inner.type = FieldType::kSecret;
     }
@@ -471,6 +489,7 @@ class LeafReader {
 
   const FieldSpec field_;
   Rule rule_;
+  bool in_plan_;
   const std::string where_;
   const LeafContext& context_;
 };
@@ -534,7 +553,9 @@ YamlReading yaml_reading(std::string_view text) {
   }
   const std::string_view number = without_sign(text);
   if (all_of(number, [](char c) { return is_digit(c) || c == '_'; }) && is_digit(number[0])) {
-    return number.size() > 1 && number[0] == '0' ? YamlReading::kOctal : YamlReading::kInteger;
+    const bool plain = (number.size() == 1 || number[0] != '0') && !text.starts_with('+') &&
+                       number.find('_') == std::string_view::npos;
+    return plain ? YamlReading::kInteger : YamlReading::kOctal;
   }
   if (number.starts_with("0x") || number.starts_with("0o") || number.starts_with("0b")) {
     return all_of(number.substr(2), [](char c) { return std::isxdigit(c) != 0 || c == '_'; })

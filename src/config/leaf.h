@@ -25,7 +25,15 @@ struct LeafContext {
 };
 
 // What YAML 1.1 or 1.2 makes of a text without quotes.
-enum class YamlReading : uint8_t { kText, kFlag, kNull, kInteger, kOctal, kSexagesimal, kFloat };
+enum class YamlReading : uint8_t {
+  kText,
+  kFlag,
+  kNull,
+  kInteger,
+  kOctal,  // or hexadecimal, with "_" or "+": whatever makes it another text when written again
+  kSexagesimal,
+  kFloat,
+};
 [[nodiscard]] YamlReading yaml_reading(std::string_view text);
 
 // Nothing when a problem was added. `where` follows the key's name in messages (`in source "db"`).

@@ -154,9 +154,6 @@ class PlanBuilder {
     std::vector<std::string> known;
     for (const StepSpec& step : result_.plan.steps) {
       known.push_back(step.id);
-      if (!step.title.empty() && step.title != step.id) {
-        known.push_back(step.title);
-      }
     }
     for (const auto& [index, item, inside] : written_) {
       StepSpec& step = result_.plan.steps[index];

@@ -22,7 +22,7 @@ using std::chrono::seconds;
 
 constexpr unsigned kYears = 2;
 // A schedule of every minute has a million runs in that time; its gaps show sooner.
-constexpr size_t kMostRuns = 20'000;
+constexpr size_t kMostRuns = 6'000;
 
 template <class Named>
 std::vector<std::string> names_of(const std::vector<Named>& all) {
@@ -147,8 +147,10 @@ class Rules {
 
   void problem(const std::vector<std::string>& path, std::string what, std::string hint) {
     const YamlNode* node = node_at(path);
-    if (node != nullptr && is_broken(*node)) {
-      return;
+    const bool filled_in = node != nullptr && node->is_scalar() &&
+                           request_.sources.at(node->place.source).kind == SourceText::kDefault;
+    if (node != nullptr && (is_broken(*node) || filled_in)) {
+      return;  // a default is wrong only where something else is
     }
     request_.problems.add(place(path), std::move(what), std::move(hint));
   }
@@ -408,7 +410,7 @@ class Rules {
     for (const Checked& checked : request_.checked.all("plans")) {
       const ReadPlan read = read_plan(checked);
       const std::vector<std::string> steps{"plans", checked.name, "steps"};
-      if (read.plan.steps.empty()) {
+      if (read.plan.steps.empty() && node_at(steps) != nullptr) {
         problem(steps, fmt::format("plan {} has no steps", shown(checked.name)),
                 "Begin each with \"- \", for example: - restore: db");
       }
@@ -425,8 +427,9 @@ class Rules {
           path.insert(path.end(), {"together", std::to_string(unknown.inside - 1)});
         }
         path.emplace_back("after");
-        refers(path, unknown.name, fmt::format("step in plan {}", shown(checked.name)) + ":",
-               unknown.known);
+        problem(path,
+                fmt::format("plan {} has no step {}", shown(checked.name), shown(unknown.name)),
+                did_you_mean(unknown.name, unknown.known));
       }
       if (const auto cycle = find_cycle(read.plan); !cycle.empty()) {
         problem(steps,
@@ -478,6 +481,7 @@ class Rules {
       return;
     }
     path.push_back(kind);
+    check_target(*settings, path);
     for (const auto& [key, value] : settings->leaves.all()) {
       path.push_back(key);
       std::vector<std::string> texts;
@@ -496,6 +500,34 @@ class Rules {
         }
       }
       path.pop_back();
+    }
+  }
+
+  // `target` of a step with a `source` has the keys that the source's kind takes for a restore.
+  void check_target(const Checked& settings, std::vector<std::string> path) {
+    const auto target = settings.leaves.all().find("target");
+    const auto* keys =
+        target == settings.leaves.all().end() ? nullptr : std::get_if<TextMap>(&target->second);
+    const SourceSpec* source =
+        keys == nullptr ? nullptr
+                        : find_named(application_.sources, settings.leaves.text("source"));
+    const StoreKind* kind = source == nullptr ? nullptr : find_store_kind(source->kind);
+    if (kind == nullptr) {
+      return;
+    }
+    std::vector<std::string> known;
+    for (const FieldSpec& field : kind->target_fields) {
+      known.push_back(field.name);
+    }
+    path.emplace_back("target");
+    for (const auto& [key, text] : *keys) {
+      if (std::find(known.begin(), known.end(), key) == known.end()) {
+        path.push_back(key);
+        problem(path,
+                fmt::format("a restore of {} has no target {}", shown(source->name), shown(key)),
+                did_you_mean(key, known));
+        path.pop_back();
+      }
     }
   }
 

@@ -12,7 +12,7 @@ struct RulesRequest {
   const Application& application;
   const Checked& checked;
   const YamlNode& tree;  // complete: for places
-  const Schema& schema;
+  const SourceTexts& sources;
   Problems& problems;
   std::chrono::sys_seconds now;
 };

@@ -195,7 +195,8 @@ Schema::Schema(const std::vector<StepKind>& steps) {
       "named `main`; more of them, for copies, stand below `repositories:`.");
   repository.shorthand = "location";
   repository.keys = {
-      leaf(needed(text("location", "as `-r` takes it", "s3:s3.amazonaws.com/my-backups"))),
+      leaf(needed(
+          text("location", "where it is, as `-r` takes it", "s3:s3.amazonaws.com/my-backups"))),
       leaf(typed(FieldType::kSecret, "password", "of the repository's key",
                  "credential:salvor-password", "the usual variables, then env:SALVOR_PASSWORD")),
       leaf(typed(FieldType::kTextMap, "options", "as `-o` takes them", "{s3.connections: 5}")),
@@ -330,6 +331,9 @@ void Schema::make_plans(const std::vector<StepKind>& steps) {
     MappingSchema& fields = make("step." + kind.name, "step " + kind.name,
                                  "A step `" + kind.name + "`: " + kind.summary + ".");
     fields.keys = leaves(kind.fields);
+    for (KeySchema& field : fields.keys) {
+      field.in_plan = true;
+    }
     fields.shorthand = kind.fields.empty() ? "" : kind.fields.front().name;
     KeySchema key = nested(kind.name, kind.summary, Shape::kMapping, fields);
     key.variant = true;

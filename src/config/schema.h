@@ -30,6 +30,7 @@ struct KeySchema {
   const MappingSchema* mapping = nullptr;  // owned by the Schema
   Rule rule = Rule::kNone;
   bool variant = false;  // exactly one of the mapping's variants is given
+  bool in_plan = false;  // "${...}" is filled in when the plan runs
 };
 
 struct MappingSchema {

@@ -41,6 +41,16 @@ class TreeBuilder final : public YAML::EventHandler {
 
   [[nodiscard]] YamlNode take() { return std::move(root_); }
   [[nodiscard]] bool began() const { return began_; }
+  // The last "{" or "[" that is open, if the file ends in it.
+  [[nodiscard]] std::optional<Place> open_bracket() const {
+    for (auto open = open_.rbegin(); open != open_.rend(); ++open) {
+      const std::string_view rest = after(open->mark);
+      if (rest.starts_with('{') || rest.starts_with('[')) {
+        return open->node.place;
+      }
+    }
+    return {};
+  }
   [[nodiscard]] Place place_of(const YAML::Mark& mark) const {
     return {.source = source_,
             .line = static_cast<uint32_t>(std::max(mark.line, 0)) + 1,
@@ -89,6 +99,10 @@ class TreeBuilder final : public YAML::EventHandler {
     refuse_tag(mark, tag);
     YamlNode node = YamlNode::scalar(value, place_of(mark));
     node.quoted = tag == "!";
+    if (node.quoted && !is_closed(after(mark))) {  // yaml-cpp takes the rest of the file
+      problems_.add(node.place, "a quote is not closed", "Add the missing quote.");
+      throw Stopped();
+    }
     node.place.length = marked_length(mark, value);
     keep(anchor, node);
     attach(std::move(node), mark);
@@ -118,6 +132,23 @@ class TreeBuilder final : public YAML::EventHandler {
   [[nodiscard]] std::string_view after(const YAML::Mark& mark) const {
     const auto position = static_cast<size_t>(std::max(mark.pos, 0));
     return position < text_.size() ? text_.substr(position) : std::string_view();
+  }
+
+  // Whether the quotes that a text begins with end again; true without quotes.
+  static bool is_closed(std::string_view text) {
+    const char quote = text.empty() ? '\0' : text[0];
+    if (quote != '"' && quote != '\'') {
+      return true;
+    }
+    for (size_t i = 1; i < text.size(); ++i) {
+      const bool doubled = quote == '\'' && text[i] == quote && text.substr(i + 1, 1) == "'";
+      if (doubled || (quote == '"' && text[i] == '\\')) {
+        ++i;
+      } else if (text[i] == quote) {
+        return true;
+      }
+    }
+    return false;
   }
 
   // Of the text as it stands in the file, on its first line.
@@ -294,14 +325,18 @@ std::optional<Place> tab_near(std::string_view text, const Place& place) {
   return found;
 }
 
-void report_syntax(const YAML::Exception& error, Place place, std::string_view text,
+void report_syntax(const YAML::Exception& error, const TreeBuilder& builder, std::string_view text,
                    Problems& problems) {
+  Place place = builder.place_of(error.mark);
   if (const auto tab = tab_near(text, place)) {
     problems.add(*tab, "a tab stands in the indentation", "YAML is indented with spaces only.");
     return;
   }
   for (const Explanation& known : kExplanations) {
     if (std::string_view(error.msg).starts_with(known.theirs)) {
+      if (known.theirs.ends_with("flow not found")) {
+        place = builder.open_bracket().value_or(place);
+      }
       problems.add(place, std::string(known.what), std::string(known.hint));
       return;
     }
@@ -398,7 +433,7 @@ YamlNode read_yaml(uint32_t source, const SourceTexts& sources, Problems& proble
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& error) {
-    report_syntax(error, builder.place_of(error.mark), text, problems);
+    report_syntax(error, builder, text, problems);
     return {};
   } catch (const Stopped&) {
     return {};
@@ -428,7 +463,7 @@ YamlNode read_yaml_value(const std::string& text, const Place& place, Problems& 
     while (parser.HandleNextDocument(builder)) {
     }
   } catch (const YAML::Exception& error) {
-    report_syntax(error, builder.place_of(error.mark), text, inside);
+    report_syntax(error, builder, text, inside);
   } catch (const Stopped&) {
   }
   for (const Problem& problem : inside.sorted()) {

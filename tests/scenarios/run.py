@@ -13,8 +13,8 @@ Within expected lines: <any> part of a line, <hex> hexadecimal digits, <num> a n
 time, <name=kind> the same and later commands see it as $name. A line "..." (or "! ...") stands for any
 lines. Everything else must match exactly. What a command prints and the scenario does not show is an error.
 
-Each scenario runs in an empty directory of its own, with HOME there, TERM=dumb, TZ=UTC, and no SALVOR_* or
-RESTIC_* variables.
+Each scenario runs in an empty directory of its own, with HOME there, TERM=dumb, TZ=UTC, PROJECT the folder of
+the sources, and no SALVOR_* or RESTIC_* variables.
 """
 import argparse, difflib, os, pathlib, re, shutil, subprocess, sys, tempfile
 
@@ -126,7 +126,8 @@ def base_environment(salvor, folder, tools):
                    if not k.startswith(("SALVOR_", "RESTIC_", "NO_COLOR", "XDG_"))}
     (tools / "salvor").symlink_to(salvor)
     environment.update(HOME=str(folder), TERM="dumb", TZ="UTC", LC_ALL="C.UTF-8",
-                       PATH=f"{tools}:{environment['PATH']}")
+                       PATH=f"{tools}:{environment['PATH']}",
+                       PROJECT=str(pathlib.Path(__file__).resolve().parent.parent.parent))
     return environment
 
 
