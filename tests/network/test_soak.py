@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 
+import s3
 import sealed
 import servers
 import treestate
@@ -35,6 +36,7 @@ class _Soak(TestCase):
         self.tree = self.path("tree")
         self.tree.mkdir()
         self.tallies = {"good": 0, "refused": 0}
+        self.refusals = []  # the last lines of each
         self.options = ("--pack-size", "4", "--stuck-request-timeout", "1s")
         self.copy = self.new_repository()
 
@@ -65,7 +67,7 @@ class _Soak(TestCase):
         fatal = [line for line in result.errors.splitlines() if line.strip()]
         self.assertTrue(fatal, result)
         self.tallies["refused"] += 1
-        self.refused_with = result
+        self.refusals.append(fatal[-2:])
         self.calm(self.unlock)  # what a cut run could not take away: its lock
         return None
 
@@ -148,7 +150,7 @@ class _Soak(TestCase):
             self.assert_restores_from(self.salvor, self.near, snapshot, state)
         self.assert_restores_from(self.restic, self.near_restic, *list(self.saved.items())[-1])
         print(json.dumps({"rounds": rounds, "seconds": round(time.monotonic() - begun), **self.tallies,
-                          "restored": len(self.saved), **stats}))
+                          "restored": len(self.saved), "refusals": self.refusals, **stats}))
         return stats
 
     def assert_restores_from(self, tool, place, snapshot, state):
@@ -159,11 +161,21 @@ class _Soak(TestCase):
 
 
 class _S3(_Soak):
+    program = "versitygw"
+
+    def make_repository(self, server):
+        """bucket/some/where: its key is one that costs no second to try, each run tries it."""
+        local = self.path("sealed")
+        sealed.make_repository(local, PASSWORD)
+        client = s3.Client(f"127.0.0.1:{server.port}", server.KEY, server.SECRET)
+        client.make_bucket("bucket")
+        for file in sorted(p for p in local.rglob("*") if p.is_file()):
+            client.must("PUT", f"/bucket/some/where/{file.relative_to(local)}", body=file.read_bytes())
+
     def serve(self):
-        # Its key is one that costs no second to try: each run tries it.
-        sealed.make_repository(self.path("bucket-data") / "bucket/some/where", PASSWORD)
-        server = servers.S3Server("versitygw", self.path("bucket-data"))
+        server = servers.S3Server(self.program, self.path("bucket-data"))
         self.addCleanup(server.stop)
+        self.make_repository(server)
         self.environment |= server.environment
         self.proxy = servers.FaultProxy(server.port, *self.rate, "--seed", self.seed, faults=self.faults)
         self.addCleanup(self.proxy.stop)
@@ -271,6 +283,15 @@ class S3(_S3):
     @limit(180)
     def test_short(self):
         self.soak(FAULTS_OF_A_SHORT_RUN)
+
+    @slow
+    @limit(3600)
+    def test_long(self):
+        self.soak(FAULTS_OF_A_LONG_RUN)
+
+
+class Minio(_S3):
+    program = "minio"
 
     @slow
     @limit(3600)
