@@ -120,6 +120,8 @@ class AzureStorage final : public Storage {
   void remove_many(const Context& context, std::span<const ObjectName> objects) override {
     remove_in_parallel(*this, context, objects, std::min(kRemovals, settings_.connections));
   }
+  std::optional<Retention> retention(const Context& context, const ObjectName& object) override;
+  void extend_retention(const Context& context, const ObjectName& object, WallTime until) override;
   [[nodiscard]] StorageTraits traits() const override {
     return {.connections = settings_.connections,
             .remote = true,
@@ -156,6 +158,8 @@ class AzureStorage final : public Storage {
     return !settings_.lock_mode.empty() && object.kind != ObjectKind::kLock;
   }
   void check_policy(const Context& context, const ObjectName& object);
+  // Whether the container has version-level immutability; asked once.
+  bool may_be_kept(const Context& context);
   // One page; returns where the next one begins, "" at the end.
   std::string list_page(const Context& context, const std::string& prefix, const std::string& from,
                         std::vector<std::pair<std::string, uint64_t>>& found);
@@ -167,6 +171,8 @@ class AzureStorage final : public Storage {
   std::string endpoint_path_;
   std::atomic<bool> warned_ = false;
   std::atomic<bool> policy_seen_ = false;
+  std::mutex kept_mutex_;
+  std::optional<bool> kept_;  // under kept_mutex_
   mutable std::mutex mutex_;
   std::chrono::nanoseconds clock_offset_{};  // the server's clock minus ours; under mutex_
 };
@@ -598,6 +604,72 @@ void AzureStorage::remove(const Context& context, const ObjectName& object) {
                  .what = what("remove", object),
                  .right = "d (delete)"},
                 {404});
+}
+
+// ---- retention ----
+
+bool AzureStorage::may_be_kept(const Context& context) {
+  const std::scoped_lock lock(kept_mutex_);
+  if (!kept_) {
+    const HttpResponse response =
+        execute(context,
+                {.method = "HEAD",
+                 .query = {{"restype", "container"}},
+                 .what = "cannot look for the immutability of " + settings_.description(),
+                 .right = "r (read)"},
+                {403, 404});
+    // Without the right to know it, each object is asked.
+    kept_ = response.header("x-ms-immutable-storage-with-versioning-enabled") == "true" ||
+            response.status == 403;
+  }
+  return *kept_ || !settings_.lock_mode.empty();
+}
+
+std::optional<Retention> AzureStorage::retention(const Context& context, const ObjectName& object) {
+  check_call(context, object);
+  if (!may_be_kept(context)) {
+    return std::nullopt;
+  }
+  const HttpResponse response = execute(context,
+                                        {.method = "HEAD",
+                                         .key = key_of(object_path(object)),
+                                         .what = what("look for", object),
+                                         .right = "r (read)"},
+                                        {404});
+  if (response.status == 404) {
+    return std::nullopt;
+  }
+  Retention found{.legal_hold = response.header("x-ms-legal-hold") == "true"};
+  if (const auto until = response.header("x-ms-immutability-policy-until-date")) {
+    found.until = parse_http_date(*until);
+    std::string mode(response.header("x-ms-immutability-policy-mode").value_or(""));
+    std::ranges::transform(mode, mode.begin(), ::tolower);
+    found.compliance = mode == "locked";
+  }
+  return found.until || found.legal_hold ? std::optional(found) : std::nullopt;
+}
+
+void AzureStorage::extend_retention(const Context& context, const ObjectName& object,
+                                    WallTime until) {
+  check_call(context, object);
+  if (!may_be_kept(context)) {
+    Storage::extend_retention(context, object, until);
+    return;
+  }
+  const auto now = retention(context, object);
+  if (now && now->until && *now->until >= until) {
+    return;  // never shorter
+  }
+  const bool locked = now && now->until ? now->compliance : settings_.lock_mode == "Locked";
+  (void)execute(context,
+                {.method = "PUT",
+                 .key = key_of(object_path(object)),
+                 .query = {{"comp", "immutabilityPolicies"}},
+                 .headers = {{"x-ms-immutability-policy-mode", locked ? "Locked" : "Unlocked"},
+                             {"x-ms-immutability-policy-until-date", http_date(until)}},
+                 .what = "cannot extend the protection of " + object.display() + " in " +
+                         settings_.description(),
+                 .right = "i (immutability)"});
 }
 
 }  // namespace

@@ -230,6 +230,50 @@ TEST_F(AzureReplies, AnUploadInBlocksGoesOnWhereItStopped) {
   }
 }
 
+TEST_F(AzureReplies, PoliciesAreExtendedAndNeverShortened) {
+  std::mutex mutex;
+  std::string until = "Sat, 01 Jan 2050 00:00:00 GMT";
+  unsigned changes = 0;
+  HttpServer server([&](const ServedRequest& request) {
+    const std::scoped_lock lock(mutex);
+    ServedReply reply;
+    if (request.target.find("restype=container") != std::string::npos) {
+      reply.headers["x-ms-immutable-storage-with-versioning-enabled"] = "true";
+    } else if (request.method == "HEAD") {
+      reply.headers["x-ms-immutability-policy-until-date"] = until;
+      reply.headers["x-ms-immutability-policy-mode"] = "locked";
+    } else if (request.method == "PUT" && request.target.ends_with("?comp=immutabilityPolicies") &&
+               request.headers.at("x-ms-immutability-policy-mode") == "Locked") {
+      until = request.headers.at("x-ms-immutability-policy-until-date");
+      ++changes;
+    } else {
+      reply.status = 400;
+    }
+    return reply;
+  });
+  const auto storage = open(server);
+  const auto at = [](const char* date) { return *parse_http_date(date); };
+  const auto found = storage->retention(*context_, pack_);
+  ASSERT_TRUE(found && found->until);
+  EXPECT_EQ(*found->until, at("Sat, 01 Jan 2050 00:00:00 GMT"));
+  EXPECT_TRUE(found->compliance);
+  EXPECT_FALSE(found->legal_hold);
+  storage->extend_retention(*context_, pack_, at("Sun, 01 Jan 2051 00:00:00 GMT"));
+  EXPECT_EQ(until, "Sun, 01 Jan 2051 00:00:00 GMT");
+  storage->extend_retention(*context_, pack_, at("Fri, 01 Jan 2049 00:00:00 GMT"));
+  EXPECT_EQ(until, "Sun, 01 Jan 2051 00:00:00 GMT");
+  EXPECT_EQ(changes, 1U);
+}
+
+TEST_F(AzureReplies, ContainersWithoutPoliciesCostOneQuestion) {
+  HttpServer server([](const ServedRequest&) { return ServedReply{}; });
+  const auto storage = open(server);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_FALSE(storage->retention(*context_, pack_).has_value());
+  }
+  EXPECT_EQ(server.requests().size(), 1U);
+}
+
 TEST_F(AzureReplies, AWrongClockIsCorrectedByTheServers) {
   const std::string date = http_date((*context_).clock.now() + std::chrono::hours(5));
   HttpServer server([&](const ServedRequest& request) {
