@@ -5,7 +5,6 @@ import os
 import shutil
 import time
 
-import s3
 import sealed
 import servers
 import treestate
@@ -161,21 +160,11 @@ class _Soak(TestCase):
 
 
 class _S3(_Soak):
-    program = "versitygw"
-
-    def make_repository(self, server):
-        """bucket/some/where: its key is one that costs no second to try, each run tries it."""
-        local = self.path("sealed")
-        sealed.make_repository(local, PASSWORD)
-        client = s3.Client(f"127.0.0.1:{server.port}", server.KEY, server.SECRET)
-        client.make_bucket("bucket")
-        for file in sorted(p for p in local.rglob("*") if p.is_file()):
-            client.must("PUT", f"/bucket/some/where/{file.relative_to(local)}", body=file.read_bytes())
-
     def serve(self):
-        server = servers.S3Server(self.program, self.path("bucket-data"))
+        # Its key is one that costs no second to try: each run tries it.
+        sealed.make_repository(self.path("bucket-data") / "bucket/some/where", PASSWORD)
+        server = servers.S3Server("versitygw", self.path("bucket-data"))
         self.addCleanup(server.stop)
-        self.make_repository(server)
         self.environment |= server.environment
         self.proxy = servers.FaultProxy(server.port, *self.rate, "--seed", self.seed, faults=self.faults)
         self.addCleanup(self.proxy.stop)
@@ -283,15 +272,6 @@ class S3(_S3):
     @limit(180)
     def test_short(self):
         self.soak(FAULTS_OF_A_SHORT_RUN)
-
-    @slow
-    @limit(3600)
-    def test_long(self):
-        self.soak(FAULTS_OF_A_LONG_RUN)
-
-
-class Minio(_S3):
-    program = "minio"
 
     @slow
     @limit(3600)
