@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -229,6 +230,15 @@ class Rules {
     }
   }
 
+  // Thousands of runs are looked at: once for each schedule.
+  std::optional<seconds> gap_of(const std::string& schedule, const std::string& zone) {
+    const auto [found, added] = gaps_.try_emplace({schedule, zone});
+    if (added) {
+      found->second = longest_gap(schedule, zone, request_.now);
+    }
+    return found->second;
+  }
+
   void check_policy(const PolicySpec& policy) {
     const auto below = [&](const std::vector<std::string>& keys) {
       std::vector<std::string> path{"policies", policy.name};
@@ -246,7 +256,7 @@ class Rules {
       problem(below({"verification", "older-point-percent"}),
               fmt::format("{} % is more than always", rule.older_point_percent), "It is 0 to 100.");
     }
-    const auto between = longest_gap(rule.restore, policy.time_zone, request_.now);
+    const auto between = gap_of(rule.restore, policy.time_zone);
     if (between && rule.proven_for.count() > 0 && rule.proven_for < *between) {
       problem(below({"verification", "proven-for"}),
               fmt::format("a proof that stands for {} is over before the next one: {} lie between "
@@ -373,7 +383,7 @@ class Rules {
     if (log) {
       return;
     }
-    const auto gap = longest_gap(policy->schedule, policy->time_zone, request_.now);
+    const auto gap = gap_of(policy->schedule, policy->time_zone);
     if (!gap) {
       if (policy->schedule.empty()) {
         problem(path,
@@ -592,6 +602,7 @@ class Rules {
   const RulesRequest& request_;
   const Application& application_;
   std::set<Spot> broken_;
+  std::map<std::pair<std::string, std::string>, std::optional<seconds>> gaps_;
 };
 
 }  // namespace
