@@ -55,6 +55,18 @@ Environment Environment::take_from_process() {
   return result;
 }
 
+Environment Environment::with(Variables more) const {
+  Environment added(std::move(more));
+  Environment result = *this;
+  for (auto& [name, value] : added.variables_) {
+    result.variables_[name] = std::move(value);
+  }
+  for (auto& [name, secret] : added.secrets_) {
+    result.secrets_[name] = std::move(secret);
+  }
+  return result;
+}
+
 std::optional<std::string> Environment::get(const std::string& name) const {
   const auto found = variables_.find(name);
   if (found == variables_.end() || found->second.empty()) {

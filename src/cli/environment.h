@@ -25,6 +25,9 @@ class Environment {
   // first thing in main.
   [[nodiscard]] static Environment take_from_process();
 
+  // The same with `more` added or replacing what is there; an empty value takes a variable away.
+  [[nodiscard]] Environment with(Variables more) const;
+
   // Nothing when unset or empty: restic treats both alike.
   [[nodiscard]] std::optional<std::string> get(const std::string& name) const;
   // SALVOR_<suffix>, else RESTIC_<suffix>.

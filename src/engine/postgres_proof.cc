@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "codec/go_json.h"
-#include "net/subprocess.h"
 #include "repo/journal.h"
 
 namespace salvor {
@@ -19,125 +18,8 @@ namespace fs = std::filesystem;
 using postgres::Connection;
 using postgres::ConnectionMode;
 using postgres::LocalServer;
-using postgres::ResultSet;
 
 constexpr std::string_view kSandboxPrefix = "salvor-verify-";
-constexpr size_t kValueLimit = 300;
-
-std::string one_line(std::string text) {
-  for (char& c : text) {
-    c = c == '\n' || c == '\r' || c == '\t' ? ' ' : c;
-  }
-  return text.size() > kValueLimit ? text.substr(0, kValueLimit) + "..." : text;
-}
-
-std::string quote_name(const std::string& name) {
-  return Connection::quote_identifier(name);
-}
-
-// Runs `body`; what it throws is a check that failed, but for being stopped.
-template <class Body>
-ProofCheck check(std::string name, Body body) {
-  ProofCheck result{.name = std::move(name)};
-  try {
-    result.value = body();
-    result.passed = true;
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::kCancelled) {
-      throw;
-    }
-    result.value = one_line(error.message());
-  }
-  return result;
-}
-
-// Reads every row of every table: what cannot be read is not a backup.
-std::string count_rows(const Context& context, const LocalServer& server,
-                       const std::string& database) {
-  Connection connection(context, server.target(database), ConnectionMode::kSql);
-  const ResultSet tables = connection.run(
-      context,
-      "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-      "WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^pg_toast' ORDER BY 1, 2");
-  uint64_t rows = 0;
-  for (size_t i = 0; i < tables.rows.size(); ++i) {
-    const std::string count =
-        connection
-            .run(context, "SELECT count(*) FROM ONLY " + quote_name(tables.text(i, 0)) + "." +
-                              quote_name(tables.text(i, 1)))
-            .text(0, 0);
-    uint64_t number = 0;
-    std::from_chars(count.data(), count.data() + count.size(), number);
-    rows += number;
-  }
-  return fmt::format("{} tables, {} rows", tables.rows.size(), rows);
-}
-
-std::string assert_true(const Context& context, const LocalServer& server,
-                        const Assertion& assertion) {
-  Connection connection(context, server.target(assertion.database), ConnectionMode::kSql);
-  static_cast<void>(connection.run(context, "BEGIN READ ONLY"));
-  const ResultSet answer = connection.run(context, assertion.statement);
-  if (answer.rows.size() != 1 || answer.rows[0].size() != 1) {
-    throw Error(ErrorCode::kFailed, fmt::format("it gave {} rows of {} columns, not one value",
-                                                answer.rows.size(), answer.columns.size()));
-  }
-  const std::string value = answer.rows[0][0].value_or("NULL");
-  if (value != "t" && value != "true") {
-    throw Error(ErrorCode::kFailed, "it gave " + value);
-  }
-  return "true";
-}
-
-std::string amcheck(const std::string& program, const LocalServer& server,
-                    const std::string& database, const std::string& superuser) {
-  const std::string& target = server.target().target;
-  const size_t begin = target.find('\'') + 1;
-  const std::string folder = target.substr(begin, target.find('\'', begin) - begin);
-  Subprocess run({.arguments = {"sh", "-c", "exec \"$@\" 2>&1", "sh", program, "-h", folder, "-p",
-                                "5432", "-U", superuser, "--no-password", "--install-missing",
-                                "--heapallindexed", "--parent-check", "-d", database}});
-  std::string output;
-  std::string piece(4096, '\0');
-  while (const size_t got = run.read(std::as_writable_bytes(std::span(piece)))) {
-    output.append(piece, 0, output.size() < kValueLimit ? got : 0);
-  }
-  if (!run.wait().success()) {
-    throw Error(ErrorCode::kDamaged, output.empty() ? "it failed" : output);
-  }
-  return "no damage found";
-}
-
-void look_into(const Context& context, const LocalServer& server, const std::string& binaries,
-               const ProofOptions& options, Proof& proof) {
-  Connection main(context, server.target(), ConnectionMode::kSql);
-  proof.position =
-      postgres::Lsn::parse(main.run(context, "SELECT pg_current_wal_lsn()").text(0, 0)).value();
-  proof.server_version = main.run(context, "SHOW server_version").text(0, 0);
-  const ResultSet names =
-      main.run(context, "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate");
-  const std::string program = binaries + "/pg_amcheck";
-  const bool has_amcheck = ::access(program.c_str(), X_OK) == 0;
-  const bool has_extension =
-      main.run(context, "SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck'")
-          .text(0, 0) != "0";
-  for (size_t row = 0; row < names.rows.size(); ++row) {
-    const std::string& database = names.text(row, 0);
-    if (options.count_rows) {
-      proof.checks.push_back(
-          check("rows " + database, [&] { return count_rows(context, server, database); }));
-    }
-    if (options.amcheck && has_amcheck && has_extension) {
-      proof.checks.push_back(check("pg_amcheck " + database, [&] {
-        return amcheck(program, server, database, options.restore.superuser);
-      }));
-    }
-  }
-  for (const Assertion& assertion : options.assertions) {
-    proof.checks.push_back(
-        check(assertion.statement, [&] { return assert_true(context, server, assertion); }));
-  }
-}
 
 void append_field(std::string& out, std::string_view name, std::string_view text) {
   out += out.ends_with('{') ? "" : ",";
@@ -175,7 +57,16 @@ Proof prove_recovery(const Context& context, Repository& repository, const WalAr
   options.restore.copy = true;
   options.restore.inspect = [&](const LocalServer& server, const std::string& binaries) {
     const MonotonicTime begun = context.clock.monotonic();
-    look_into(context, server, binaries, options, proof);
+    Connection main(context, server.target(), ConnectionMode::kSql);
+    proof.position =
+        postgres::Lsn::parse(main.run(context, "SELECT pg_current_wal_lsn()").text(0, 0)).value();
+    proof.server_version = main.run(context, "SHOW server_version").text(0, 0);
+    proof.checks = inspect_server(context, server,
+                                  {.binaries = binaries,
+                                   .superuser = options.restore.superuser,
+                                   .amcheck = options.amcheck,
+                                   .count_rows = options.count_rows,
+                                   .assertions = options.assertions});
     proof.checks_seconds = std::chrono::duration<double>(context.clock.monotonic() - begun).count();
   };
   try {

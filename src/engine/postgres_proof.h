@@ -11,21 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "connector/postgres/local_server.h"
+#include "engine/postgres_inspect.h"
 #include "engine/postgres_restore.h"
 
 namespace salvor {
-
-struct ProofCheck {
-  std::string name;  // "pg_amcheck postgres", "tables postgres", the text of an assertion
-  bool passed = false;
-  std::string value;  // what it found, one line
-};
-
-struct Assertion {
-  std::string database;
-  std::string statement;  // one value, true or false
-};
 
 struct ProofOptions {
   PostgresRestoreOptions restore;  // target: an empty directory inside the sandbox

@@ -25,6 +25,7 @@ struct PostgresRestorer::Place {
   BlobId tree;
   std::vector<std::string> excludes;
   bool tablespace = false;
+  bool delta = false;  // it holds something that is to be changed into this
 };
 
 namespace {
@@ -72,46 +73,6 @@ std::string quoted(const std::string& value) {
   }
   return text + "'";
 }
-
-// Refuses when a server runs on `data`, whoever left the file otherwise.
-void require_stopped(const std::string& data) {
-  const std::string pid_file = data + "/postmaster.pid";
-  if (!fs::exists(pid_file)) {
-    return;
-  }
-  const Buffer content = read_file(pid_file, 1U << 16);
-  const int pid = std::atoi(std::string(as_text(content.view())).c_str());
-  if (pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM)) {
-    throw Error(ErrorCode::kFailed,
-                "a PostgreSQL server runs on " + data + " (process " + std::to_string(pid) + ")",
-                "Stop it first.");
-  }
-}
-
-// A private folder for socket and log, gone with this object.
-class RuntimeFolder {
- public:
-  explicit RuntimeFolder(const std::pair<uid_t, gid_t>& owner) {
-    // Root's own TMPDIR may be closed to the user whom the server runs as.
-    const std::string parent = ::geteuid() == 0 ? "/tmp" : fs::temp_directory_path().string();
-    std::string name = parent + "/salvor-XXXXXX";
-    if (::mkdtemp(name.data()) == nullptr) {
-      throw Error::from_errno(errno, "cannot make a temporary folder");
-    }
-    path_ = name;
-    give_to_owner(path_, owner);
-  }
-  ~RuntimeFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  RuntimeFolder(const RuntimeFolder&) = delete;
-  RuntimeFolder& operator=(const RuntimeFolder&) = delete;
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 [[noreturn]] void recovery_failed(const postgres::LocalServer& server, const WalServer& wal,
                                   const RecoveryPlan& plan) {
@@ -173,11 +134,25 @@ uint64_t check_databases(const Context& context, const postgres::LocalServer& se
 
 }  // namespace
 
+void require_stopped(const std::string& data) {
+  const std::string pid_file = data + "/postmaster.pid";
+  if (!fs::exists(pid_file)) {
+    return;
+  }
+  const Buffer content = read_file(pid_file, 1U << 16);
+  const int pid = std::atoi(std::string(as_text(content.view())).c_str());
+  if (pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM)) {
+    throw Error(ErrorCode::kFailed,
+                "a PostgreSQL server runs on " + data + " (process " + std::to_string(pid) + ")",
+                "Stop it first.");
+  }
+}
+
 PostgresRestoreResult PostgresRestorer::run(const Context& context, const RecoveryPlan& plan,
                                             const PostgresRestoreOptions& options) {
   PostgresRestoreResult result;
-  const std::vector<Place> all = places(context, plan.backup.snapshot.snapshot.tree, options);
-  for (const Place& place : all) {
+  std::vector<Place> all = places(context, plan.backup.snapshot.snapshot.tree, options);
+  for (Place& place : all) {
     make_room(place, options, result);
   }
   const MonotonicTime begun = context.clock.monotonic();
@@ -233,10 +208,51 @@ std::vector<PostgresRestorer::Place> PostgresRestorer::places(
   return all;
 }
 
-void PostgresRestorer::make_room(const Place& place, const PostgresRestoreOptions& options,
+// Whether the place can be filled now as an empty one.
+bool PostgresRestorer::move_aside(Place& place, const PostgresRestoreOptions& options,
+                                  PostgresRestoreResult& result) const {
+  std::string suffix = options.aside;
+  if (suffix.empty()) {
+    suffix = postgres::format_utc(std::chrono::system_clock::now()).substr(0, 19);
+    std::replace(suffix.begin(), suffix.end(), ':', '-');
+  }
+  const std::string aside = place.path + ".before-" + suffix;
+  const auto moved = [&] {
+    result.moved.emplace_back(place.path, aside);
+    if (options.on_moved) {
+      options.on_moved(place.path, aside);
+    }
+    if (!place.tablespace) {
+      result.moved_aside = aside;
+    }
+  };
+  std::error_code error;
+  if (fs::exists(aside)) {
+    moved();
+    options.on_step(place.path + " was moved to " + aside + " already");
+    place.delta = fs::exists(place.path) && !fs::is_empty(place.path, error);
+    return !place.delta;
+  }
+  if (!fs::exists(place.path) || fs::is_empty(place.path, error)) {
+    return true;
+  }
+  if (!place.tablespace) {
+    require_stopped(place.path);
+  }
+  if (::rename(place.path.c_str(), aside.c_str()) != 0) {
+    throw Error::from_errno(errno, "cannot move " + place.path + " aside");
+  }
+  moved();
+  options.on_step("moved " + place.path + " to " + aside);
+  return true;
+}
+
+void PostgresRestorer::make_room(Place& place, const PostgresRestoreOptions& options,
                                  PostgresRestoreResult& result) const {
   std::error_code error;
-  if (!fs::exists(place.path) || fs::is_empty(place.path, error)) {
+  const bool cleared =
+      options.existing == ExistingCluster::kMoveAside && move_aside(place, options, result);
+  if (cleared || !fs::exists(place.path) || fs::is_empty(place.path, error)) {
     fs::create_directories(place.path, error);
     if (error) {
       throw Error::from_errno(error.value(), "cannot make " + place.path);
@@ -254,23 +270,9 @@ void PostgresRestorer::make_room(const Place& place, const PostgresRestoreOption
   if (!place.tablespace) {
     require_stopped(place.path);
   }
-  if (options.existing == ExistingCluster::kMoveAside) {
-    std::string stamp = postgres::format_utc(std::chrono::system_clock::now());
-    stamp = stamp.substr(0, 19);
-    std::replace(stamp.begin(), stamp.end(), ':', '-');
-    const std::string aside = place.path + ".before-" + stamp;
-    if (::rename(place.path.c_str(), aside.c_str()) != 0) {
-      throw Error::from_errno(errno, "cannot move " + place.path + " aside");
-    }
-    if (!place.tablespace) {
-      result.moved_aside = aside;
-    }
-    options.on_step("moved " + place.path + " to " + aside);
-    fs::create_directories(place.path);
-    fs::permissions(place.path, fs::perms::owner_all);
-    return;
-  }
-  if (!place.tablespace && !fs::exists(place.path + "/PG_VERSION") &&
+  const bool ours = place.delta;
+  place.delta = true;
+  if (!ours && !place.tablespace && !fs::exists(place.path + "/PG_VERSION") &&
       !fs::exists(place.path + kBegun)) {
     throw Error(
         ErrorCode::kUsage, what + place.path + " does not hold a PostgreSQL cluster",
@@ -297,7 +299,7 @@ void PostgresRestorer::restore_files(const Context& context, const std::vector<P
       RestoreOptions restore;
       restore.target = place.path;
       restore.ownership_by_name = ::geteuid() == 0;
-      restore.delete_unexpected = !control && options.existing == ExistingCluster::kDelta;
+      restore.delete_unexpected = !control && place.delta;
       if (control) {
         restore.selection.includes = PathPatterns(std::vector<std::string>{"/global/pg_control"});
       } else if (!place.tablespace) {
@@ -371,7 +373,7 @@ void PostgresRestorer::recover(const Context& context, const RecoveryPlan& plan,
   const postgres::ControlFile control =
       postgres::parse_control_file(read_file(data + "/" + kControl, 1U << 20).view());
   const std::string binaries = postgres::find_binaries(options.binaries, control.major_version);
-  const RuntimeFolder folder(owner);
+  const postgres::RuntimeFolder folder(owner);
   const std::string incoming = data + "/pg_wal/salvor-prefetch";
   fs::create_directory(incoming);
   give_to_owner(incoming, owner);
@@ -394,7 +396,8 @@ void PostgresRestorer::recover(const Context& context, const RecoveryPlan& plan,
                                 .folder = folder.path(),
                                 .owner = given,
                                 .superuser = options.superuser,
-                                .settings = settings});
+                                .settings = settings,
+                                .no_network = options.no_network});
   const MonotonicTime started = context.clock.monotonic();
   const MonotonicTime until = started + options.limit;
   std::string shown;

@@ -46,6 +46,13 @@ struct PostgresRestoreOptions {
   std::string program;                    // this one, for restore_command
   std::string restore_command;            // what kPause and kNone leave in the cluster's settings
   std::chrono::seconds limit{24 * 3600};  // for recovery
+  // kMoveAside: the end of the old data's new name, "<path>.before-<aside>"; empty: the time. Where
+  // that name is taken, an earlier run of this restore moved the old data there: this one finishes
+  // what that one began.
+  std::string aside = {};
+  // Told of each such move when it was made (or found made), also where the restore fails later.
+  std::function<void(const std::string& from, const std::string& to)> on_moved = {};
+  bool no_network = false;  // our server may not talk to anybody; where the system allows that
   // Called while the recovered and checked server still runs, with the folder of its programs. What
   // it throws fails the restore.
   std::function<void(const postgres::LocalServer&, const std::string& binaries)> inspect = {};
@@ -54,7 +61,9 @@ struct PostgresRestoreOptions {
 };
 
 struct PostgresRestoreResult {
-  std::string moved_aside;      // where the old cluster is now; empty: there was none
+  std::string moved_aside;  // where the old cluster is now; empty: there was none
+  // All that was moved: data directory and tablespaces, from and to.
+  std::vector<std::pair<std::string, std::string>> moved;
   std::string stopped;          // the server's words about where recovery ended; may be empty
   postgres::Timeline timeline;  // the cluster's now
   uint64_t databases = 0;       // that were opened and read
@@ -84,8 +93,10 @@ class PostgresRestorer {
                                                                    const BlobId& tree) const;
   [[nodiscard]] std::vector<Place> places(const Context& context, const BlobId& tree,
                                           const PostgresRestoreOptions& options);
-  void make_room(const Place& place, const PostgresRestoreOptions& options,
+  void make_room(Place& place, const PostgresRestoreOptions& options,
                  PostgresRestoreResult& result) const;
+  [[nodiscard]] bool move_aside(Place& place, const PostgresRestoreOptions& options,
+                                PostgresRestoreResult& result) const;
   void restore_files(const Context& context, const std::vector<Place>& places,
                      const PostgresRestoreOptions& options, PostgresRestoreResult& result);
   void prepare(const RecoveryPlan& plan, const PostgresRestoreOptions& options) const;
@@ -96,5 +107,8 @@ class PostgresRestorer {
   const WalArchive& archive_;
   std::vector<postgres::TablespaceLocation> map_;  // with the new places
 };
+
+// Throws Error{kFailed} when a server runs on the data directory.
+void require_stopped(const std::string& data);
 
 }  // namespace salvor

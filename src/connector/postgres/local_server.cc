@@ -1,5 +1,8 @@
 #include "connector/postgres/local_server.h"
 
+#include <filesystem>
+#include <thread>
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -68,6 +71,41 @@ std::string find_binaries(const std::string& given, unsigned major_version) {
                   "(--action none).");
 }
 
+std::vector<std::string> network_isolation() {
+  // A user namespace where only root may make one of the network.
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"unshare", "--net", "--"},
+        std::vector<std::string>{"unshare", "--map-current-user", "--net", "--"}}) {
+    std::vector<std::string> trial{"sh", "-c", "exec \"$@\" 2>/dev/null", "sh"};
+    trial.insert(trial.end(), words.begin(), words.end());
+    trial.emplace_back("true");
+    Subprocess attempt({.arguments = trial});
+    if (attempt.wait().success()) {
+      return words;
+    }
+  }
+  return {};
+}
+
+RuntimeFolder::RuntimeFolder(const std::pair<uid_t, gid_t>& owner) {
+  // Root's own TMPDIR may be closed to the user whom the server runs as.
+  const std::string parent =
+      ::geteuid() == 0 ? "/tmp" : std::filesystem::temp_directory_path().string();
+  std::string name = parent + "/salvor-XXXXXX";
+  if (::mkdtemp(name.data()) == nullptr) {
+    throw Error::from_errno(errno, "cannot make a temporary folder");
+  }
+  path_ = name;
+  if (::geteuid() == 0 && ::lchown(path_.c_str(), owner.first, owner.second) != 0) {
+    throw Error::from_errno(errno, "cannot give away " + path_);
+  }
+}
+
+RuntimeFolder::~RuntimeFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
 struct LocalServer::State {
   LocalServerOptions options;
   std::string log;
@@ -122,7 +160,12 @@ LocalServer::LocalServer(LocalServerOptions options) : state_(std::make_unique<S
   // Whatever ends us ends it: nobody else knows that it is there.
   const std::vector<std::string> dying{"setpriv", "--pdeathsig=QUIT", "--"};
   command.insert(command.begin(), dying.begin(), dying.end());
-  for (std::string& word : as_owner(chosen, std::move(command))) {
+  command = as_owner(chosen, std::move(command));
+  if (chosen.no_network) {
+    const std::vector<std::string> apart = network_isolation();
+    command.insert(command.begin(), apart.begin(), apart.end());
+  }
+  for (std::string& word : command) {
     shell.push_back(std::move(word));
   }
   state_->process = std::make_unique<Subprocess>(SubprocessOptions{
@@ -141,6 +184,26 @@ LocalServer::~LocalServer() {
 
 bool LocalServer::running() {
   return state_->process && !state_->process->poll();
+}
+
+void LocalServer::wait_until_ready(const Context& context, std::chrono::seconds limit) {
+  const MonotonicTime until = context.clock.monotonic() + limit;
+  for (;;) {
+    context.check_stopped();
+    try {
+      const Connection connection(context, target(), ConnectionMode::kSql);
+      return;
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kCancelled) {
+        throw;
+      }
+      if (!running() || context.clock.monotonic() > until) {
+        throw Error(ErrorCode::kFailed, "the server does not start: " + error.message(),
+                    "Its log ends with:\n" + log_tail());
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
 ConnectionTarget LocalServer::target(const std::string& database) const {

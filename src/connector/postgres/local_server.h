@@ -26,11 +26,33 @@ struct LocalServerOptions {
   std::optional<std::pair<uid_t, gid_t>> owner;  // when we are root, which a server refuses to be
   std::string superuser = "postgres";
   std::vector<std::pair<std::string, std::string>> settings;  // stronger than those of its files
+  // In a network of its own without a way out, as far as the system allows that
+  // (network_isolation); its socket is reached all the same.
+  bool no_network = false;
+};
+
+// The words before a command that keep it from the network; nothing where the system does not allow
+// that. Tries it out.
+[[nodiscard]] std::vector<std::string> network_isolation();
+
+// A private folder for a server's socket and log, short enough for a socket's path; gone with this
+// object.
+class RuntimeFolder {
+ public:
+  // `owner`: whom the server runs as; counts when we are root.
+  explicit RuntimeFolder(const std::pair<uid_t, gid_t>& owner);
+  ~RuntimeFolder();
+  RuntimeFolder(const RuntimeFolder&) = delete;
+  RuntimeFolder& operator=(const RuntimeFolder&) = delete;
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
 };
 
 class LocalServer {
  public:
-  // Starts it; does not wait. Throws Error{kFailed}.
+  // Starts it; does not wait (see `wait_until_ready`). Throws Error{kFailed}.
   explicit LocalServer(LocalServerOptions options);
   // Stops it at once (as a crash would) if it still runs.
   ~LocalServer();
@@ -38,6 +60,9 @@ class LocalServer {
   LocalServer& operator=(const LocalServer&) = delete;
 
   [[nodiscard]] bool running();
+  // Blocks until it answers. Throws Error{kFailed} with the end of its log when it ends or does not
+  // answer in time.
+  void wait_until_ready(const Context& context, std::chrono::seconds limit);
   [[nodiscard]] ConnectionTarget target(const std::string& database = "postgres") const;
   // The last lines that it logged.
   [[nodiscard]] std::string log_tail() const;

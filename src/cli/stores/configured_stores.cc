@@ -1,0 +1,28 @@
+#include "cli/stores/configured_stores.h"
+
+#include "base/format.h"
+#include "cli/stores/files_store.h"
+#include "cli/stores/postgres_store.h"
+
+namespace salvor::cli {
+
+std::unique_ptr<Store> ConfiguredStores::open(const std::string& source) {
+  const SourceSpec* found = find_named(site_.application.sources, source);
+  if (found == nullptr) {
+    std::string names;
+    for (const SourceSpec& one : site_.application.sources) {
+      names += (names.empty() ? "" : ", ") + one.name;
+    }
+    throw Error(ErrorCode::kUsage, "the configuration has no source \"" + printable(source) + "\"",
+                "It has: " + (names.empty() ? std::string("none") : names) + ".");
+  }
+  if (found->kind == "files") {
+    return make_files_store(site_, *found);
+  }
+  if (found->kind == "postgres") {
+    return make_postgres_store(site_, *found);
+  }
+  throw Error(ErrorCode::kUsage, "sources of kind " + printable(found->kind) + " are not known");
+}
+
+}  // namespace salvor::cli

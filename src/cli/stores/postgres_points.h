@@ -1,0 +1,43 @@
+// The recovery points of a PostgreSQL source: its physical backups and the log behind them.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/stores/store_site.h"
+#include "engine/recovery_target.h"
+#include "engine/wal_moment.h"
+
+namespace salvor::cli {
+
+// What the repository holds of one source's cluster.
+struct PostgresPoints {
+  std::vector<PhysicalBackup> backups;  // of one cluster, oldest stop first
+  std::optional<WalArchive> archive;    // nothing without backups
+  std::vector<WalTimeline> timelines;
+};
+
+// Backups with the source's tag; others of the same cluster (made by `salvor postgres backup`)
+// count too. Without any tagged one, those of the only cluster that the repository holds. Where the
+// source has had several clusters (a new one after pg_upgrade), the one of the newest backup.
+[[nodiscard]] PostgresPoints postgres_points(const StoreSite& site, const Context& context,
+                                             const Repository& repository,
+                                             const SourceSpec& source);
+
+// Newest first.
+[[nodiscard]] std::vector<RecoveryRange> ranges_of(const Context& context,
+                                                   const PostgresPoints& points);
+
+// A moment, as recovery takes it.
+struct ChosenRecovery {
+  RecoveryTarget target;
+  RecoveryPlan plan;
+  WallTime reached;  // until when the data will be, where that is known beforehand
+};
+// Throws Error that says what can be reached when the moment cannot.
+[[nodiscard]] ChosenRecovery choose_recovery(const Context& context, const PostgresPoints& points,
+                                             const Moment& moment, const std::string& base,
+                                             const std::string& source);
+
+}  // namespace salvor::cli

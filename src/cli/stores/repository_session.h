@@ -1,0 +1,45 @@
+// A repository of the configuration, opened as `-r` opens one: with its password, its options, its
+// limits and the local cache.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/secret.h"
+#include "cli/repository_access.h"
+#include "model/application.h"
+
+namespace salvor::cli {
+
+// Where secrets come from. Throws Error that names the reference, never the secret.
+using SecretLookup = std::function<Secret(const SecretReference&)>;
+
+// A session like another one, but for the repository: what the command line says of one (-r, its
+// password, -o, --limit-...) does not count, what it says of the run (--json, --cache-dir,
+// --retry-lock) does. Refers to `outer` and to what `context` refers to. Not movable: its session
+// refers to it, and what is opened with it does.
+class RepositorySession {
+ public:
+  // Reads the credentials of `spec`; throws what `secrets` throws.
+  RepositorySession(Session& outer, const Context& context, const RepositorySpec& spec,
+                    const RateLimits& limits, const SecretLookup& secrets);
+  RepositorySession(const RepositorySession&) = delete;
+  RepositorySession& operator=(const RepositorySession&) = delete;
+
+  [[nodiscard]] Session& session() { return session_; }
+
+ private:
+  const Context context_;
+  const GlobalOptions global_;
+  const Environment environment_;
+  Session session_;
+};
+
+// `text` as it stands, or the secret that it refers to.
+[[nodiscard]] std::string resolve_text(const std::string& text, const SecretLookup& secrets);
+
+// The smaller of two limits, where 0 is none.
+[[nodiscard]] RateLimits stricter(const RateLimits& a, const RateLimits& b);
+
+}  // namespace salvor::cli
