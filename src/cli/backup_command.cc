@@ -9,12 +9,14 @@
 #include "cli/backup_report.h"
 #include "cli/commands.h"
 #include "cli/repository_access.h"
+#include "cli/source_commands.h"
 #include "cli/text.h"
 #include "connector/command/stream_source.h"
 #include "connector/files/files_source.h"
 #include "connector/files/path_list.h"
 #include "engine/archiver.h"
 #include "engine/snapshot_filter.h"
+#include "engine/snapshot_labels.h"
 #include "model/text_file.h"
 
 namespace salvor::cli {
@@ -51,6 +53,11 @@ struct Options {
   bool skip_if_unchanged = false;
   bool no_scan = false;
   uint64_t read_concurrency = 2;
+  std::string label;
+  std::string keep;
+  std::vector<std::string> sources;
+  bool all = false;
+  ConfigurationOptions configuration;
 };
 
 Buffer read_list(const std::string& name) {
@@ -183,6 +190,7 @@ BackupOptions backup_options(const Options& options, Session& session) {
   backup.uid = getuid();
   backup.gid = getgid();
   backup.tags = split_list(options.tags);
+  append(backup.tags, label_tags(options.label, options.keep, backup.time));
   backup.program_version = "salvor " SALVOR_VERSION;
   backup.skip_if_unchanged = options.skip_if_unchanged;
   backup.detection.ignore_inode = options.ignore_inode;
@@ -223,7 +231,31 @@ std::unique_ptr<Source> make_source(const Options& options, Session& session,
   return std::make_unique<FilesSource>(std::move(files));
 }
 
+// Whether sources of the configuration are meant instead of paths.
+std::optional<int> run_sources(const Options& options, Session& session) {
+  const bool named = options.all || !options.sources.empty();
+  if (named && !options.targets.empty()) {
+    throw Error(ErrorCode::kUsage, "--source and --all take no files or directories");
+  }
+  if (options.all && !options.sources.empty()) {
+    throw Error(ErrorCode::kUsage, "--source and --all exclude each other");
+  }
+  const bool plain = !options.stdin_data && !options.stdin_from_command;
+  if (!named && !(plain && means_source(session, options.configuration, options.targets))) {
+    return std::nullopt;
+  }
+  return run_source_backup(session, options.configuration,
+                           {.sources = options.sources.empty() ? options.targets : options.sources,
+                            .label = options.label,
+                            .keep = options.keep,
+                            .full = options.force,
+                            .dry_run = options.dry_run});
+}
+
 int run(const Options& options, Session& session) {
+  if (const std::optional<int> status = run_sources(options, session)) {
+    return *status;
+  }
   check_combinations(options);
   BackupOptions backup = backup_options(options, session);
   const std::unique_ptr<Source> source = make_source(options, session, backup);
@@ -326,6 +358,14 @@ std::vector<OptionSpec> option_table(Options& options) {
       {.long_name = "ignore-inode",
        .help = "ignore inode number and ctime changes when checking for modified files",
        .target = &options.ignore_inode},
+      {.long_name = "keep",
+       .value_name = "duration",
+       .help = "forget leaves it alone for so long: \"7d\", \"1y6m\" or \"forever\"",
+       .target = &options.keep},
+      {.long_name = "label",
+       .value_name = "name",
+       .help = "a name for this snapshot, by which it can be restored (tag salvor:label=<name>)",
+       .target = &options.label},
       {.long_name = "no-scan",
        .help = "accepted for restic's scripts; Salvor estimates the size from the parent snapshot",
        .target = &options.no_scan},
@@ -369,6 +409,11 @@ std::vector<OptionSpec> option_table(Options& options) {
       {.long_name = "with-atime",
        .help = "store the atime for all files and directories",
        .target = &options.with_atime},
+      {.long_name = "source",
+       .value_name = "name",
+       .help = "a source of the configuration instead of paths; may be repeated",
+       .target = &options.sources},
+      {.long_name = "all", .help = "all sources of the configuration", .target = &options.all},
   };
 }
 
@@ -376,7 +421,7 @@ std::vector<OptionSpec> option_table(Options& options) {
 
 CommandSpec backup_command() {
   auto options = std::make_shared<Options>();
-  return {
+  CommandSpec command{
       .name = "backup",
       .summary = "Create a new backup of files and/or directories",
       .description =
@@ -387,7 +432,10 @@ CommandSpec backup_command() {
           "hashed again. An interrupted backup loses nothing that was uploaded: run it again. "
           "Files that cannot be read, vanish, or change while they are read are reported and "
           "counted; the snapshot is made without them (changed ones as they were read) and the "
-          "exit status is 3.",
+          "exit status is 3.\n\n"
+          "Where there is a configuration (salvor.yaml) and no repository is named, a single word "
+          "without a '/' is one of its sources: `salvor backup db`. A path of that name is written "
+          "./db.",
       .positionals = {{.name = "FILE/DIR",
                        .target = &options->targets,
                        .help = "what to back up; with --stdin-from-command, the command",
@@ -399,6 +447,8 @@ CommandSpec backup_command() {
                    {"salvor backup --tag pre-migration --stdin-from-command "
                     "--stdin-filename shop.sql -- pg_dump shop",
                     "The output of a command; if it fails there is no snapshot"},
+                   {"salvor backup db --label pre-migration --keep 7d",
+                    "A source of the configuration, to be restored by its label"},
                    {"find . -name '*.conf' -print0 | salvor backup --files-from-raw -",
                     "A list of files"}},
       .exit_codes = with_exit_codes(
@@ -406,6 +456,10 @@ CommandSpec backup_command() {
           {{3, "some source data could not be read (incomplete snapshot created)"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
+  for (OptionSpec& option : configuration_option_table(options->configuration)) {
+    command.options.push_back(std::move(option));
+  }
+  return command;
 }
 
 }  // namespace salvor::cli

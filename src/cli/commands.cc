@@ -57,10 +57,13 @@ CommandSpec command_table(GlobalOptions& global) {
       restore_command(),
       retention_command(),
       rewrite_command(),
+      run_command(),
+      schedule_command(),
       snapshots_command(),
       stats_command(),
       tag_command(),
       unlock_command(),
+      verify_command(),
       version_command(),
       wal_command(),
   };

@@ -40,10 +40,13 @@ CommandSpec rebuild_index_command();  // what restic called `repair index` befor
 CommandSpec restore_command();
 CommandSpec retention_command();
 CommandSpec rewrite_command();
+CommandSpec run_command();
+CommandSpec schedule_command();
 CommandSpec snapshots_command();
 CommandSpec stats_command();
 CommandSpec tag_command();
 CommandSpec unlock_command();
+CommandSpec verify_command();
 CommandSpec version_command();
 CommandSpec wal_command();
 

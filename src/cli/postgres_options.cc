@@ -174,7 +174,7 @@ void require_consent(Session& session, const Consent& consent, const std::vector
   if (typed != name) {
     throw Error(ErrorCode::kUsage,
                 typed.empty() ? "this replaces data and was not confirmed"
-                              : "\"" + printable(typed) + "\" is not the name of the database",
+                              : "\"" + printable(typed) + "\" is not the name that was asked for",
                 "Nothing was changed. Give --confirm " + printable(name) + " or --yes.");
   }
 }

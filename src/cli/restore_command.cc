@@ -6,6 +6,7 @@
 #include "cli/progress.h"
 #include "cli/repository_access.h"
 #include "cli/snapshot_options.h"
+#include "cli/source_commands.h"
 #include "engine/restorer.h"
 #include "engine/snapshot_filter.h"
 #include "model/text_file.h"
@@ -35,6 +36,13 @@ struct Options {
   bool verify = false;
   bool ownership_by_name = false;
   FilterOptions filter;
+  std::string at;
+  std::string label;
+  bool in_place = false;
+  bool undo = false;
+  bool discard = false;
+  Consent consent;
+  ConfigurationOptions configuration;
 };
 
 PathPatterns patterns_of(std::vector<std::string> patterns, const std::vector<std::string>& files,
@@ -209,6 +217,26 @@ void print_result(Session& session, const Options& options, const RestoreProgres
 }
 
 int run(const Options& options, Session& session) {
+  if (means_source(session, options.configuration, {options.snapshot})) {
+    return run_source_restore(session, options.configuration,
+                              {.source = options.snapshot,
+                               .at = options.at,
+                               .label = options.label,
+                               .target = options.target,
+                               .include = options.includes,
+                               .in_place = options.in_place,
+                               .undo = options.undo,
+                               .discard = options.discard,
+                               .dry_run = options.dry_run,
+                               .consent = options.consent});
+  }
+  if (!options.at.empty() || !options.label.empty() || options.in_place || options.undo ||
+      options.discard) {
+    throw Error(ErrorCode::kUsage,
+                "--at, --label, --in-place, --undo and --discard-old are for sources of the "
+                "configuration",
+                "Name one, without naming a repository: salvor restore db --at ...");
+  }
   const RestoreOptions restore = restore_options(options, session);
   OpenedRepository opened = open_repository(session, {.lock = LockMode::kShared});
   const Context& context = opened.context;
@@ -291,6 +319,37 @@ std::vector<OptionSpec> pattern_option_table(Options& options) {
   };
 }
 
+std::vector<OptionSpec> source_option_table(Options& options) {
+  std::vector<OptionSpec> table{
+      {.long_name = "at",
+       .value_name = "moment",
+       .help = "of a source: \"latest\", \"2026-11-21 08:00:00+01:00\", \"snapshot:1a2b3c4d\", "
+               "\"lsn:0/3000028\"",
+       .target = &options.at,
+       .default_text = "latest"},
+      {.long_name = "label",
+       .value_name = "name",
+       .help = "of a source: the newest backup with this label",
+       .target = &options.label},
+      {.long_name = "in-place",
+       .help = "of a source: change what is there into the restored, which takes no second space; "
+               "what is there is lost. Otherwise it is moved aside",
+       .target = &options.in_place},
+      {.long_name = "undo",
+       .help = "of a source: put the old data of the last restore back into its place",
+       .target = &options.undo},
+      {.long_name = "discard-old",
+       .help = "of a source: remove the old data of the last restore",
+       .target = &options.discard}};
+  for (OptionSpec& option : consent_options(options.consent)) {
+    table.push_back(std::move(option));
+  }
+  for (OptionSpec& option : configuration_option_table(options.configuration)) {
+    table.push_back(std::move(option));
+  }
+  return table;
+}
+
 std::vector<OptionSpec> option_table(Options& options) {
   return {
       {.long_name = "target",
@@ -340,7 +399,12 @@ CommandSpec restore_command() {
           "again, "
           "and a damaged directory is repaired in place.\n\n"
           "What cannot be restored is named, everything else is restored, and the exit status is "
-          "3.",
+          "3.\n\n"
+          "Where there is a configuration (salvor.yaml) and no repository is named, the word is "
+          "one of its sources, restored into its own place or below --target: `salvor restore db "
+          "--at '2026-11-21 08:00:00+01:00'`. What would be lost or replaced is shown first and "
+          "asked for; old data is moved aside and kept until you discard it, and comes back by "
+          "itself when the restore fails.",
       .positionals = {{.name = "snapshotID",
                        .target = &options->snapshot,
                        .help = "the snapshot, \"latest\", or \"snapshot:folder\"",
@@ -351,13 +415,16 @@ CommandSpec restore_command() {
                    {"salvor restore latest:/home/me --target /home/me --dry-run -vv",
                     "What would change in place"},
                    {"salvor restore 1a2b3c4d --target / --include /etc/nginx",
-                    "One directory, in place"}},
+                    "One directory, in place"},
+                   {"salvor restore db --label pre-migration",
+                    "A source of the configuration, as it was before a migration"}},
       .exit_codes = with_exit_codes(kRepositoryExitCodes,
                                     {{3, "some items could not be restored; they are named"},
                                      {21, "the target is full; run again when there is space"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
   add_options(command, pattern_option_table(*options));
+  add_options(command, source_option_table(*options));
   add_options(command,
               filter_option_table(options->filter, true, ", when snapshot ID \"latest\" is given"));
   return command;

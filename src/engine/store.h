@@ -96,6 +96,9 @@ class SandboxedStore {
   virtual ~SandboxedStore() = default;
   // What others need to use it: "url", "directory", "socket", "port".
   [[nodiscard]] virtual TextMap outputs() const = 0;
+  // What the last restore into it was: of opening it, or `recover`. Facts "restore-seconds" and
+  // "log-seconds" are how long its parts took.
+  [[nodiscard]] virtual RestoreOutcome restored() const { return {}; }
   // The store's own integrity checks, the source's assertions and the counts recorded at backup
   // time. Throws only when the sandbox itself is broken.
   [[nodiscard]] virtual std::vector<CheckResult> check(const Context& context) = 0;

@@ -67,6 +67,7 @@ class FilesSandbox final : public SandboxedStore {
     if (order.on_step) {
       order.on_step("restoring snapshot " + snapshot_.id.short_hex() + " to " + root_);
     }
+    const MonotonicTime begun = context.clock.monotonic();
     fs::create_directories(root_);
     RestoreOptions options;
     options.target = root_;
@@ -82,8 +83,14 @@ class FilesSandbox final : public SandboxedStore {
     outcome.reached = captured_at(snapshot_);
     outcome.restored_bytes = restorer.progress().bytes_restored;
     outcome.written_bytes = restorer.progress().bytes_written;
+    outcome.facts = {
+        {"restore-seconds",
+         fmt::format("{:.3f}",
+                     std::chrono::duration<double>(context.clock.monotonic() - begun).count())}};
+    restored_ = outcome;
     return outcome;
   }
+  [[nodiscard]] RestoreOutcome restored() const override { return restored_; }
 
   [[nodiscard]] std::vector<CheckResult> check(const Context& context) override {
     std::vector<CheckResult> checks;
@@ -153,6 +160,7 @@ class FilesSandbox final : public SandboxedStore {
   const Sandbox sandbox_;
   const std::string root_;
   StoredSnapshot snapshot_;
+  RestoreOutcome restored_;
 };
 
 }  // namespace

@@ -82,6 +82,7 @@ class PostgresSandbox final : public SandboxedStore {
         data_(sandbox_.path() + "/data") {}
 
   [[nodiscard]] TextMap outputs() const override;
+  [[nodiscard]] RestoreOutcome restored() const override { return restored_; }
   [[nodiscard]] std::vector<CheckResult> check(const Context& context) override;
   std::string break_it(const Context& context, const std::string& scenario) override;
   [[nodiscard]] RestoreOutcome recover(const Context& context, const RestoreOrder& order) override;
@@ -102,6 +103,7 @@ class PostgresSandbox final : public SandboxedStore {
   std::optional<ServerContent> content_;  // as it was restored, and to when:
   std::optional<WallTime> content_of_;
   std::string content_snapshot_;
+  RestoreOutcome restored_;
   std::unique_ptr<postgres::RuntimeFolder> folder_;
   std::unique_ptr<postgres::LocalServer> server_;
 };
@@ -157,13 +159,14 @@ RestoreOutcome PostgresSandbox::recover(const Context& context, const RestoreOrd
   outcome.written_bytes = result.written_bytes;
   outcome.old_data = result.moved_aside;
   outcome.facts = {{"timeline", std::to_string(result.timeline.value)},
-                   {"files seconds", fmt::format("{:.3f}", result.files_time.count())},
-                   {"recovery seconds", fmt::format("{:.3f}", result.recovery_time.count())}};
+                   {"restore-seconds", fmt::format("{:.3f}", result.files_time.count())},
+                   {"log-seconds", fmt::format("{:.3f}", result.recovery_time.count())}};
   if (content_of_ != outcome.reached || content_snapshot_ != outcome.snapshot || !content_) {
     content_ = content_of(context, *server_);
     content_of_ = outcome.reached;
     content_snapshot_ = outcome.snapshot;
   }
+  restored_ = outcome;
   return outcome;
 }
 

@@ -140,11 +140,14 @@ BackupResult PostgresStore::take(SourceRepository& at, const BackupOrder& order,
   }
   const postgres::BackupFacts& facts = source.facts();
   record.captured = facts.stop_time;
-  record.facts = {{"system", std::to_string(facts.system_identifier)},
-                  {"version", facts.version},
-                  {"timeline", std::to_string(facts.timeline.value)},
-                  {"start", facts.start.text()},
-                  {"lsn", facts.stop.text()}};
+  for (const auto& [name, value] :
+       {std::pair("system", std::to_string(facts.system_identifier)),
+        std::pair("version", facts.version),
+        std::pair("timeline", std::to_string(facts.timeline.value)),
+        std::pair("start", facts.start.text()), std::pair("lsn", facts.stop.text())}) {
+    std::erase_if(record.facts, [&](const auto& fact) { return fact.first == name; });
+    record.facts.emplace_back(name, value);
+  }
   if (order.dry_run) {
     return result;
   }
@@ -284,6 +287,8 @@ RestoreOutcome PostgresStore::restore(const Context& context, const RestoreOrder
                             .expected = {},
                             .seconds = result.recovery_time.count()});
   outcome.facts = {{"timeline", std::to_string(result.timeline.value)},
+                   {"restore-seconds", fmt::format("{:.3f}", result.files_time.count())},
+                   {"log-seconds", fmt::format("{:.3f}", result.recovery_time.count())},
                    {"directory", options.target},
                    {"archiving", options.copy ? "off" : "as before"}};
   if (!result.stopped.empty()) {

@@ -45,12 +45,13 @@ SourceRepository::SourceRepository(const StoreSite& site, const Context& context
               limits_of(site.application, source), site.secrets),
       opened_(open_repository(access_.session(), request)) {}
 
+std::string application_text(const Application& application) {
+  return application.environment.empty() ? application.name
+                                         : application.name + ":" + application.environment;
+}
+
 std::string source_tag(const Application& application, const SourceSpec& source) {
-  std::string tag = std::string(kSourceTag) + application.name;
-  if (!application.environment.empty()) {
-    tag += ":" + application.environment;
-  }
-  tag += "/" + source.name;
+  std::string tag = std::string(kSourceTag) + application_text(application) + "/" + source.name;
   std::replace(tag.begin(), tag.end(), ',', '_');  // restic parts tags there
   return tag;
 }
@@ -83,7 +84,6 @@ std::string new_run_id(Random& random) {
 
 RunRecord begin_record(const StoreSite& site, const Context& context, RunKind kind,
                        const SourceSpec& source) {
-  static_cast<void>(site);
   RunRecord record;
   record.id = new_run_id(context.random);
   record.kind = kind;
@@ -91,6 +91,8 @@ RunRecord begin_record(const StoreSite& site, const Context& context, RunKind ki
   record.repository = source.repository;
   record.started = context.clock.now();
   record.who = who_text();
+  // Several applications may share a repository.
+  record.facts.emplace_back("application", application_text(site.application));
   return record;
 }
 

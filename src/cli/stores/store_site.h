@@ -48,6 +48,8 @@ class SourceRepository {
 // The tag by which a source's snapshots are known whatever host made them:
 // "salvor:source=shop/db", with an environment "salvor:source=shop:production/db".
 [[nodiscard]] std::string source_tag(const Application& application, const SourceSpec& source);
+// "shop", with an environment "shop:production".
+[[nodiscard]] std::string application_text(const Application& application);
 inline constexpr std::string_view kSourceTag = "salvor:source=";
 
 // For a new snapshot: time, host, user, label and the source's tag.

@@ -1,0 +1,67 @@
+// The jobs of a configured application: how each is done with its stores, and where its record is
+// written down.
+#pragma once
+
+#include <set>
+
+#include "catalog/catalog.h"
+#include "cli/configuration_access.h"
+#include "cli/stores/configured_stores.h"
+#include "protect/runner.h"
+
+namespace salvor::cli {
+
+struct VerifyChoice {
+  Moment moment;
+  std::string base;     // full id; empty: the best
+  std::string sandbox;  // of the configuration; empty: its first, else /var/tmp
+};
+
+// Not movable: its parts refer to each other and to the session.
+class ApplicationJobs final : public JobWorker, public RunSink {
+ public:
+  // Reads the configuration and opens the catalog (a catalog that fails is done without). Throws
+  // what load_configuration_for throws.
+  ApplicationJobs(Session& session, const ConfigurationOptions& options);
+  ApplicationJobs(const ApplicationJobs&) = delete;
+  ApplicationJobs& operator=(const ApplicationJobs&) = delete;
+
+  [[nodiscard]] const Application& application() const { return configuration_.application; }
+  [[nodiscard]] Stores& stores() { return stores_; }
+  [[nodiscard]] StoreSite& site() { return site_; }
+  [[nodiscard]] Catalog& catalog() { return catalog_; }
+
+  // What the next backup is called and how it is made.
+  void set_order(const BackupOrder& order) { order_ = order; }
+
+  [[nodiscard]] RunRecord back_up(const Context& context, const Job& job) override;
+  [[nodiscard]] RunRecord copy(const Context& context, const Job& job) override;
+  [[nodiscard]] RunRecord retain(const Context& context, const Job& job) override;
+  [[nodiscard]] RunRecord verify(const Context& context, const Job& job) override;
+  [[nodiscard]] RunRecord check(const Context& context, const Job& job) override;
+  [[nodiscard]] RunRecord drill(const Context& context, const Job& job) override;
+
+  // Restores a point into a sandbox, starts it and looks into it.
+  [[nodiscard]] RunRecord verify_source(const Context& context, const std::string& source,
+                                        const VerifyChoice& choice);
+
+  void add(const Context& context, RunRecord record) override;
+  [[nodiscard]] FormerRuns former(const Job& job) override;
+  // Brings the records of this run into their repositories; what cannot be sent now is sent by a
+  // later run. Does not throw.
+  void send_records(const Context& context);
+
+ private:
+  [[nodiscard]] const SourceSpec& source(const std::string& name) const;
+
+  Session& session_;
+  config::Configuration configuration_;
+  config::SecretResolver secrets_;
+  StoreSite site_;
+  ConfiguredStores stores_;
+  Catalog catalog_;
+  BackupOrder order_;
+  std::set<std::string> touched_;  // repositories with new records
+};
+
+}  // namespace salvor::cli

@@ -1,0 +1,234 @@
+#include "protect/due.h"
+
+#include <algorithm>
+#include <set>
+
+#include "model/schedule.h"
+
+namespace salvor {
+namespace {
+
+using std::chrono::seconds;
+
+// How often retention is applied where there are backups.
+constexpr std::chrono::hours kRetentionEvery{20};
+// The first of a drill is caught up for so long.
+constexpr std::chrono::hours kDrillCaughtUp{24};
+
+const PolicySpec* policy_of(const Application& application, const Job& job) {
+  const SourceSpec* source = find_named(application.sources, job.subject);
+  return source == nullptr || job.kind == RunKind::kCheck || job.kind == RunKind::kDrill
+             ? nullptr
+             : find_named(application.policies, source->policy);
+}
+
+TimeZone zone_of(const Application& application, const std::string& name) {
+  return TimeZone::named(!name.empty()                    ? name
+                         : !application.time_zone.empty() ? application.time_zone
+                                                          : "UTC");
+}
+
+seconds jitter_of(const Application& application, const Job& job) {
+  const PolicySpec* policy = policy_of(application, job);
+  const seconds most = policy == nullptr ? seconds(0) : policy->jitter;
+  return stable_jitter(application.name + "/" + job.display(), most);
+}
+
+SysSeconds whole(WallTime time) {
+  return std::chrono::floor<seconds>(time);
+}
+
+// The instant that a run was for.
+WallTime instant_of(const RunRecord& run) {
+  return run.due == WallTime{} ? run.started : run.due;
+}
+
+bool may_retry(const FormerRuns& former, WallTime now) {
+  return !former.last || former.last->outcome != RunOutcome::kFailed ||
+         now - former.last->finished >= kRetryAfter;
+}
+
+std::optional<DueJob> due_by_schedule(const Application& application, const Job& job,
+                                      const FormerRuns& former, bool has_backup, WallTime now) {
+  const Schedule schedule = Schedule::parse(job.schedule, zone_of(application, job.time_zone));
+  const seconds jitter = jitter_of(application, job);
+  const SysSeconds last_instant = schedule.previous(whole(now) - jitter);
+  DueJob due{.job = job, .due = last_instant + jitter, .missed = {}, .why = job.schedule};
+  if (!former.good) {
+    // A new configuration waits neither for its first backup nor for the first proof of one; a
+    // drill takes people's time and keeps to its calendar.
+    if (job.kind == RunKind::kDrill && now - due.due > kDrillCaughtUp) {
+      return std::nullopt;
+    }
+    if (job.kind != RunKind::kBackup && job.kind != RunKind::kDrill && !has_backup) {
+      return std::nullopt;
+    }
+    due.why = former.last ? "none has succeeded yet" : "not done yet";
+    return due;
+  }
+  const WallTime done = instant_of(*former.good);
+  if (done >= due.due) {
+    return std::nullopt;
+  }
+  SysSeconds at = schedule.next(whole(done) - jitter);
+  // A run by hand just before its instant is not one for it; one for the instant itself is.
+  while (at < last_instant) {
+    if (at + jitter > done) {
+      due.missed.push_back(at + jitter);
+    }
+    if (due.missed.size() > kMostMissed) {
+      due.missed.erase(due.missed.begin());
+    }
+    at = schedule.next(at);
+  }
+  // What was tried and failed is not missed: it stands in the records.
+  if (former.last && former.last->started > former.good->started) {
+    std::erase_if(due.missed, [&](WallTime missed) { return missed <= instant_of(*former.last); });
+    due.why = former.last->outcome == RunOutcome::kInterrupted ? "the last one was interrupted"
+                                                               : "the last one failed";
+  }
+  return due;
+}
+
+}  // namespace
+
+std::string Job::display() const {
+  switch (kind) {
+    case RunKind::kCopy:
+      return "copy of " + subject + " to " + repository;
+    case RunKind::kVerify:
+      return "restore test of " + subject;
+    case RunKind::kCheck:
+      return "check of " + subject;
+    case RunKind::kRetention:
+      return "retention of " + subject;
+    case RunKind::kDrill:
+      return "drill " + subject;
+    case RunKind::kBackup:
+    case RunKind::kRestore:
+    case RunKind::kPlan:
+      break;
+  }
+  return std::string(name_of(kind)) + " of " + subject;
+}
+
+std::vector<Job> jobs_of(const Application& application) {
+  std::vector<Job> jobs;
+  const auto each = [&](const auto& add) {
+    for (const SourceSpec& source : application.sources) {
+      if (const PolicySpec* policy = find_named(application.policies, source.policy)) {
+        add(source, *policy);
+      }
+    }
+  };
+  each([&](const SourceSpec& source, const PolicySpec& policy) {
+    if (!policy.schedule.empty()) {
+      jobs.push_back(
+          {RunKind::kBackup, source.name, source.repository, policy.schedule, policy.time_zone});
+    }
+  });
+  each([&](const SourceSpec& source, const PolicySpec& policy) {
+    for (const CopySpec& copy : source.copies) {
+      jobs.push_back({RunKind::kCopy, source.name, copy.to, copy.schedule, policy.time_zone});
+    }
+  });
+  each([&](const SourceSpec& source, const PolicySpec&) {
+    jobs.push_back({RunKind::kRetention, source.name, source.repository, "", ""});
+  });
+  each([&](const SourceSpec& source, const PolicySpec& policy) {
+    if (!policy.verification.restore.empty()) {
+      jobs.push_back({RunKind::kVerify, source.name, source.repository, policy.verification.restore,
+                      policy.time_zone});
+    }
+  });
+  std::set<std::string> checked;
+  each([&](const SourceSpec& source, const PolicySpec& policy) {
+    if (!policy.verification.check.empty() && checked.insert(source.repository).second) {
+      jobs.push_back({RunKind::kCheck, source.repository, source.repository,
+                      policy.verification.check, policy.time_zone});
+    }
+  });
+  for (const DrillSpec& drill : application.drills) {
+    if (!drill.schedule.empty()) {
+      jobs.push_back({RunKind::kDrill, drill.name, "", drill.schedule, drill.time_zone});
+    }
+  }
+  return jobs;
+}
+
+bool in_window(const std::optional<TimeWindow>& window, const TimeZone& zone, WallTime now) {
+  if (!window || window->from == window->to) {
+    return true;
+  }
+  const LocalSeconds local = zone.local(whole(now));
+  const auto of_day = local - std::chrono::floor<std::chrono::days>(local);
+  return window->from < window->to ? of_day >= window->from && of_day < window->to
+                                   : of_day >= window->from || of_day < window->to;
+}
+
+std::optional<DueJob> due_now(const Application& application, const Job& job,
+                              const FormerRunsOf& former, WallTime now) {
+  const PolicySpec* policy = policy_of(application, job);
+  if (policy != nullptr && policy->window &&
+      !in_window(policy->window, zone_of(application, policy->time_zone), now)) {
+    return std::nullopt;
+  }
+  const FormerRuns runs = former(job);
+  if (!may_retry(runs, now)) {
+    return std::nullopt;
+  }
+  // Of a check the subject is the repository, whoever backs up to it.
+  const bool of_repository = job.kind == RunKind::kCheck;
+  const FormerRuns backups = former({RunKind::kBackup, of_repository ? "" : job.subject,
+                                     of_repository ? job.repository : "", "", ""});
+  if (!job.schedule.empty()) {
+    return due_by_schedule(application, job, runs, backups.good.has_value(), now);
+  }
+  // With the backups: once there is one that it was not done for.
+  if (!backups.good || backups.good->outcome == RunOutcome::kMissed) {
+    return std::nullopt;
+  }
+  if (runs.good && runs.good->started >= backups.good->finished) {
+    return std::nullopt;
+  }
+  if (job.kind == RunKind::kRetention && runs.good && now - runs.good->started < kRetentionEvery) {
+    return std::nullopt;
+  }
+  return DueJob{.job = job, .due = backups.good->finished, .missed = {}, .why = "after the backup"};
+}
+
+std::vector<DueJob> all_due(const Application& application, const FormerRunsOf& former,
+                            WallTime now) {
+  std::vector<DueJob> due;
+  for (const Job& job : jobs_of(application)) {
+    if (auto one = due_now(application, job, former, now)) {
+      due.push_back(std::move(*one));
+    }
+  }
+  return due;
+}
+
+std::vector<NextRun> next_runs(const Application& application, WallTime now, WallTime until,
+                               size_t limit) {
+  std::vector<NextRun> runs;
+  for (const Job& job : jobs_of(application)) {
+    if (job.schedule.empty()) {
+      continue;
+    }
+    const Schedule schedule = Schedule::parse(job.schedule, zone_of(application, job.time_zone));
+    const seconds jitter = jitter_of(application, job);
+    SysSeconds at = schedule.next(whole(now) - jitter);
+    for (size_t count = 0; count < limit && at + jitter <= until; ++count) {
+      runs.push_back({job, at + jitter, job.schedule});
+      at = schedule.next(at);
+    }
+  }
+  std::stable_sort(runs.begin(), runs.end(),
+                   [](const NextRun& a, const NextRun& b) { return a.at < b.at; });
+  if (runs.size() > limit) {
+    runs.resize(limit);
+  }
+  return runs;
+}
+
+}  // namespace salvor

@@ -1,0 +1,179 @@
+#include "protect/due.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "model/timestamp.h"
+
+namespace salvor {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+WallTime at(int day, int hour, int minute = 0) {  // of March 2026, UTC
+  using namespace std::chrono;
+  return sys_days(year(2026) / 3 / day) + hours(hour) + std::chrono::minutes(minute);
+}
+
+Application application(const std::string& schedule, const std::string& zone = "UTC") {
+  Application made;
+  made.name = "shop";
+  made.policies = {{.name = "p", .schedule = schedule, .time_zone = zone}};
+  made.sources = {{.name = "db", .kind = "files", .repository = "main", .policy = "p"}};
+  return made;
+}
+
+RunRecord run(RunOutcome outcome, WallTime due, WallTime started) {
+  RunRecord record;
+  record.outcome = outcome;
+  record.due = due;
+  record.started = started;
+  record.finished = started + minutes(1);
+  return record;
+}
+
+// The backup of the only source, after these runs (newest last).
+std::optional<DueJob> backup_due(const Application& app, const std::vector<RunRecord>& runs,
+                                 WallTime now) {
+  return due_now(
+      app, jobs_of(app).front(),
+      [&](const Job&) {
+        FormerRuns former;
+        for (const RunRecord& record : runs) {
+          former.last = record;
+          if (record.outcome != RunOutcome::kFailed && record.outcome != RunOutcome::kInterrupted) {
+            former.good = record;
+          }
+        }
+        return former;
+      },
+      now);
+}
+
+TEST(Due, TheFirstBackupDoesNotWait) {
+  const auto due = backup_due(application("daily 02:00"), {}, at(10, 12));
+  ASSERT_TRUE(due);
+  EXPECT_EQ(due->due, at(10, 2));
+  EXPECT_THAT(due->missed, IsEmpty());
+}
+
+TEST(Due, IsDoneOncePerInstant) {
+  const Application app = application("daily 02:00");
+  const RunRecord done = run(RunOutcome::kSucceeded, at(10, 2), at(10, 2, 3));
+  EXPECT_FALSE(backup_due(app, {done}, at(10, 2, 5)));
+  EXPECT_FALSE(backup_due(app, {done}, at(11, 1, 59)));
+  EXPECT_EQ(backup_due(app, {done}, at(11, 2))->due, at(11, 2));
+  EXPECT_FALSE(backup_due(app, {run(RunOutcome::kIncomplete, at(10, 2), at(10, 2))}, at(10, 3)));
+}
+
+TEST(Due, CatchesUpTheLastInstantAndTellsTheOthersAsMissed) {
+  const Application app = application("daily 02:00");
+  const auto due = backup_due(app, {run(RunOutcome::kSucceeded, at(10, 2), at(10, 2))}, at(14, 9));
+  ASSERT_TRUE(due);
+  EXPECT_EQ(due->due, at(14, 2));
+  EXPECT_THAT(due->missed, ElementsAre(at(11, 2), at(12, 2), at(13, 2)));
+}
+
+TEST(Due, ARunByHandCountsForWhatWasDueBefore) {
+  const Application app = application("daily 02:00");
+  EXPECT_FALSE(backup_due(app, {run(RunOutcome::kSucceeded, {}, at(11, 2, 30))}, at(11, 3)));
+  const auto due = backup_due(app, {run(RunOutcome::kSucceeded, {}, at(11, 1, 30))}, at(11, 3));
+  ASSERT_TRUE(due);
+  EXPECT_THAT(due->missed, IsEmpty());
+}
+
+TEST(Due, WhatFailedIsTriedAgainAfterAWhileAndIsNotMissed) {
+  const Application app = application("daily 02:00");
+  const RunRecord good = run(RunOutcome::kSucceeded, at(10, 2), at(10, 2));
+  const RunRecord failed = run(RunOutcome::kFailed, at(11, 2), at(11, 2));
+  EXPECT_FALSE(backup_due(app, {good, failed}, at(11, 2, 4)));
+  const auto again = backup_due(app, {good, failed}, at(11, 2, 6));
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->due, at(11, 2));
+  const auto next_day = backup_due(app, {good, failed}, at(12, 3));
+  EXPECT_THAT(next_day->missed, IsEmpty()) << "the failure of the 11th is in the records";
+  const RunRecord interrupted = run(RunOutcome::kInterrupted, at(11, 2), at(11, 2));
+  EXPECT_TRUE(backup_due(app, {good, interrupted}, at(11, 2, 2)));
+}
+
+TEST(Due, DaylightSavingSkipsNoDayAndDoublesNone) {
+  // On 29 March 2026 02:00 becomes 03:00 in Berlin: 02:30 runs at 03:00, which is 01:00 UTC.
+  const Application app = application("daily 02:30", "Europe/Berlin");
+  const RunRecord before = run(RunOutcome::kSucceeded, at(28, 1, 30), at(28, 1, 30));
+  EXPECT_FALSE(backup_due(app, {before}, at(29, 0, 59)));
+  const auto due = backup_due(app, {before}, at(29, 1));
+  ASSERT_TRUE(due);
+  EXPECT_EQ(due->due, at(29, 1));
+  EXPECT_THAT(due->missed, IsEmpty());
+  const RunRecord then = run(RunOutcome::kSucceeded, at(29, 1), at(29, 1));
+  EXPECT_FALSE(backup_due(app, {then}, at(30, 0, 29)));
+  EXPECT_TRUE(backup_due(app, {then}, at(30, 0, 30)));
+}
+
+TEST(Due, JitterIsStableAndMovesTheInstant) {
+  Application app = application("daily 02:00");
+  app.policies[0].jitter = minutes(30);
+  const auto first = next_runs(app, at(10, 0), at(20, 0), 100);
+  ASSERT_EQ(first.size(), 10U);
+  const auto offset = first[0].at - at(10, 2);
+  EXPECT_GE(offset, minutes(0));
+  EXPECT_LT(offset, minutes(30));
+  for (size_t i = 0; i < first.size(); ++i) {
+    EXPECT_EQ(first[i].at, at(10 + static_cast<int>(i), 2) + offset);
+  }
+  const RunRecord done = run(RunOutcome::kSucceeded, at(10, 2) + offset, at(10, 2) + offset);
+  EXPECT_FALSE(backup_due(app, {done}, at(11, 2) + offset - std::chrono::seconds(1)));
+  EXPECT_TRUE(backup_due(app, {done}, at(11, 2) + offset));
+}
+
+TEST(Due, NothingBeginsOutsideOfTheWindow) {
+  Application app = application("every 1 h", "Europe/Berlin");
+  app.policies[0].window = TimeWindow{hours(22), hours(6)};
+  const RunRecord done = run(RunOutcome::kSucceeded, at(10, 4), at(10, 4));
+  EXPECT_FALSE(backup_due(app, {done}, at(10, 12)));
+  EXPECT_FALSE(backup_due(app, {done}, at(10, 20, 59)));  // 21:59 in Berlin
+  EXPECT_TRUE(backup_due(app, {done}, at(10, 21)));
+}
+
+TEST(Due, CopiesAndRetentionFollowTheBackup) {
+  Application app = application("daily 02:00");
+  app.sources[0].copies = {{.to = "offsite", .schedule = "", .retention = {}}};
+  std::vector<RunRecord> copies;
+  std::optional<RunRecord> backup;
+  const FormerRunsOf former = [&](const Job& job) {
+    FormerRuns runs;
+    if (job.kind == RunKind::kBackup) {
+      runs.last = runs.good = backup;
+    } else if (job.kind == RunKind::kCopy && !copies.empty()) {
+      runs.last = copies.back();
+      if (copies.back().outcome == RunOutcome::kSucceeded) {
+        runs.good = copies.back();
+      }
+    }
+    return runs;
+  };
+  const Job copy = jobs_of(app)[1];
+  EXPECT_EQ(copy.display(), "copy of db to offsite");
+  EXPECT_FALSE(due_now(app, copy, former, at(10, 3)));
+  backup = run(RunOutcome::kSucceeded, at(10, 2), at(10, 2));
+  EXPECT_TRUE(due_now(app, copy, former, at(10, 3)));
+  copies.push_back(run(RunOutcome::kFailed, {}, at(10, 2, 10)));
+  EXPECT_TRUE(due_now(app, copy, former, at(10, 3)));
+  copies.push_back(run(RunOutcome::kSucceeded, {}, at(10, 3)));
+  EXPECT_FALSE(due_now(app, copy, former, at(10, 4)));
+}
+
+TEST(Due, SayWhyAndWhenNext) {
+  const auto runs = next_runs(application("every 6 h"), at(10, 1), at(11, 1), 100);
+  ASSERT_EQ(runs.size(), 4U);
+  EXPECT_EQ(runs[0].at, at(10, 6));
+  EXPECT_EQ(runs[0].why, "every 6 h");
+  EXPECT_THAT(runs[0].job.display(), HasSubstr("backup of db"));
+}
+
+}  // namespace
+}  // namespace salvor

@@ -1,0 +1,158 @@
+"""`salvor run` and `salvor schedule`: what is due is done once, also after being killed and by two at once (T1,
+T2, P16, S2)."""
+import shutil
+import signal
+import time
+
+from protect_case import ApplicationCase
+
+
+class Run(ApplicationCase):
+    def setUp(self):
+        super().setUp()
+        self.data = self.folder / "data"
+        self.data.mkdir()
+        for number in range(20):
+            (self.data / f"file-{number}").write_bytes(self.random.randbytes(3000))
+        self.log = self.folder / "hooks.log"
+
+    def simple(self, more="", **formats):
+        self.configure("""
+            sources:
+              files:
+                files: {data}
+                schedule: daily 02:00
+            """ + more, data=self.data, log=self.log, **formats)
+
+    def kinds(self, result):
+        return [(run["kind"], run["outcome"]) for run in self.runs(result)]
+
+    def snapshots(self):
+        return self.salvor.snapshots(self.repository, "--no-lock")
+
+    def test_once(self):
+        self.simple()
+        due = self.shop("run", "--dry-run").text
+        self.assertIn("backup of files", due)
+        first = self.kinds(self.shop("run", "--json"))
+        self.assertEqual(first[0], ("backup", "succeeded"))
+        self.assertIn(("verify", "succeeded"), first, "the first proof does not wait for its day")
+        self.assertEqual({outcome for _, outcome in first}, {"succeeded"})
+        again = self.shop("run")
+        self.assertIn("nothing is due", again.text)
+        self.assertEqual(len(self.snapshots()), 1)
+
+    def test_missed(self):
+        if not shutil.which("faketime"):
+            self.skipTest("faketime is not installed")
+        self.simple()
+        self.shop("run", "--only", "files")
+        later = self.shop("run", "--json", "--only", "files", prefix=("faketime", "-f", "+5d"))
+        begun = [m for m in later.lines() if m.get("message_type") == "begin" and m["kind"] == "backup"]
+        self.assertEqual(len(begun), 1, "five days are caught up once")
+        self.assertEqual(begun[0]["missed"], 4)
+        missed = [r for r in self.records() if r.get("outcome") == "missed" and r["kind"] == "backup"]
+        self.assertEqual(len(missed), 4)
+        self.assertEqual(len(self.snapshots()), 2)
+
+    def test_killed_and_again(self):
+        self.simple("""
+                hooks:
+                  quiesce: ["echo quiesce >> {log}"]
+                  resume: ["echo resume >> {log}"]
+                  before: ["echo before >> {log}; sleep 30"]
+            """)
+        process = self.salvor.start(None, "run", password=None, cwd=self.app,
+                                    env={"SHOP_PASSWORD": "correct horse battery staple"})
+        self.background(process)
+        limit = time.monotonic() + 30
+        while not (self.log.exists() and "before" in self.log.read_text()):
+            self.assertLess(time.monotonic(), limit)
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        self.assertEqual(self.log.read_text().split(), ["quiesce", "before"])
+        self.simple("""
+                hooks:
+                  quiesce: ["echo quiesce >> {log}"]
+                  resume: ["echo resume >> {log}"]
+                  after: ["echo after-$SALVOR_OUTCOME >> {log}"]
+            """)
+        again = self.shop("run", "--json")
+        self.assertEqual(self.kinds(again)[0], ("backup", "succeeded"))
+        self.assertEqual(self.log.read_text().split(),
+                         ["quiesce", "before", "resume", "quiesce", "after-succeeded", "resume"])
+
+    def test_hooks_that_fail(self):
+        self.simple("""
+                hooks:
+                  before: ["exit 7"]
+                  failure: ["echo failure-$SALVOR_SOURCE >> {log}"]
+                  after: ["echo after-$SALVOR_OUTCOME >> {log}"]
+                  resume: ["echo resume >> {log}"]
+                  quiesce: ["echo quiesce >> {log}"]
+            """)
+        failed = self.shop("run", "--json", expect=1)
+        self.assertEqual(self.kinds(failed), [("backup", "failed")])
+        self.assertIn("exit status 7", self.runs(failed)[0]["error"])
+        self.assertEqual(self.log.read_text().split(),
+                         ["quiesce", "failure-files", "after-failed", "resume"])
+        self.assertEqual(self.snapshots(), [])
+        self.assertIn("nothing is due", self.shop("run").text, "not again at once")
+
+    def test_two_at_once(self):
+        self.simple("""
+                hooks:
+                  before: ["echo before >> {log}; sleep 2"]
+            """)
+        first = self.salvor.start(None, "run", "--only", "files", password=None, cwd=self.app,
+                                  env={"SHOP_PASSWORD": "correct horse battery staple"})
+        self.background(first)
+        limit = time.monotonic() + 30
+        while not self.log.exists():
+            self.assertLess(time.monotonic(), limit)
+            time.sleep(0.05)
+        second = self.shop("run", "--only", "files")
+        self.assertIn("another run is at it", second.errors)
+        self.assertEqual(first.wait(60), 0)
+        self.assertEqual(self.log.read_text().split(), ["before"])
+        self.assertEqual(len(self.snapshots()), 1)
+
+    def test_copies(self):
+        second = self.new_repository(name="second")
+        (self.app / "salvor.yaml").write_text(f"""\
+application: shop
+state-directory: {self.state}
+repositories:
+  main: {{location: {self.repository}, password: env:SHOP_PASSWORD}}
+  offsite: {{location: {second}, password: env:SHOP_PASSWORD}}
+sources:
+  files:
+    files: {self.data}
+    repository: main
+    schedule: daily 02:00
+    copies: [{{to: offsite}}]
+""")
+        done = self.shop("run", "--json")
+        self.assertIn(("copy", "succeeded"), self.kinds(done))
+        self.assertEqual(len(self.salvor.snapshots(second)), 1)
+        self.salvor.check(second)
+        shutil.rmtree(second)
+        self.shop("backup", "files")
+        failed = self.shop("run", "--json", expect=1)
+        self.assertEqual(self.kinds(failed)[0], ("copy", "failed"))
+
+    def test_schedule(self):
+        self.configure("""
+            time-zone: Europe/Berlin
+            sources:
+              files: {{files: "{data}", schedule: "daily 02:00"}}
+            """, data=self.data)
+        lines = self.shop("schedule", "show", "--days", 3, "--json").lines()
+        backups = [line for line in lines if line["kind"] == "backup"]
+        self.assertEqual(len(backups), 3)
+        for line in backups:
+            self.assertIn(" 02:00:00", line["local"])
+            self.assertEqual(line["zone"], "Europe/Berlin")
+            self.assertEqual(line["why"], "daily 02:00")
+        self.assertIn("backup of files", self.shop("schedule", "show").text)

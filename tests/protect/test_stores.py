@@ -1,0 +1,181 @@
+"""Configured sources, by name: backed up, listed, restored by moment, verified, with old data kept (R1, R3,
+R5, R11, V1, P4)."""
+import os
+import signal
+import shutil
+import time
+
+import postgres
+from protect_case import ApplicationCase
+from toolbox import limit
+
+
+class Files(ApplicationCase):
+    def setUp(self):
+        super().setUp()
+        self.uploads = self.folder / "srv" / "up[loads]"  # a name that is a pattern, too
+        (self.uploads / "in").mkdir(parents=True)
+        (self.uploads / "one").write_text("first")
+        (self.uploads / "in" / "two").write_text("second" * 2000)
+        self.configure("""
+            sources:
+              uploads:
+                files: "{uploads}"
+                assertions: ["test -s one"]
+            """, uploads=self.uploads)
+
+    def content(self):
+        return {str(path.relative_to(self.uploads)): path.read_text()
+                for path in self.uploads.rglob("*") if path.is_file()}
+
+    def test_backup_restore_undo(self):
+        before = self.content()
+        run = self.runs(self.shop("backup", "uploads", "--label", "good", "--keep", "7d", "--json"))[-1]
+        self.assertEqual(run["outcome"], "succeeded")
+        self.assertEqual([check["name"] for check in run["checks"]], ["sample read again"])
+        tags = self.salvor.snapshots(self.repository)[0]["tags"]
+        self.assertIn("salvor:source=shop/uploads", tags)
+        self.assertIn("salvor:label=good", tags)
+        (self.uploads / "one").write_text("changed")
+        (self.uploads / "new").write_text("since")
+        after = self.content()
+        self.shop("backup", "uploads")
+        # Without consent nothing is touched.
+        refused = self.shop("restore", "uploads", "--label", "good", expect=64)
+        self.assertIn("is replaced", refused.errors)
+        self.assertEqual(self.content(), after)
+        self.shop("restore", "uploads", "--label", "good", "--yes")
+        self.assertEqual(self.content(), before)
+        kept = [p for p in self.uploads.parent.iterdir() if ".before-" in p.name]
+        self.assertEqual(len(kept), 1)
+        self.assertEqual((kept[0] / "new").read_text(), "since")
+        self.shop("restore", "uploads", "--undo", "--yes")
+        self.assertEqual(self.content(), after)
+        self.assertEqual([p.name for p in self.uploads.parent.iterdir()], [self.uploads.name])
+        self.shop("restore", "uploads", "--label", "good", "--in-place", "--confirm", "uploads")
+        self.assertEqual(self.content(), before, "what the snapshot does not hold is gone")
+
+    def test_moment(self):
+        self.shop("backup", "uploads")
+        then = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + 1)) + "+00"
+        time.sleep(2.1)
+        (self.uploads / "one").write_text("later")
+        self.shop("backup", "uploads")
+        target = self.folder / "look"
+        self.shop("restore", "uploads", "--at", then, "--target", target)
+        self.assertEqual((target / str(self.uploads)[1:] / "one").read_text(), "first")
+        self.shop("restore", "uploads", "--at", then, "--target", target, expect=64)  # not empty
+        refused = self.shop("restore", "uploads", "--at", "2001-01-01 00:00:00Z", "--target", target / "x",
+                            expect=None)
+        self.assertIn("the oldest is", refused.errors)
+        self.assertNotEqual(refused.code, 0)
+
+    def test_failure_puts_the_old_data_back(self):
+        self.shop("backup", "uploads")
+        now = self.content()
+        packs = sorted((self.repository / "data").rglob("*"), key=lambda p: p.stat().st_size)
+        largest = [p for p in packs if p.is_file()][-1]
+        damaged = bytearray(largest.read_bytes())
+        damaged[100] ^= 1
+        os.chmod(largest, 0o600)
+        largest.write_bytes(damaged)
+        failed = self.shop("restore", "uploads", "--yes", expect=None)
+        self.assertNotEqual(failed.code, 0)
+        self.assertIn("The old data is back in its place", failed.errors)
+        self.assertEqual(self.content(), now)
+
+    def test_verify(self):
+        self.shop("backup", "uploads")
+        (self.uploads / "one").write_text("")  # the assertion is of the restored, not of this
+        run = self.runs(self.shop("verify", "uploads", "--json"))[-1]
+        self.assertEqual(self.failed_checks(run), [])
+        self.assertEqual({check["name"] for check in run["checks"]},
+                         {"restored and started", "content is the snapshot's", "test -s one"})
+        self.shop("backup", "uploads")
+        failed = self.shop("verify", "uploads", "--json", expect=20)
+        self.assertEqual([c["name"] for c in self.failed_checks(self.runs(failed)[-1])], ["test -s one"])
+        self.assertEqual(list(self.sandboxes.iterdir()), [], "sandboxes are removed")
+
+    def test_words(self):
+        """A word is a source only without a repository and without a slash."""
+        (self.app / "uploads").write_text("a file of that name")
+        run = self.shop("backup", "./uploads", expect=64)
+        self.assertIn("no repository is named", run.errors)
+        self.salvor(self.repository, "backup", "uploads", cwd=self.app)
+        self.assertEqual(self.salvor.snapshots(self.repository)[-1]["paths"], [str(self.app / "uploads")])
+        missing = self.shop("backup", "downloads", expect=64)
+        self.assertIn("It has: uploads", missing.errors)
+
+
+class Postgres(ApplicationCase):
+    def setUp(self):
+        super().setUp()
+        self.place = postgres.Place(self)
+        self.cluster = postgres.Cluster.make(self, self.place)
+        self.cluster.sql("CREATE TABLE orders AS SELECT n, 'order ' || n AS what FROM generate_series(1, 1000) n")
+        self.cluster.sql("ALTER TABLE orders ADD PRIMARY KEY (n)")
+        self.configure("""
+            sources:
+              db:
+                postgres: env:SHOP_URL
+                data-directory: {data}
+                wal: archive
+                assertions: ["SELECT count(*) >= 1000 FROM orders"]
+            """, data=self.cluster.data)
+
+    def shop(self, *arguments, env=None, **options):
+        return super().shop(*arguments, env={"SHOP_URL": self.cluster.url, **(env or {})}, **options)
+
+    def archive(self):
+        """All WAL there is goes into the repository."""
+        self.cluster.sql("SELECT pg_switch_wal()")
+        self.cluster.sql("CHECKPOINT")
+        for segment in sorted((self.cluster.data / "pg_wal").iterdir()):
+            if len(segment.name) == 24:
+                self.salvor(self.repository, "wal", "push", segment, "--batch", 1, "--notes",
+                            self.folder / "notes", expect=(0, 1, 20))
+
+    @limit(300)
+    def test_accident_to_recovery(self):
+        run = self.runs(self.shop("backup", "db", "--json", "--label", "good"))[-1]
+        self.assertEqual(run["outcome"], "succeeded", run)
+        self.assertEqual([c["name"] for c in run["checks"]],
+                         ["server's manifest", "page checksums", "WAL from start to stop", "sample read again"])
+        self.cluster.sql("INSERT INTO orders SELECT n, 'late' FROM generate_series(1001, 1500) n")
+        time.sleep(0.05)
+        moment = self.cluster.sql("SELECT now()")
+        time.sleep(0.05)
+        self.cluster.sql("DROP TABLE orders")
+        self.cluster.sql("CREATE TABLE after (n int)")
+        self.archive()
+        late = self.shop("restore", "db", "--at", "2040-01-01 00:00:00Z", "--yes", expect=1)
+        self.assertIn("the log ends at", late.errors)
+        running = self.shop("restore", "db", "--at", moment, "--yes", expect=1)
+        self.assertIn("a PostgreSQL server runs on", running.errors)
+        self.cluster.stop()
+        done = self.shop("restore", "db", "--at", moment, "--yes", "--json").message("summary")
+        self.assertTrue(os.path.exists(done["old_data"]), done)
+        self.cluster.start()
+        self.assertEqual(self.cluster.sql("SELECT count(*), max(what) FROM orders WHERE n > 1000"), "500|late")
+        self.cluster.stop()
+        self.shop("restore", "db", "--undo", "--yes")
+        self.cluster.start()
+        self.assertEqual(self.cluster.sql("SELECT to_regclass('orders') IS NULL"), "t")
+        self.assertFalse(os.path.exists(done["old_data"]))
+
+    @limit(300)
+    def test_verify(self):
+        self.shop("backup", "db")
+        self.archive()
+        run = self.runs(self.shop("verify", "db", "--json"))[-1]
+        self.assertEqual(self.failed_checks(run), [], run)
+        names = [check["name"] for check in run["checks"]]
+        self.assertIn("rows and columns as restored", names)
+        self.assertIn("SELECT count(*) >= 1000 FROM orders", names)
+        self.assertTrue(any(name.startswith("pg_amcheck") for name in names), names)
+        self.assertEqual(list(self.sandboxes.iterdir()), [])
+        self.cluster.sql("DELETE FROM orders WHERE n > 10")
+        self.shop("backup", "db")
+        failed = self.shop("verify", "db", "--json", "--at", "latest", expect=20)
+        self.assertIn("SELECT count(*) >= 1000 FROM orders",
+                      [c["name"] for c in self.failed_checks(self.runs(failed)[-1])])
