@@ -721,6 +721,7 @@ void PlanRun::undo_step(const PlanNode& node) {
   } else {
     StepScene scene = scene_of(node, node.spec.action, context, nullptr, 0);
     scene.files.clear();
+    scene.interrupted = record_of(node.spec.id).before_undo == StepState::kBegun;
     node.step->undo(scene, before.result);
   }
   record({.type = "undo-done", .step = node.spec.id});

@@ -165,6 +165,9 @@ void RunState::apply(const JournalEntry& entry) {
   } else if (type == "decided") {
     step.decided = entry.value("what");
   } else if (type == "undo-begin") {
+    if (step.state != StepState::kUndoBegun && step.state != StepState::kUndoFailed) {
+      step.before_undo = step.state;
+    }
     step.state = StepState::kUndoBegun;
   } else if (type == "undo-done") {
     step.state = StepState::kUndone;

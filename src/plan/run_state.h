@@ -41,6 +41,7 @@ enum class StepState : uint8_t {
 
 struct StepRecord {
   StepState state = StepState::kWaiting;
+  StepState before_undo = StepState::kWaiting;  // of those that are or were undone
   unsigned attempts = 0;
   bool exhausted = false;  // of kFailed: no attempt is left
   WallTime began;          // of the first attempt

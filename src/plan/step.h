@@ -80,6 +80,8 @@ struct StepScene {
   std::optional<PinnedPoint> point;  // of a restore, when known at the start
   // Of an attempt whose end nobody saw: whether the machine has been up ever since.
   bool same_boot = false;
+  // Of an undo: the last attempt's end is not known.
+  bool interrupted = false;
   // Durable before it returns: what a later probe must know. Blocks.
   std::function<void(const std::string& key, const std::string& value)> note;
   std::function<void(const std::string&)> say;    // one sentence of progress

@@ -112,8 +112,13 @@ class RestoreStep final : public Step {
   [[nodiscard]] bool can_undo() const override { return true; }
   void undo(StepScene& scene, const StepResult& done) const override {
     const RestoreOrder order = order_of(scene);
-    if (order.old_data == OldData::kMoveAside) {
-      scene.site.put_back(scene.context, scene.settings.text("source"), outcome_of(done), order);
+    const std::string source = scene.settings.text("source");
+    if (order.old_data == OldData::kMoveAside && scene.interrupted) {
+      // Only the store knows how far it had come: it finishes, and then takes it back.
+      const RestoreOutcome whole = scene.site.restore(scene.context, source, order);
+      scene.site.put_back(scene.context, source, whole, order);
+    } else if (order.old_data == OldData::kMoveAside) {
+      scene.site.put_back(scene.context, source, outcome_of(done), order);
     } else if (order.old_data == OldData::kOverwrite) {
       throw Error(ErrorCode::kFailed,
                   "what " + scene.settings.text("source") + " held before was overwritten",

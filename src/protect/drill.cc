@@ -1,0 +1,433 @@
+#include "protect/drill.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "engine/store_kinds.h"
+#include "plan/default_plan.h"
+#include "plan/plan_text.h"
+#include "plan/points.h"
+#include "plan/scope.h"
+#include "protect/drill_area.h"
+
+namespace salvor {
+namespace {
+
+using plan::PinnedPoint;
+using plan::PlanNode;
+using plan::RunState;
+using plan::StepRecord;
+using plan::StepState;
+
+double seconds_between(WallTime from, WallTime to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+class Drill {
+ public:
+  Drill(const Context& context, const DrillTools& tools, const DrillOrder& order)
+      : context_(context), tools_(tools), order_(order), site_(tools.stores) {
+    report_.id = order.id;
+    report_.name = order.name;
+    report_.application = tools.application.name;
+    report_.environment = tools.application.environment;
+    report_.scenario = order.scenario;
+    report_.sandbox = order.sandbox.name;
+    report_.who = tools.people.who();
+    report_.program = order.program;
+    report_.started = now();
+  }
+
+  DrillReport run() {
+    const std::filesystem::path parent =
+        order_.sandbox.directory.empty() ? "/var/tmp" : order_.sandbox.directory;
+    for (const std::string& name : DrillArea::remove_dead(parent)) {
+      tools_.say("removed " + name + ", which a drill that died had left");
+    }
+    try {
+      const DrillArea area(parent, order_.id.substr(0, 12));
+      rehearse(area);
+      site_.clear();
+    } catch (const Error& error) {
+      site_.clear();
+      if (error.code() == ErrorCode::kLocked || error.code() == ErrorCode::kUsage) {
+        throw;
+      }
+      fail(error);
+    }
+    report_.finished = now();
+    measure();
+    return std::move(report_);
+  }
+
+ private:
+  [[nodiscard]] WallTime now() const { return context_.clock.now(); }
+
+  void finding(const std::string& text) { report_.findings.push_back(tools_.secrets.hide(text)); }
+
+  void fail(const Error& error) {
+    report_.outcome =
+        error.code() == ErrorCode::kCancelled ? RunOutcome::kInterrupted : RunOutcome::kFailed;
+    finding(error.message() + (error.hint().empty() ? "" : ". " + error.hint()));
+  }
+
+  void rehearse(const DrillArea& area) {
+    choose_points();
+    const bool fault = !order_.scenario.empty();
+    report_.declared = now();  // without a fault: the restore itself is what is measured
+    open_sandboxes(area);
+    plan::PlanGraph graph = order_.plan
+                                ? *order_.plan
+                                : plan::resolve_plan(plan::default_plan(order_.sources, fault), {});
+    report_.plan = order_.plan ? graph.name : "";
+    report_.plan_hash = graph.hash;
+    if (fault) {
+      break_sandboxes();
+    }
+    if (fault || order_.plan) {
+      report_.declared = now();
+    }
+    run_plan(std::move(graph));
+  }
+
+  // The newest point of each source, or now and then a random older one.
+  void choose_points() {
+    const bool older = order_.older_point_percent > context_.random.next_u64() % 100;
+    for (const std::string& source : order_.sources) {
+      const std::vector<RecoveryRange> ranges = tools_.stores.open(source)->ranges(context_);
+      PinnedPoint point = plan::choose_point(source, "latest", ranges, now());
+      std::vector<const RecoveryRange*> others;
+      for (const RecoveryRange& range : ranges) {
+        newest_[source] = std::max(newest_[source], range.damaged ? WallTime{} : range.until);
+        if (!range.damaged && range.snapshot != point.snapshot) {
+          others.push_back(&range);
+        }
+      }
+      const bool take_older = older && !others.empty();
+      if (take_older) {
+        const auto& chosen = *others[context_.random.next_u64() % others.size()];
+        point = plan::choose_point(source, "snapshot:" + chosen.snapshot, ranges, now());
+      }
+      report_.points.push_back({.source = source,
+                                .snapshot = point.snapshot,
+                                .asked = point.asked,
+                                .wanted = point.wanted,
+                                .captured = point.captured,
+                                .reached = {},
+                                .restored_bytes = 0,
+                                .older = take_older,
+                                .fault = {}});
+      points_[source] = std::move(point);
+    }
+  }
+
+  void open_sandboxes(const DrillArea& area) {
+    for (DrillPoint& point : report_.points) {
+      SandboxSpec sandbox = order_.sandbox;
+      sandbox.directory = area.path().string();
+      const PinnedPoint& pinned = points_.at(point.source);
+      tools_.say("restoring " + point.source + " into a sandbox");
+      site_.add(point.source,
+                tools_.stores.open(point.source)
+                    ->open_sandbox(context_, sandbox,
+                                   {.moment = pinned.moment, .base = pinned.snapshot}));
+    }
+  }
+
+  void break_sandboxes() {
+    // What takes a region takes every store in it.
+    const std::string fault = order_.scenario == "region" ? "loss" : order_.scenario;
+    bool any = false;
+    for (DrillPoint& point : report_.points) {
+      const StoreKind* kind = find_store_kind(tools_.stores.open(point.source)->spec().kind);
+      const bool known =
+          kind != nullptr &&
+          std::find(kind->scenarios.begin(), kind->scenarios.end(), fault) != kind->scenarios.end();
+      if (!known) {
+        finding("the scenario " + fault + " cannot be made real for " + point.source);
+        continue;
+      }
+      point.fault = site_.sandbox(point.source).break_it(context_, fault);
+      tools_.say(point.source + ": " + point.fault);
+      any = true;
+    }
+    if (!any) {
+      throw Error(ErrorCode::kFailed,
+                  "the scenario " + order_.scenario + " could not be made real for any source");
+    }
+  }
+
+  void run_plan(plan::PlanGraph graph) {
+    const plan::RunTools tools{.site = site_,
+                               .secrets = tools_.secrets,
+                               .observer = tools_.observer,
+                               .people = tools_.people};
+    const plan::Preflight preflight =
+        look_ahead(context_, graph, site_, tools_.secrets,
+                   {.parameters = order_.parameters, .fixed = points_, .run = order_.id});
+    throw_problems(graph, preflight);
+    auto run = plan::PlanRun::start(context_, tools_.folder, tools, graph, preflight,
+                                    {.id = order_.id,
+                                     .mode = "drill",
+                                     .who = report_.who,
+                                     .scenario = order_.scenario,
+                                     .configuration = tools_.application.file});
+    if (tools_.begin) {
+      tools_.begin(*run);
+    }
+    const plan::RunEnd end = run->execute();
+    const WallTime ended = now();
+    take_steps(*run);
+    switch (end) {
+      case plan::RunEnd::kSucceeded:
+        report_.outcome = RunOutcome::kSucceeded;
+        report_.service_ok = ended;
+        break;
+      case plan::RunEnd::kIncomplete:
+        report_.outcome = RunOutcome::kIncomplete;
+        report_.service_ok = ended;
+        break;
+      case plan::RunEnd::kInterrupted:
+        report_.outcome = RunOutcome::kInterrupted;
+        break;
+      default:
+        report_.outcome = RunOutcome::kFailed;
+    }
+    if (!run->error().empty()) {
+      finding(run->error() + (run->hint().empty() ? "" : ". " + run->hint()));
+    }
+    if (report_.checks.empty() && report_.outcome == RunOutcome::kSucceeded) {
+      report_.outcome = RunOutcome::kIncomplete;
+      finding(
+          "nothing was checked: a restore that nobody looked into proves little. Add check, "
+          "sql or http steps");
+    }
+    if (end == plan::RunEnd::kInterrupted) {
+      // What was begun outside the sandboxes is taken back all the same.
+      run.reset();
+      const Context calm = context_.with_stop({});
+      run = plan::PlanRun::resume(calm, tools_.folder, tools, std::move(graph), order_.id, true);
+      undo(*run, end);
+      run.reset();
+      return;
+    }
+    undo(*run, end);
+  }
+
+  // What the steps did outside the sandboxes (services that were started for the drill).
+  void undo(plan::PlanRun& run, plan::RunEnd end) {
+    if (end == plan::RunEnd::kUndone) {
+      return;
+    }
+    if (run.undo() != plan::RunEnd::kUndone) {
+      finding("the drill could not be undone: " + run.error());
+    }
+  }
+
+  void take_steps(const plan::PlanRun& run) {
+    const RunState& state = run.state();
+    std::vector<std::pair<uint64_t, DrillStep>> steps;
+    for (const PlanNode& node : run.graph().nodes) {
+      const auto it = state.steps.find(node.spec.id);
+      const StepRecord record = it == state.steps.end() ? StepRecord{} : it->second;
+      steps.emplace_back(record.begun_at == 0 ? UINT64_MAX : record.begun_at,
+                         step_of(run, node, record));
+      report_.checks.insert(report_.checks.end(), record.result.checks.begin(),
+                            record.result.checks.end());
+      if (record.state == StepState::kSkipped && node.spec.only == StepScope::kAlways) {
+        finding("not exercised: " + node.spec.id + " (" + record.skipped + ")");
+      }
+      take_point(node, record);
+    }
+    std::stable_sort(steps.begin(), steps.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (auto& [number, step] : steps) {
+      report_.steps.push_back(std::move(step));
+    }
+  }
+
+  static DrillStep step_of(const plan::PlanRun& run, const PlanNode& node,
+                           const StepRecord& record) {
+    DrillStep step{
+        .id = node.spec.id,
+        .title = node.spec.title,
+        .kind = node.spec.action.kind,
+        .state = std::string(name_of(record.state)),
+        .started = record.began,
+        .finished = record.ended,
+        .attempts = record.attempts,
+        .summary = record.state == StepState::kSkipped ? record.skipped : record.result.summary,
+        .error = record.error,
+        .checks = record.result.checks,
+        .after = {}};
+    if (record.state == StepState::kWaiting || record.state == StepState::kBegun) {
+      step.state = record.state == StepState::kWaiting ? "not run" : "failed";
+    }
+    for (const size_t one : node.after) {
+      step.after.push_back(run.graph().nodes[one].spec.id);
+    }
+    return step;
+  }
+
+  void take_point(const PlanNode& node, const StepRecord& record) {
+    const std::string source = node.spec.action.settings.text("source");
+    const auto it = std::find_if(report_.points.begin(), report_.points.end(),
+                                 [&](const DrillPoint& one) { return one.source == source; });
+    if (it == report_.points.end() || record.state != StepState::kDone) {
+      return;
+    }
+    ready_[source] = std::max(ready_[source], record.ended);
+    for (const auto& [name, value] : record.result.outputs) {
+      if (name == "reached") {
+        it->reached = plan::time_of(value);
+      } else if (name == "bytes") {
+        it->restored_bytes = std::stoull(value);
+      } else if (name == "snapshot" && !value.empty()) {
+        it->snapshot = value;
+      }
+    }
+  }
+
+  // Null: nothing was promised.
+  [[nodiscard]] const ObjectiveSpec* objective(const std::string& source) const {
+    const ObjectiveSpec* best = nullptr;
+    for (const ObjectiveSpec& one : tools_.application.objectives) {
+      const bool exact = !order_.scenario.empty() && one.scenario == order_.scenario;
+      if (one.source == source && (exact || (one.scenario == "any" && best == nullptr))) {
+        best = &one;
+      }
+    }
+    return best;
+  }
+
+  void measure() {
+    const bool served = report_.service_ok != WallTime{};
+    const bool declared = report_.declared != WallTime{};
+    std::optional<double> worst_rpo;
+    std::vector<DrillMeasure> measures;
+    for (const DrillPoint& point : report_.points) {
+      DrillMeasure measure{.source = point.source};
+      const auto ready = ready_.find(point.source);
+      if (ready != ready_.end() && declared) {
+        measure.rto_seconds = seconds_between(report_.declared, ready->second);
+      }
+      // What a failure at this instant would have lost: design, "Formulas".
+      const WallTime newest = newest_[point.source];
+      if (declared && newest != WallTime{}) {
+        measure.rpo_seconds = std::max(0.0, seconds_between(newest, report_.declared));
+        worst_rpo = std::max(worst_rpo.value_or(0), *measure.rpo_seconds);
+      }
+      judge(measure);
+      measures.push_back(std::move(measure));
+    }
+    DrillMeasure whole{.source = {}, .rpo_seconds = worst_rpo};
+    if (served) {
+      whole.rto_seconds = seconds_between(report_.declared, report_.service_ok);
+    }
+    judge(whole);
+    report_.measures.push_back(std::move(whole));
+    report_.measures.insert(report_.measures.end(), measures.begin(), measures.end());
+  }
+
+  void judge(DrillMeasure& measure) {
+    const ObjectiveSpec* promised = objective(measure.source);
+    const std::string name = measure.source.empty() ? "the application" : measure.source;
+    if (promised == nullptr) {
+      return;
+    }
+    const auto hold = [&](const std::optional<double>& found, std::chrono::seconds limit,
+                          std::optional<double>& shown, const char* what) {
+      if (limit.count() == 0) {
+        return;
+      }
+      shown = static_cast<double>(limit.count());
+      if (found && *found > *shown) {
+        measure.met = false;
+        finding(fmt::format("{} of {}: measured {:.1f} s, promised {} s", what, name, *found,
+                            limit.count()));
+        if (report_.outcome == RunOutcome::kSucceeded) {
+          report_.outcome = RunOutcome::kIncomplete;
+        }
+      }
+      measure.met = measure.met && found.has_value();
+    };
+    hold(measure.rto_seconds, promised->rto, measure.rto_objective_seconds, "recovery time");
+    hold(measure.rpo_seconds, promised->rpo, measure.rpo_objective_seconds, "data loss");
+  }
+
+  const Context& context_;
+  const DrillTools& tools_;
+  const DrillOrder& order_;
+  plan::SandboxSite site_;
+  DrillReport report_;
+  std::map<std::string, PinnedPoint> points_;
+  std::map<std::string, WallTime> newest_;  // of each source, what can be reached
+  std::map<std::string, WallTime> ready_;   // when its last step was done
+};
+
+std::string record_id(const std::string& id, const std::string& source) {
+  // Stable, so that the same drill is never counted twice.
+  return plan::text_hash(id + "/" + source).substr(0, id.size());
+}
+
+}  // namespace
+
+const std::vector<std::string>& drill_scenarios() {
+  static const std::vector<std::string> names{"corruption", "deletion", "migration",
+                                              "loss",       "region",   "ransomware"};
+  return names;
+}
+
+DrillReport run_drill(const Context& context, const DrillTools& tools, const DrillOrder& order) {
+  return Drill(context, tools, order).run();
+}
+
+std::vector<RunRecord> drill_records(const Application& application, const DrillReport& report) {
+  RunRecord whole{.id = report.id,
+                  .kind = RunKind::kDrill,
+                  .outcome = report.outcome,
+                  .subject = report.plan.empty() ? application.name : report.plan,
+                  .started = report.started,
+                  .finished = report.finished,
+                  .scenario = report.scenario,
+                  .checks = report.checks,
+                  .error = report.findings.empty() ? "" : report.findings.front(),
+                  .who = report.who,
+                  .plan_hash = report.plan_hash};
+  if (!report.name.empty()) {
+    whole.facts.emplace_back("drill", report.name);
+  }
+  std::vector<RunRecord> records;
+  for (const DrillMeasure& measure : report.measures) {
+    if (measure.source.empty()) {
+      whole.rto_seconds = measure.rto_seconds;
+      whole.rpo_seconds = measure.rpo_seconds;
+      continue;
+    }
+    RunRecord record = whole;
+    record.id = record_id(report.id, measure.source);
+    record.subject = measure.source;
+    record.rto_seconds = measure.rto_seconds;
+    record.rpo_seconds = measure.rpo_seconds;
+    if (const SourceSpec* source = find_named(application.sources, measure.source)) {
+      record.repository = source->repository;
+      whole.repository = whole.repository.empty() ? source->repository : whole.repository;
+    }
+    for (const DrillPoint& point : report.points) {
+      if (point.source == measure.source) {
+        record.snapshot = point.snapshot;
+        record.captured = point.captured;
+        record.reached = point.reached;
+        record.read_bytes = point.restored_bytes;
+      }
+    }
+    records.push_back(std::move(record));
+  }
+  records.insert(records.begin(), std::move(whole));
+  return records;
+}
+
+}  // namespace salvor

@@ -1,0 +1,55 @@
+// A drill: sandboxes, a disaster made real in them, the plan run against them, checks with values,
+// the times measured against the objectives, everything undone.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/store.h"
+#include "model/drill_report.h"
+#include "plan/graph.h"
+#include "plan/plan_run.h"
+
+namespace salvor {
+
+struct DrillOrder {
+  std::string id;    // 32 hexadecimal digits
+  std::string name;  // the calendar's; empty: asked for by hand
+  // Nothing: every one of `sources` is restored, started and checked.
+  std::optional<plan::PlanGraph> plan;
+  std::vector<std::string> sources;  // without a plan; with one: what it names
+  std::string scenario;              // empty: no fault
+  SandboxSpec sandbox;
+  TextMap parameters;
+  unsigned older_point_percent = 0;  // how often an older point is taken instead of the newest
+  std::string program;               // "salvor 1.2.3"
+};
+
+struct DrillTools {
+  const Application& application;
+  Stores& stores;
+  const plan::RunFolder& folder;
+  plan::Secrets& secrets;
+  plan::RunObserver& observer;
+  plan::People& people;
+  std::function<void(const std::string&)> say;  // one sentence: what the drill itself does
+  // The plan is about to run.
+  std::function<void(const plan::PlanRun&)> begin = {};
+};
+
+// Blocks until the sandboxes are gone. What fails is in the report; throws Error only for what
+// keeps the drill from beginning (the plan runs already, a source is unknown).
+[[nodiscard]] DrillReport run_drill(const Context& context, const DrillTools& tools,
+                                    const DrillOrder& order);
+
+// What the catalog and `status` get to know: one record a drill, subject the plan or "application";
+// and one a source that was restored, so that its points count as proven.
+[[nodiscard]] std::vector<RunRecord> drill_records(const Application& application,
+                                                   const DrillReport& report);
+
+// "corruption", ...
+[[nodiscard]] const std::vector<std::string>& drill_scenarios();
+
+}  // namespace salvor
