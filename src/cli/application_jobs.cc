@@ -7,6 +7,7 @@
 
 #include "base/format.h"
 #include "catalog/run_log.h"
+#include "cli/calendar_drill.h"
 #include "engine/checker.h"
 #include "engine/replicator.h"
 
@@ -29,6 +30,7 @@ double seconds_since(const Context& context, MonotonicTime begun) {
 
 ApplicationJobs::ApplicationJobs(Session& session, const ConfigurationOptions& options)
     : session_(session),
+      options_(options),
       configuration_(load_configuration_for(session, options)),
       secrets_(secret_resolver(session)),
       site_{.session = session,
@@ -223,8 +225,7 @@ RunRecord ApplicationJobs::check(const Context& context, const Job& job) {
 }
 
 RunRecord ApplicationJobs::drill(const Context&, const Job& job) {
-  throw Error(ErrorCode::kUsage, "drill " + printable(job.subject) + " cannot be run from here",
-              "`salvor drill run` does.");
+  return run_calendar_drill(session_, options_, job.subject);
 }
 
 void ApplicationJobs::add(const Context& context, RunRecord record) {

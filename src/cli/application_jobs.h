@@ -55,6 +55,7 @@ class ApplicationJobs final : public JobWorker, public RunSink {
   [[nodiscard]] const SourceSpec& source(const std::string& name) const;
 
   Session& session_;
+  const ConfigurationOptions options_;
   config::Configuration configuration_;
   config::SecretResolver secrets_;
   StoreSite site_;

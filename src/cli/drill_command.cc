@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/format.h"
+#include "cli/calendar_drill.h"
 #include "cli/commands.h"
 #include "cli/plan_session.h"
 #include "cli/secret_reader.h"
@@ -177,8 +178,9 @@ void keep_evidence(PlanSession& plans, Session& session, const DrillReport& repo
   }
 }
 
-int run_drill_command(const Options& options, Session& session) {
-  PlanSession plans(session, options.configuration);
+// The drill with its evidence; its records come back, the drill's own first.
+std::pair<DrillReport, std::vector<RunRecord>> rehearse(PlanSession& plans, Session& session,
+                                                        const Options& options) {
   const DrillOrder order = order_of(plans, options, session.context.random);
   const DrillTools tools{
       .application = plans.application(),
@@ -192,19 +194,26 @@ int run_drill_command(const Options& options, Session& session) {
           [&](const plan::PlanRun& run) {
             plans.tree().begin(run.graph(), run.state(), run.id());
           }};
-  const DrillReport report = run_drill(session.context, tools, order);
+  DrillReport report = run_drill(session.context, tools, order);
   plans.tree().close();
   if (session.terminal.json()) {
     print_json(session, report);
   } else {
     print_report(session, report);
   }
-  const Context calm = session.context.with_stop({});
-  for (const RunRecord& record : drill_records(plans.application(), report)) {
-    plans.write_down(calm, record);
-  }
   if (!options.no_evidence && report.outcome != RunOutcome::kInterrupted) {
     keep_evidence(plans, session, report);
+  }
+  std::vector<RunRecord> records = drill_records(plans.application(), report);
+  return {std::move(report), std::move(records)};
+}
+
+int run_drill_command(const Options& options, Session& session) {
+  PlanSession plans(session, options.configuration);
+  const auto [report, records] = rehearse(plans, session, options);
+  const Context calm = session.context.with_stop({});
+  for (const RunRecord& record : records) {
+    plans.write_down(calm, record);
   }
   switch (report.outcome) {
     case RunOutcome::kSucceeded:
@@ -290,6 +299,18 @@ CommandSpec run_spec() {
 }
 
 }  // namespace
+
+RunRecord run_calendar_drill(Session& session, const ConfigurationOptions& options,
+                             const std::string& name) {
+  PlanSession plans(session, options);
+  const auto [report, records] =
+      rehearse(plans, session, {.configuration = options, .drill = name});
+  const Context calm = session.context.with_stop({});
+  for (size_t i = 1; i < records.size(); ++i) {
+    plans.write_down(calm, records[i]);
+  }
+  return records.front();
+}
 
 CommandSpec drill_command() {
   CommandSpec group{.name = "drill", .summary = "Rehearse recoveries in a sandbox"};

@@ -389,7 +389,9 @@ std::vector<RunRecord> drill_records(const Application& application, const Drill
   RunRecord whole{.id = report.id,
                   .kind = RunKind::kDrill,
                   .outcome = report.outcome,
-                  .subject = report.plan.empty() ? application.name : report.plan,
+                  .subject = !report.name.empty()   ? report.name
+                             : !report.plan.empty() ? report.plan
+                                                    : application.name,
                   .started = report.started,
                   .finished = report.finished,
                   .scenario = report.scenario,
@@ -397,8 +399,8 @@ std::vector<RunRecord> drill_records(const Application& application, const Drill
                   .error = report.findings.empty() ? "" : report.findings.front(),
                   .who = report.who,
                   .plan_hash = report.plan_hash};
-  if (!report.name.empty()) {
-    whole.facts.emplace_back("drill", report.name);
+  if (!report.plan.empty()) {
+    whole.facts.emplace_back("plan", report.plan);
   }
   std::vector<RunRecord> records;
   for (const DrillMeasure& measure : report.measures) {

@@ -44,8 +44,9 @@ struct DrillTools {
 [[nodiscard]] DrillReport run_drill(const Context& context, const DrillTools& tools,
                                     const DrillOrder& order);
 
-// What the catalog and `status` get to know: one record a drill, subject the plan or "application";
-// and one a source that was restored, so that its points count as proven.
+// What the catalog and `status` get to know: first the drill's record (subject: its name in the
+// calendar, else the plan, else the application), then one for each source that was restored, so
+// that its point counts as proven.
 [[nodiscard]] std::vector<RunRecord> drill_records(const Application& application,
                                                    const DrillReport& report);
 
