@@ -234,6 +234,7 @@ RunRecord run_job(const Context& context, const Application& application, JobWor
   }
   record.due = due.due;
   record.who = who;
+  record.subject = due.job.subject;  // by which it is found again
   facts.outcome = name_of(record.outcome);
   facts.snapshot = record.snapshot;
   if (record.outcome == RunOutcome::kFailed || record.outcome == RunOutcome::kInterrupted) {

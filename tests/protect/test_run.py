@@ -148,7 +148,7 @@ sources:
             sources:
               files: {{files: "{data}", schedule: "daily 02:00"}}
             """, data=self.data)
-        lines = self.shop("schedule", "show", "--days", 3, "--json").lines()
+        lines = self.shop("schedule", "show", "--days", "3", "--json").lines()
         backups = [line for line in lines if line["kind"] == "backup"]
         self.assertEqual(len(backups), 3)
         for line in backups:

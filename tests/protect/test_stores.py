@@ -1,8 +1,6 @@
 """Configured sources, by name: backed up, listed, restored by moment, verified, with old data kept (R1, R3,
 R5, R11, V1, P4)."""
 import os
-import signal
-import shutil
 import time
 
 import postgres
@@ -111,15 +109,14 @@ class Postgres(ApplicationCase):
     def setUp(self):
         super().setUp()
         self.place = postgres.Place(self)
-        self.cluster = postgres.Cluster.make(self, self.place)
+        self.sandboxes = self.place.path / "sandboxes"  # where the server's user gets to
+        self.cluster = postgres.Cluster.make(self, self.place, wal_keep_size="1GB")
         self.cluster.sql("CREATE TABLE orders AS SELECT n, 'order ' || n AS what FROM generate_series(1, 1000) n")
         self.cluster.sql("ALTER TABLE orders ADD PRIMARY KEY (n)")
         self.configure("""
             sources:
               db:
-                postgres: env:SHOP_URL
-                data-directory: {data}
-                wal: archive
+                postgres: {{url: env:SHOP_URL, data-directory: "{data}", wal: archive}}
                 assertions: ["SELECT count(*) >= 1000 FROM orders"]
             """, data=self.cluster.data)
 
@@ -129,11 +126,11 @@ class Postgres(ApplicationCase):
     def archive(self):
         """All WAL there is goes into the repository."""
         self.cluster.sql("SELECT pg_switch_wal()")
-        self.cluster.sql("CHECKPOINT")
+        current = self.cluster.sql("SELECT pg_walfile_name(pg_current_wal_insert_lsn())")
         for segment in sorted((self.cluster.data / "pg_wal").iterdir()):
-            if len(segment.name) == 24:
-                self.salvor(self.repository, "wal", "push", segment, "--batch", 1, "--notes",
-                            self.folder / "notes", expect=(0, 1, 20))
+            if len(segment.name) == 24 and segment.name < current:
+                self.salvor(self.repository, "wal", "push", segment, "--batch", "0", "--notes",
+                            self.folder / "notes")
 
     @limit(300)
     def test_accident_to_recovery(self):

@@ -266,11 +266,14 @@ RestoreOutcome PostgresStore::restore(const Context& context, const RestoreOrder
     result = run_under_lock(at.session(), at.opened(),
                             [&] { return restorer.run(at.context(), chosen.plan, options); });
   } catch (const Error& error) {
-    if (error.code() == ErrorCode::kCancelled || moved.empty()) {
+    if (error.code() == ErrorCode::kCancelled) {
       throw;
     }
     put_moved_back(moved);
     note.end();
+    if (moved.empty()) {
+      throw;
+    }
     throw Error(error.code(), error.message(),
                 "The old data is back in its place. " + error.hint());
   }

@@ -96,7 +96,7 @@ TEST(WalTimes, TellsTheLastCommitAndCheckpoint) {
 TEST(WalTimes, FollowsRecordsOverPages) {
   SegmentMaker segment;
   for (int i = 0; i < 50; ++i) {
-    segment.record(10, 0, std::string(static_cast<size_t>(997 * i), 'h'));
+    segment.record(10, 0, std::string(static_cast<size_t>(700 * i), 'h'));
     segment.commit(std::chrono::seconds(i));
   }
   EXPECT_GT(segment.at(), 100 * kPage);
