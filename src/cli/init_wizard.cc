@@ -293,7 +293,8 @@ bool create_repository(Session& session, const RepositorySpec& spec,
 }
 
 int create_all(Session& session) {
-  const config::Configuration loaded = load_configuration_for(session, {});
+  const config::Configuration loaded =
+      load_configuration_for(session, {.file = session.environment.get_either("CONFIG")});
   const config::SecretResolver resolver = secret_resolver(session);
   for (const RepositorySpec& spec : loaded.application.repositories) {
     try {

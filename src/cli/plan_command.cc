@@ -227,7 +227,7 @@ int dry_run(PlanSession& plans, Session& session, const PlanGraph& graph,
 void confirm(PlanSession& plans, Session& session, const Options& options, const PlanGraph& graph,
              const plan::Preflight& preflight) {
   for (const std::string& one : preflight.destroys) {
-    session.terminal.message("this will destroy " + printable(one));
+    session.terminal.message(printable(one));
   }
   if (options.yes) {
     return;

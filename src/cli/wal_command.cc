@@ -1,12 +1,16 @@
 #include <algorithm>
+#include <filesystem>
 
 #include <fmt/format.h>
 
 #include "base/format.h"
 #include "cli/cache_directory.h"
 #include "cli/commands.h"
+#include "cli/configuration_access.h"
 #include "cli/postgres_options.h"
 #include "cli/repository_access.h"
+#include "cli/snapshot_options.h"
+#include "cli/stores/store_site.h"
 #include "engine/wal_fetch.h"
 #include "engine/wal_push.h"
 #include "engine/wal_server.h"
@@ -201,28 +205,24 @@ CommandSpec fetch_spec() {
 // ---- stream
 
 struct StreamChoices {
+  std::optional<std::string> source;
+  ConfigurationOptions configuration;
   PostgresServerOptions server;
-  std::string slot = "salvor";
+  std::optional<std::string> slot;
   bool create_slot = false;
   std::string spool;
   Size spool_limit{uint64_t{4} << 30};
   Duration flush = std::chrono::seconds(3);
 };
 
-int run_stream(const StreamChoices& choices, Session& session) {
-  if (choices.spool.empty()) {
-    throw Error(ErrorCode::kUsage, "no spool directory was given",
-                "--spool names a directory on a local disk, where WAL is safe until it is in the "
-                "repository.");
-  }
+int follow(const StreamChoices& choices, Session& session, OpenedRepository& opened) {
   if (choices.flush < std::chrono::milliseconds(100)) {
     throw Error(ErrorCode::kUsage, "--flush must be at least 100ms");
   }
-  const OpenedRepository opened = open_repository(session, {.lock = LockMode::kNone});
   run_wal_stream(
       opened.context, *opened.repository,
       {.target = connection_target(choices.server, session.environment),
-       .slot = choices.slot,
+       .slot = choices.slot.value_or("salvor"),
        .create_slot = choices.create_slot,
        .spool = choices.spool,
        .spool_limit_bytes = choices.spool_limit.bytes,
@@ -232,9 +232,51 @@ int run_stream(const StreamChoices& choices, Session& session) {
   return 0;
 }
 
+// Server, slot and repository as the configuration says; the spool is in its state directory.
+int follow_source(StreamChoices choices, Session& session) {
+  const config::Configuration loaded = load_configuration_for(session, choices.configuration);
+  const Application& application = loaded.application;
+  const SourceSpec* source = find_named(application.sources, *choices.source);
+  if (source == nullptr || source->kind != "postgres") {
+    throw Error(ErrorCode::kUsage,
+                "the configuration has no PostgreSQL source \"" + printable(*choices.source) + "\"",
+                "`salvor config show` lists the sources.");
+  }
+  const config::SecretResolver resolver = secret_resolver(session);
+  const StoreSite site{.session = session,
+                       .application = application,
+                       .secrets = [&](const SecretReference& reference) {
+                         return resolver.resolve(reference, session.context.stop);
+                       }};
+  choices.server.dbname = resolve_text(source->settings.text("url"), site.secrets);
+  if (!choices.slot) {
+    choices.slot = source->settings.text("slot", "salvor");
+    choices.create_slot = true;
+  }
+  if (choices.spool.empty()) {
+    choices.spool = application.state_directory + "/wal-spool/" + source->name;
+    std::filesystem::create_directories(choices.spool);
+  }
+  SourceRepository repository(site, session.context, *source, {.lock = LockMode::kNone});
+  return follow(choices, session, repository.opened());
+}
+
+int run_stream(const StreamChoices& choices, Session& session) {
+  if (choices.source) {
+    return follow_source(choices, session);
+  }
+  if (choices.spool.empty()) {
+    throw Error(ErrorCode::kUsage, "no spool directory was given",
+                "--spool names a directory on a local disk, where WAL is safe until it is in the "
+                "repository.");
+  }
+  OpenedRepository opened = open_repository(session, {.lock = LockMode::kNone});
+  return follow(choices, session, opened);
+}
+
 CommandSpec stream_spec() {
   auto choices = std::make_shared<StreamChoices>();
-  return {
+  CommandSpec spec{
       .name = "stream",
       .summary = "Follow a server's WAL, seconds behind",
       .description =
@@ -248,7 +290,12 @@ CommandSpec stream_spec() {
           "A repository that is away does not touch the server: the spool grows to its limit, "
           "after that the server keeps its "
           "WAL. A connection that breaks is made again. Keep the spool: what is in it may be "
-          "nowhere else.",
+          "nowhere else.\n\n"
+          "With a source of the configuration, server, slot (made if there is none) and repository "
+          "are its own, and the spool is in the state directory.",
+      .positionals = {{.name = "source",
+                       .target = &choices->source,
+                       .help = "a PostgreSQL source of the configuration"}},
       .options = {dbname_option(choices->server),
                   {.long_name = "create-slot",
                    .help = "make the replication slot if there is none",
@@ -261,7 +308,8 @@ CommandSpec stream_spec() {
                   {.long_name = "slot",
                    .value_name = "name",
                    .help = "the replication slot",
-                   .target = &choices->slot},
+                   .target = &choices->slot,
+                   .default_text = "salvor"},
                   {.long_name = "spool",
                    .value_name = "directory",
                    .help = "where WAL waits on a local disk",
@@ -279,6 +327,8 @@ CommandSpec stream_spec() {
            {20, "the server no longer has WAL that was not received: a new backup is needed"}}),
       .run = [choices](Session& session) { return run_stream(*choices, session); },
   };
+  add_options(spec, configuration_option_table(choices->configuration));
+  return spec;
 }
 
 // ---- verify, prune

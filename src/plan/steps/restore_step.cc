@@ -21,7 +21,7 @@ OldData old_data(const std::string& text) {
 RestoreOrder order_of(StepScene& scene) {
   RestoreOrder order{.moment = {},
                      .base = {},
-                     .key = scene.run + "/" + scene.step,
+                     .key = scene.run + "-" + scene.step,
                      .old_data = old_data(scene.settings.text("old-data")),
                      .target = {},
                      .selection = scene.settings.list("select"),
