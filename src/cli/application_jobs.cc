@@ -59,10 +59,7 @@ RunRecord ApplicationJobs::copy(const Context& context, const Job& job) {
   const SourceSpec& from = source(job.subject);
   RunRecord record = begin_record(site_, context, RunKind::kCopy, from);
   record.repository = job.repository;
-  std::vector<std::string> wanted;
-  for (const RecoveryRange& range : stores_.open(from.name)->ranges(context)) {
-    wanted.push_back(range.snapshot);
-  }
+  const std::set<std::string> wanted = worth_copying(context, from, job.repository);
   SourceRepository source_side(site_, context, from, {.lock = LockMode::kShared});
   SourceSpec there = from;
   there.repository = job.repository;
@@ -72,8 +69,7 @@ RunRecord ApplicationJobs::copy(const Context& context, const Job& job) {
   const std::vector<StoredSnapshot> present = target_side.repository().load_snapshots(both);
   std::vector<StoredSnapshot> missing;
   for (const StoredSnapshot& stored : source_side.repository().load_snapshots(both)) {
-    if (std::find(wanted.begin(), wanted.end(), stored.id.hex()) != wanted.end() &&
-        find_copy(present, stored) == nullptr) {
+    if (wanted.contains(stored.id.hex()) && find_copy(present, stored) == nullptr) {
       missing.push_back(stored);
     }
   }

@@ -7,6 +7,7 @@
 #include "catalog/catalog.h"
 #include "cli/configuration_access.h"
 #include "cli/stores/configured_stores.h"
+#include "protect/point_retention.h"
 #include "protect/runner.h"
 
 namespace salvor::cli {
@@ -15,6 +16,13 @@ struct VerifyChoice {
   Moment moment;
   std::string base;     // full id; empty: the best
   std::string sandbox;  // of the configuration; empty: its first, else /var/tmp
+};
+
+// What stays and what goes of a source in one repository.
+struct RetentionOfPlace {
+  std::string repository;  // its name
+  RetentionRule rule;
+  PointRetentionPlan plan;
 };
 
 // Not movable: its parts refer to each other and to the session.
@@ -45,6 +53,10 @@ class ApplicationJobs final : public JobWorker, public RunSink {
   [[nodiscard]] RunRecord verify_source(const Context& context, const std::string& source,
                                         const VerifyChoice& choice);
 
+  // Of a source, its own repository first, then those of its copies. Changes nothing.
+  [[nodiscard]] std::vector<RetentionOfPlace> plan_retention(const Context& context,
+                                                             const std::string& source);
+
   void add(const Context& context, RunRecord record) override;
   [[nodiscard]] FormerRuns former(const Job& job) override;
   // Brings the records of this run into their repositories; what cannot be sent now is sent by a
@@ -52,6 +64,13 @@ class ApplicationJobs final : public JobWorker, public RunSink {
   void send_records(const Context& context);
 
  private:
+  // Under an exclusive lock: removes the snapshots, the log that nothing needs, and prunes.
+  void apply_retention(const Context& context, const std::string& source,
+                       const RetentionOfPlace& place, RunRecord& record);
+  [[nodiscard]] std::vector<RunRecord> runs_of(const SourceSpec& from);
+  // Snapshots of the source's own repository that the copy's retention would keep.
+  [[nodiscard]] std::set<std::string> worth_copying(const Context& context, const SourceSpec& from,
+                                                    const std::string& repository);
   [[nodiscard]] const SourceSpec& source(const std::string& name) const;
 
   Session& session_;

@@ -17,7 +17,9 @@ constexpr int kOutputClosed = 141;
 constexpr int kCannotTell = 255;
 
 std::map<int, std::string> codes() {
-  std::map<int, std::string> all{{0, ""}, {kOutputClosed, ""}, {kCannotTell, ""}};
+  // 30 to 32: answers of `status`, no errors.
+  std::map<int, std::string> all{{0, ""},         {30, "unproven"},    {31, "breached"},
+                                 {32, "unknown"}, {kOutputClosed, ""}, {kCannotTell, ""}};
   for (const ErrorCode code :
        {ErrorCode::kFailed, ErrorCode::kIncomplete, ErrorCode::kNoRepository, ErrorCode::kLocked,
         ErrorCode::kWrongPassword, ErrorCode::kDamaged, ErrorCode::kStorageFull,

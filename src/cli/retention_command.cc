@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/repository_access.h"
+#include "cli/retention_plan_command.h"
 #include "cli/snapshot_options.h"
 #include "cli/table.h"
 #include "engine/object_locks.h"
@@ -98,8 +99,9 @@ int run(const Options& options, Session& session) {
 CommandSpec retention_command() {
   CommandSpec group{
       .name = "retention",
-      .summary = "Protect backups from removal (S3 object lock)",
+      .summary = "Apply retention policies, protect backups from removal (S3 object lock)",
       .description =
+          "`plan` shows what the configuration's policies keep and why, `apply` does it.\n\n"
           "In a bucket with object lock, what is uploaded with -o s3.object-lock and "
           "-o s3.object-lock-days cannot be removed for so long, not even with stolen credentials. "
           "Packs that newer snapshots go on using have to be extended before that runs out: run "
@@ -138,7 +140,8 @@ CommandSpec retention_command() {
       .exit_codes = kRepositoryExitCodes,
       .run = [extended](Session& session) { return run(*extended, session); },
   };
-  group.commands = {std::move(extend), std::move(show)};
+  group.commands = {retention_apply_command(), std::move(extend), retention_plan_command(),
+                    std::move(show)};
   return group;
 }
 

@@ -31,15 +31,18 @@ struct Spread {
   }
 };
 
-void count_expected(const Promises& promises, std::vector<WallTime> good, WallTime now,
-                    KeyFigures& figures) {
+// `first`: the first run there is. It began a little after it was due, and counts for that.
+void count_expected(const Promises& promises, std::vector<WallTime> good, WallTime first,
+                    WallTime now, KeyFigures& figures) {
   if (!promises.backup) {
     return;
   }
   std::sort(good.begin(), good.end());
   const auto whole = [](WallTime time) { return std::chrono::floor<std::chrono::seconds>(time); };
   const WallTime last = now - promises.jitter - kOnItsWay;
-  SysSeconds due = promises.backup->next(whole(figures.since) - std::chrono::seconds(1));
+  SysSeconds due = figures.since == first
+                       ? promises.backup->previous(whole(first))
+                       : promises.backup->next(whole(figures.since) - std::chrono::seconds(1));
   while (due <= last) {
     const SysSeconds next = promises.backup->next(due);
     ++figures.expected;
@@ -99,7 +102,7 @@ KeyFigures key_figures(const Promises& promises, std::span<const RunRecord> runs
   figures.mean_recovery_seconds = recoveries.mean();
   figures.longest_recovery_seconds = recoveries.maximum();
   figures.most_lost_seconds = losses.maximum();
-  count_expected(promises, std::move(good), now, figures);
+  count_expected(promises, std::move(good), first, now, figures);
   return figures;
 }
 

@@ -94,6 +94,14 @@ TEST(KeyFigures, MeansAndWorstOfWhatWasMeasured) {
   EXPECT_EQ(figures.added_bytes, 20U);
 }
 
+TEST(KeyFigures, TheFirstRunCountsForWhatItWasDueFor) {
+  const std::vector<RunRecord> runs{backup(night(1) + std::chrono::seconds(30)),
+                                    backup(night(0) + std::chrono::seconds(30))};
+  const KeyFigures figures = key_figures(nightly(), runs, days(7), kNow);
+  EXPECT_EQ(figures.expected, 2U);
+  EXPECT_EQ(figures.good, 2U);
+}
+
 TEST(KeyFigures, NothingExpectedIsNoRate) {
   EXPECT_FALSE(key_figures(nightly(), {}, days(7), kNow).success_rate);
   EXPECT_FALSE(key_figures(Promises{}, std::vector<RunRecord>{backup(night(1))}, days(7), kNow)

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""A command's output in a terminal as a picture: capture.py OUT.svg COLUMNS COMMAND...
+
+Understands what Salvor prints: lines, bold and the eight colours.
+"""
+import fcntl
+import html
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+
+COLORS = {"31": "#ff6b68", "32": "#6ad08a", "33": "#e5c07b", "35": "#d68fe0", "1": "#ffffff"}
+WIDTH, HEIGHT, MARGIN = 8.43, 19, 16  # of a character at 14 px; of a line
+
+
+def run(columns, command):
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    environment.pop("NO_COLOR", None)
+    process = subprocess.Popen(command, stdout=follower, stderr=follower, env=environment)
+    os.close(follower)
+    text = b""
+    try:
+        while piece := os.read(leader, 4096):
+            text += piece
+    except OSError:  # the other end is closed
+        pass
+    process.wait()
+    return text.decode().replace("\r\n", "\n").rstrip("\n").split("\n")
+
+
+def line_svg(number, line):
+    spans, column, style = [], 0, ""
+    for part in re.split(r"(\x1b\[[0-9;]*m)", line):
+        if part.startswith("\x1b"):
+            codes = [code for code in part[2:-1].split(";") if code in COLORS]
+            style = f' fill="{COLORS[codes[-1]]}"' if codes else ""
+            style += ' font-weight="bold"' if "1" in codes else ""
+        elif part:
+            x = MARGIN + column * WIDTH
+            spans.append(f'<tspan x="{x:.1f}" textLength="{len(part) * WIDTH:.1f}"{style}>'
+                         f"{html.escape(part)}</tspan>")
+            column += len(part)
+    y = MARGIN + (number + 1) * HEIGHT - 5
+    return f'<text y="{y}" xml:space="preserve">{"".join(spans)}</text>'
+
+
+def main():
+    out, columns, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+    lines = run(columns, command)
+    lines.insert(0, "\x1b[1m$ " + " ".join([os.path.basename(command[0]), *command[1:]]) + "\x1b[0m")
+    width = 2 * MARGIN + columns * WIDTH
+    height = 2 * MARGIN + len(lines) * HEIGHT
+    with open(out, "w", encoding="utf-8") as file:
+        file.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" '
+                   f'width="{width:.0f}" height="{height}" font-family="DejaVu Sans Mono, monospace" '
+                   'font-size="14" fill="#d5d8dd">\n'
+                   f'<rect width="100%" height="100%" rx="8" fill="#1e2228"/>\n')
+        file.writelines(line_svg(i, line) + "\n" for i, line in enumerate(lines))
+        file.write("</svg>\n")
+
+
+if __name__ == "__main__":
+    main()
