@@ -157,6 +157,23 @@ void print_json(Session& session, const DrillReport& report) {
   session.terminal.print_json(json.end_array().end_object());
 }
 
+// A key that is made after a drill cannot have signed it: the first one is made before.
+void prepare_evidence(PlanSession& plans, Session& session, const DrillOrder& order) {
+  const SourceSpec* source =
+      order.sources.empty() ? nullptr : find_named(plans.application().sources, order.sources[0]);
+  if (source == nullptr) {
+    return;
+  }
+  try {
+    plans.with_repository(source->repository, [&](const OpenedRepository& opened, Session& inner) {
+      static_cast<void>(EvidenceKeys(*opened.repository, secret_reader(inner))
+                            .signer(session.context, plans.people().who()));
+    });
+  } catch (const Error& error) {
+    session.terminal.warn("evidence will not be kept: " + error.message(), error.hint());
+  }
+}
+
 // Signed, into the repository of the first source.
 void keep_evidence(PlanSession& plans, Session& session, const DrillReport& report) {
   if (report.points.empty()) {
@@ -194,6 +211,9 @@ std::pair<DrillReport, std::vector<RunRecord>> rehearse(PlanSession& plans, Sess
           [&](const plan::PlanRun& run) {
             plans.tree().begin(run.graph(), run.state(), run.id());
           }};
+  if (!options.no_evidence) {
+    prepare_evidence(plans, session, order);
+  }
   DrillReport report = run_drill(session.context, tools, order);
   plans.tree().close();
   if (session.terminal.json()) {

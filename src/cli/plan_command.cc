@@ -9,6 +9,7 @@
 #include "cli/plan_session.h"
 #include "cli/table.h"
 #include "plan/default_plan.h"
+#include "plan/plan_text.h"
 #include "plan/scope.h"
 #include "protect/time_text.h"
 
@@ -216,7 +217,7 @@ int dry_run(PlanSession& plans, Session& session, const PlanGraph& graph,
     session.terminal.print_line(expected ? fmt::format("  forecast: {:.0f} s", *expected)
                                          : "  forecast: not measured yet");
     for (const std::string& one : preflight.destroys) {
-      session.terminal.print_line("  would destroy " + printable(one));
+      session.terminal.print_line("  production: " + printable(one));
     }
   }
   throw_problems(graph, preflight);
@@ -258,7 +259,9 @@ int status_of(RunEnd end) {
 
 RunRecord record_of(const PlanRun& run, RunEnd end, const PlanSession& plans, WallTime finished) {
   const plan::RunState& state = run.state();
-  RunRecord record{.id = state.facts.id,
+  // A run that is resumed or taken back comes to an end more than once, each with its record.
+  RunRecord record{.id = plan::text_hash(state.facts.id + std::to_string(state.entries))
+                             .substr(0, state.facts.id.size()),
                    .kind = RunKind::kPlan,
                    .outcome = end == RunEnd::kSucceeded     ? RunOutcome::kSucceeded
                               : end == RunEnd::kIncomplete  ? RunOutcome::kIncomplete
@@ -270,7 +273,8 @@ RunRecord record_of(const PlanRun& run, RunEnd end, const PlanSession& plans, Wa
                    .error = run.error(),
                    .hint = run.hint(),
                    .who = state.facts.who,
-                   .plan_hash = state.facts.hash};
+                   .plan_hash = state.facts.hash,
+                   .facts = {{"run", state.facts.id}, {"end", std::string(plan::name_of(end))}}};
   for (const auto& [step, step_record] : state.steps) {
     record.checks.insert(record.checks.end(), step_record.result.checks.begin(),
                          step_record.result.checks.end());

@@ -66,7 +66,7 @@ class Files(ApplicationCase):
 
     def test_objective_missed(self):
         self.setup("""
-            objectives: {{deletion: {{rto: 1h, rpo: 1s}}}}
+            objectives: {{scenarios: {{deletion: {{rto: 1h, rpo: 1s}}}}}}
             """)
         time.sleep(1.1)
         report = self.drill("--scenario", "deletion", expect=3)
@@ -122,13 +122,13 @@ class Postgres(ApplicationCase):
                 wal: none
                 data-directory: {data}
                 assertions: ["SELECT count(*) = 5000 FROM orders"]
-            objectives: {{any: {{rto: 10m, rpo: 1h}}}}
+            objectives: {{rto: 10m, rpo: 1h}}
             plans:
               recover:
                 steps:
                   - restore: db
                   - check: db
-                  - {{name: orders, sql: {{query: "select count(*) from orders", expect: 5000}}}}
+                  - {{name: orders, sql: {{query: "select count(*) from orders", expect: "5000"}}}}
             """, data=cluster.data)
         env = {"SHOP_URL": cluster.url}
         self.shop("backup", "db", env=env)

@@ -132,12 +132,7 @@ class RestoreStep final : public Step {
   }
   [[nodiscard]] std::string destroys(StepScene& scene) const override {
     const RestoreOrder order = order_of(scene);
-    const std::string what =
-        scene.site.would_destroy(scene.context, scene.settings.text("source"), order);
-    if (what.empty() || order.old_data != OldData::kMoveAside) {
-      return what;
-    }
-    return what + " (kept until `salvor plan finish`)";
+    return scene.site.would_destroy(scene.context, scene.settings.text("source"), order);
   }
 
  private:
