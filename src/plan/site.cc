@@ -1,5 +1,7 @@
 #include "plan/site.h"
 
+#include <future>
+
 #include "base/error.h"
 #include "base/format.h"
 
@@ -128,7 +130,16 @@ RestoreOutcome SandboxSite::restore(const Context& context, const std::string& s
                                     const RestoreOrder& order) {
   RestoreOrder here = order;
   here.target = {};  // the real one's
-  return sandbox(source).recover(context, here);
+  std::promise<RestoreOutcome> done;
+  SandboxedStore& store = sandbox(source);
+  starters_.post([&] {
+    try {
+      done.set_value(store.recover(context, here));
+    } catch (...) {
+      done.set_exception(std::current_exception());
+    }
+  });
+  return done.get_future().get();
 }
 void SandboxSite::put_back(const Context&, const std::string&, const RestoreOutcome&,
                            const RestoreOrder&) {}

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/task.h"
 #include "engine/store.h"
 
 namespace salvor::plan {
@@ -98,6 +99,9 @@ class SandboxSite final : public Site {
 
  private:
   Stores& stores_;
+  // Restores run on threads that live as long as the sandboxes: a server that a sandbox starts ends
+  // with the thread that started it (PR_SET_PDEATHSIG), and a step's thread ends with the step.
+  ThreadPool starters_{"sandbox", 8};
   std::map<std::string, std::unique_ptr<SandboxedStore>> sandboxes_;
 };
 

@@ -224,7 +224,7 @@ class Postgres(PlanCase):
     @limit(300)
     def test_accident_to_recovery(self):
         place = postgres.Place(self)
-        cluster = postgres.Cluster.make(self, place)
+        cluster = postgres.Cluster.make(self, place, wal_keep_size="1GB")
         cluster.sql("CREATE TABLE orders AS SELECT n FROM generate_series(1, 1000) n")
         Shop.cluster = cluster
         server = http.server.HTTPServer(("127.0.0.1", 0), Shop)
@@ -234,9 +234,7 @@ class Postgres(PlanCase):
         self.configure("""
             sources:
               db:
-                postgres: env:SHOP_URL
-                data-directory: {data}
-                wal: archive
+                postgres: {{url: "env:SHOP_URL", data-directory: {data}, wal: archive}}
             plans:
               recover:
                 parameters: {{point: latest}}
@@ -253,7 +251,7 @@ class Postgres(PlanCase):
                   - name: shop answers
                     http: {{url: "http://127.0.0.1:{port}/", json: /orders, expect: "1500", max-latency-ms: 2000}}
             """, data=cluster.data, control=control, port=server.server_port,
-            start=f"{control} -l {cluster.log} -o '-p {cluster.port}' start")
+            start=f"{control} -l {place.path}/plan.log -o '-p {cluster.port}' start")
         env = {"SHOP_URL": cluster.url}
         self.shop("backup", "db", env=env)
         cluster.sql("INSERT INTO orders SELECT n FROM generate_series(1001, 1500) n")
@@ -265,7 +263,7 @@ class Postgres(PlanCase):
         cluster.sql("CHECKPOINT")
         for segment in sorted((cluster.data / "pg_wal").iterdir()):
             if len(segment.name) == 24:
-                self.salvor(self.repository, "wal", "push", segment, "--batch", 1, "--notes",
+                self.salvor(self.repository, "wal", "push", segment, "--batch", "1", "--notes",
                             self.folder / "notes", expect=(0, 1, 20))
         done = self.shop("plan", "run", "recover", "--to", moment, "--yes", env=env)
         self.assertIn("succeeded", done.text)
