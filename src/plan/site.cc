@@ -130,16 +130,18 @@ RestoreOutcome SandboxSite::restore(const Context& context, const std::string& s
                                     const RestoreOrder& order) {
   RestoreOrder here = order;
   here.target = {};  // the real one's
-  std::promise<RestoreOutcome> done;
+  // Shared: who sets the value may still hold it when we have the value.
+  const auto done = std::make_shared<std::promise<RestoreOutcome>>();
+  auto outcome = done->get_future();
   SandboxedStore& store = sandbox(source);
-  starters_.post([&] {
+  starters_.post([&context, &store, done, here] {
     try {
-      done.set_value(store.recover(context, here));
+      done->set_value(store.recover(context, here));
     } catch (...) {
-      done.set_exception(std::current_exception());
+      done->set_exception(std::current_exception());
     }
   });
-  return done.get_future().get();
+  return outcome.get();
 }
 void SandboxSite::put_back(const Context&, const std::string&, const RestoreOutcome&,
                            const RestoreOrder&) {}
