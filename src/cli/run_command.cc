@@ -57,9 +57,6 @@ class Printer final : public RunObserver {
 
 int run(const Options& options, Session& session) {
   ApplicationJobs jobs(session, options.configuration);
-  jobs.set_drill_runner([&](const Context&, const DrillSpec& drill) {
-    return run_calendar_drill(session, options.configuration, drill.name);
-  });
   if (options.dry_run) {
     const std::vector<DueJob> due = all_due(
         jobs.application(), [&jobs](const Job& job) { return jobs.former(job); },

@@ -81,7 +81,11 @@ class Files(ApplicationCase):
     def test_failed_check_fails_the_drill(self):
         (self.uploads / "file3").write_text("")
         self.shop("backup", "uploads")
-        report = self.drill(expect=1)
+        while True:  # now and then a drill takes the older, good point
+            report = self.drill(expect=(0, 1))
+            if not report["points"][0]["older"]:
+                break
+        self.assertEqual(report["outcome"], "failed")
         self.assertIn("test -s file3", [c["name"] for c in report["checks"] if not c["passed"]])
 
     def test_killed_drill_is_cleared_by_the_next(self):

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "plan/plan_text.h"
 #include "plan/points.h"
 #include "plan/run_journal.h"
 #include "plan/steps/steps.h"
@@ -21,7 +22,7 @@ OldData old_data(const std::string& text) {
 RestoreOrder order_of(StepScene& scene) {
   RestoreOrder order{.moment = {},
                      .base = {},
-                     .key = scene.run + "-" + scene.step,
+                     .key = scene.run + "-" + text_hash(scene.step).substr(0, 12),
                      .old_data = old_data(scene.settings.text("old-data")),
                      .target = {},
                      .selection = scene.settings.list("select"),
