@@ -34,7 +34,7 @@ struct Spread {
 // `first`: the first run there is. It began a little after it was due, and counts for that.
 void count_expected(const Promises& promises, std::vector<WallTime> good, WallTime first,
                     WallTime now, KeyFigures& figures) {
-  if (!promises.backup) {
+  if (!promises.backup || first == now) {  // nothing was ever run
     return;
   }
   std::sort(good.begin(), good.end());
