@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 
+#include "cli/command_audit.h"
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/parser.h"
@@ -20,6 +21,22 @@ constexpr int kOutputClosedStatus = 141;
 bool asks_for_json(std::span<const std::string> arguments) {
   const auto end = std::find(arguments.begin(), arguments.end(), "--");
   return std::find(arguments.begin(), end, "--json") != end;
+}
+
+// The run, and how it ended for the audit trail.
+int run_command(const CommandSpec& command, Session& session) {
+  try {
+    const int status = command.run(session);
+    if (session.audit != nullptr) {
+      session.audit->ended(session, status);
+    }
+    return status;
+  } catch (const Error& error) {
+    if (session.audit != nullptr) {
+      session.audit->ended(session, exit_status(error.code()), &error);
+    }
+    throw;
+  }
 }
 
 int dispatch(std::span<const std::string> arguments, const Environment& environment,
@@ -44,9 +61,10 @@ int dispatch(std::span<const std::string> arguments, const Environment& environm
   Profile profile;
   const Context context{stop, events, clock, random, global.profile ? &profile : nullptr};
   RequestCounts requests;
-  Session session{global, environment, terminal, events, context, root, requests};
+  const auto audit = CommandAudit::of_command(global, environment, parsed.path);
+  Session session{global, environment, terminal, events, context, root, requests, audit.get()};
   const CommandSpec& command = parsed.version ? *find_command(root, "version") : parsed.command();
-  const int status = command.run(session);
+  const int status = run_command(command, session);
   terminal.clear_status();
   if (global.profile) {
     terminal.prompt(profile.report());

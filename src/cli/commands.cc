@@ -23,6 +23,7 @@ CommandSpec command_table(GlobalOptions& global) {
   };
   // clang-format off
   root.commands = {
+      audit_command(),
       backup_command(),
       cache_command(),
       cat_command(),
@@ -62,6 +63,7 @@ CommandSpec command_table(GlobalOptions& global) {
       retention_command(),
       rewrite_command(),
       run_command(),
+      runbook_command(),
       schedule_command(),
       runs_command(),
       snapshots_command(),

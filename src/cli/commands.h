@@ -6,6 +6,7 @@
 
 namespace salvor::cli {
 
+CommandSpec audit_command();
 CommandSpec backup_command();
 CommandSpec cache_command();
 CommandSpec cat_command();
@@ -46,6 +47,7 @@ CommandSpec retention_command();
 CommandSpec rewrite_command();
 CommandSpec run_command();
 CommandSpec runs_command();
+CommandSpec runbook_command();
 CommandSpec schedule_command();
 CommandSpec snapshots_command();
 CommandSpec stats_command();

@@ -207,7 +207,6 @@ CommandSpec key_group() {
            .description = "All of them, each with the time for which it counts: what `verify "
                           "--key` and OpenSSL take. Keep a copy away from the repository.",
            .options = {{.long_name = "output",
-                        .short_name = 'o',
                         .value_name = "file",
                         .help = "write to a file",
                         .target = &options->output,
@@ -302,7 +301,7 @@ int run_export(const Choices& choices, Session& session) {
   if (entries.empty() || (entries.size() > 1 && choices.directory.empty()) ||
       (!choices.directory.empty() && !choices.output.empty())) {
     throw Error(ErrorCode::kUsage, "it is not clear what is to be written where",
-                "One piece of evidence with -o FILE, or several (--all) with --to DIRECTORY.");
+                "One piece of evidence with --output FILE, or several (--all) with --to DIRECTORY.");
   }
   if (!choices.directory.empty()) {
     std::filesystem::create_directories(choices.directory);
@@ -370,7 +369,6 @@ CommandSpec evidence_command() {
                        .target = &choices->keys,
                        .hint = ValueHint::kFile};
   const OptionSpec output{.long_name = "output",
-                          .short_name = 'o',
                           .value_name = "file",
                           .help = "write to a file",
                           .target = &choices->output,
@@ -407,7 +405,7 @@ CommandSpec evidence_command() {
                         .help = "one file each, and the public keys",
                         .target = &choices->directory,
                         .hint = ValueHint::kDirectory}},
-           .examples = {{"salvor evidence export latest -o drill.dsse.json", "The newest"},
+           .examples = {{"salvor evidence export latest --output drill.dsse.json", "The newest"},
                         {"salvor evidence export --all --to evidence-2026", "All, with the keys"}},
            .exit_codes = kRepositoryExitCodes,
            .run = [choices](Session& session) { return run_export(*choices, session); }},

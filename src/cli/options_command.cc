@@ -15,6 +15,10 @@ CommandSpec options_command() {
           [](Session& session) {
             session.terminal.print(
                 "All Extended Options:\n"
+                "  audit.state        where this machine keeps what it knows of the audit trail\n"
+                "  audit.trail        on: every command is recorded in the repository "
+                "(docs/audit.md)\n"
+                "  audit.writer       this machine's name in it (default: the host's)\n"
                 "  azure.access-tier  of packs: Hot, Cool, Cold\n"
                 "  azure.block-size   MiB: larger objects are uploaded in pieces (default: 64)\n"
                 "  azure.connections  requests at a time (default: 8)\n"

@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "cli/cache_directory.h"
+#include "cli/command_audit.h"
 #include "storage/cache_storage.h"
 #include "storage/location.h"
 #include "storage/storage_options.h"
@@ -171,9 +172,13 @@ OpenedRepository open_locked(Session& session, const Access& access, const OpenR
     lock = std::make_unique<RepositoryLock>(session.context, *repository, request.lock,
                                             session.global.retry_lock);
   }
+  std::shared_ptr<Repository> shared = std::move(repository);
+  if (session.audit != nullptr && access.party == Party::kMain) {
+    session.audit->opened(session, shared);
+  }
   const Context context = lock ? session.context.with_stop(lock->stop_token()) : session.context;
   return {.location = display_location(access.location),
-          .repository = std::move(repository),
+          .repository = std::move(shared),
           .lock = std::move(lock),
           .context = context,
           .password = std::move(password)};

@@ -32,7 +32,8 @@ struct OpenRequest {
 // `repository->load_index(context)` when blobs are needed.
 struct OpenedRepository {
   std::string location;  // for messages: without credentials
-  std::unique_ptr<Repository> repository;
+  // Shared with the audit trail, which records how the command ended.
+  std::shared_ptr<Repository> repository;
   std::unique_ptr<RepositoryLock> lock;  // null without a lock
   // The session's context under the lock's token: it fires on Ctrl-C and when the lock is lost.
   Context context;

@@ -19,6 +19,9 @@ Secret from_file(const std::string& path) {
 Secret read(Session& session, const SecretReference& reference) {
   switch (reference.kind) {
     case SecretReference::kEnvironment: {
+      if (auto password = session.environment.secret(reference.name)) {
+        return *password;
+      }
       const std::optional<std::string> value = session.environment.get(reference.name);
       return Secret(value.value_or(""));
     }

@@ -1,4 +1,5 @@
-// Reads what a secret reference names (model/settings.h).
+// Reads what a secret reference names, whole: a key in PEM form has several lines, of which the
+// configuration's resolver (for passwords) takes the first.
 #pragma once
 
 #include <functional>

@@ -11,15 +11,18 @@
 
 namespace salvor::cli {
 
+class CommandAudit;
+
 // References that outlive the command's run.
 struct Session {
   const GlobalOptions& global;
   const Environment& environment;
   Terminal& terminal;
-  EventPrinter& events;     // the sink inside `context`; counts errors
-  const Context& context;   // stops on Ctrl-C
-  const CommandSpec& root;  // the whole table, for help and completion
-  RequestCounts& requests;  // of all storages that the run opens
+  EventPrinter& events;           // the sink inside `context`; counts errors
+  const Context& context;         // stops on Ctrl-C
+  const CommandSpec& root;        // the whole table, for help and completion
+  RequestCounts& requests;        // of all storages that the run opens
+  CommandAudit* audit = nullptr;  // where this run is recorded; may be absent
 };
 
 // User and host name for snapshots, keys and locks; "" for a user that has no name. The host

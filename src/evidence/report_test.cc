@@ -9,6 +9,7 @@
 #include "evidence/report_pdf.h"
 #include "evidence/test_reports.h"
 #include "evidence/utc_text.h"
+#include "evidence/year_page.h"
 
 namespace salvor {
 namespace {
@@ -151,6 +152,65 @@ TEST(Report, PdfTakesWhateverTextsSay) {
   DrillReport nothing;
   nothing.id = "00";
   EXPECT_FALSE(report_pdf(report_page(signed_evidence(nothing)), {}, "").empty());
+}
+
+TEST(Year, CountsAgainstWhatWasExpected) {
+  Application application;
+  application.drills = {{.name = "monthly",
+                         .plan = {},
+                         .scenario = "deletion",
+                         .schedule = "first Monday 06:00",
+                         .sandbox = {},
+                         .time_zone = {}},
+                        {.name = "quarterly",
+                         .plan = {},
+                         .scenario = "loss",
+                         .schedule = "quarterly first Monday 06:00",
+                         .sandbox = {},
+                         .time_zone = {}}};
+  const auto until = WallTime(std::chrono::sys_days(std::chrono::year(2026) / 11 / 15));
+  const std::vector<ExpectedDrills> expected = expected_drills(application, 2026, until);
+  ASSERT_EQ(expected.size(), 2U);
+  EXPECT_EQ(expected[0].months, (std::array<size_t, 12>{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0}));
+  EXPECT_EQ(expected[1].months, (std::array<size_t, 12>{1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0}));
+  std::vector<Evidence> all;
+  for (unsigned month = 1; month <= 11; ++month) {
+    if (month == 8) {
+      continue;  // forgotten
+    }
+    DrillReport report = test::drill_report();
+    report.id[0] = static_cast<char>('0' + month % 10);
+    report.started =
+        WallTime(std::chrono::sys_days(std::chrono::year(2026) / std::chrono::month(month) / 5));
+    report.measures[0].rto_seconds = 300.0 + 20 * month;
+    report.checks[0].passed = month != 3;
+    all.push_back(signed_evidence(report));
+    if (month % 3 == 1) {
+      report.scenario = "loss";
+      report.id[1] = 'b';
+      report.measures[0].rto_seconds = 700.0 + 20 * month;
+      all.push_back(signed_evidence(report));
+    }
+  }
+  YearPage page = year_page(2026, "Shop", all, expected);
+  EXPECT_FALSE(page.good);
+  EXPECT_EQ(page.sentence, "14 of 15 expected drills were run, 13 passed.");
+  EXPECT_EQ(page.gaps,
+            std::vector<std::string>{"August: deletion: 0 of 1 expected drills were run"});
+  EXPECT_EQ(page.scenarios[0].rate, "82 %");
+  EXPECT_EQ(page.scenarios[1].rate, "100 %");
+  EXPECT_EQ(page.scenarios[0].best, "5 min 20 s");
+  EXPECT_EQ(page.scenarios[0].worst, "8 min 40 s");
+  keep("year.html", year_html(page));
+  keep("year.pdf", year_pdf(page, until, ""));
+  EXPECT_EQ(year_pdf(page, until, ""), year_pdf(page, until, ""));
+  // Other years, and what is not authentic, do not count.
+  all[0].problem = "forged";
+  page = year_page(2026, "Shop", all, expected);
+  EXPECT_THAT(page.sentence, HasSubstr("13 of 15"));
+  EXPECT_THAT(page.sentence, HasSubstr("1 piece of evidence is not authentic"));
+  EXPECT_THAT(year_html(page), HasSubstr("not authentic: forged"));
+  EXPECT_EQ(year_page(2025, "Shop", all, {}).verdict, "NO EVIDENCE");
 }
 
 }  // namespace

@@ -148,9 +148,9 @@ class Evidence(TestCase):
         self.assertEqual(shown[0]["end_reason"], "kept elsewhere now")
         self.assertTrue(all(key["vouched_for"] for key in shown))
         out = self.path("trusted.pem")
-        self.salvor(repository, "evidence", "key", "public", "-o", out)
+        self.salvor(repository, "evidence", "key", "public", "--output", out)
         self.assertIn("Valid-To", out.read_text())
-        self.salvor(repository, "evidence", "key", "public", "--current", "-o", out)
+        self.salvor(repository, "evidence", "key", "public", "--current", "--output", out)
         self.assertEqual(self.openssl("pkey", "-pubin", "-in", out), self.path("public.pem").read_bytes())
         # The key signs only from now on: an old drill was not signed with it.
         self.assertIn("before its key was made", self.verify(self.signed(statement()), 20, out).errors)
