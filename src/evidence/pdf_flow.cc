@@ -37,7 +37,7 @@ void PdfFlow::title(std::string_view text) {
 
 void PdfFlow::heading(std::string_view text) {
   skip(12);
-  need(60);
+  need(96);  // with the beginning of what it stands above
   paragraph(text, {.size = 11.5, .bold = true, .color = kInk});
   document_.line(kMargin, y_ + 1, kMargin + kTextWidth, y_ + 1, kLine);
   skip(8);
