@@ -24,7 +24,7 @@ bool asks_for_json(std::span<const std::string> arguments) {
 }
 
 // The run, and how it ended for the audit trail.
-int run_command(const CommandSpec& command, Session& session) {
+int run_and_record(const CommandSpec& command, Session& session) {
   try {
     const int status = command.run(session);
     if (session.audit != nullptr) {
@@ -64,7 +64,7 @@ int dispatch(std::span<const std::string> arguments, const Environment& environm
   const auto audit = CommandAudit::of_command(global, environment, parsed.path);
   Session session{global, environment, terminal, events, context, root, requests, audit.get()};
   const CommandSpec& command = parsed.version ? *find_command(root, "version") : parsed.command();
-  const int status = run_command(command, session);
+  const int status = run_and_record(command, session);
   terminal.clear_status();
   if (global.profile) {
     terminal.prompt(profile.report());
