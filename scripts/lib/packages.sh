@@ -20,6 +20,9 @@ SALVOR_PACKAGES_BUILD=(
   nlohmann-json3-dev  # JSON where speed is not the point
 )
 
+# For the quickstart's story: a real server.
+SALVOR_PACKAGES_QUICKSTART=(postgresql-15)
+
 # To run the tests: unit tests, then the suites that drive real programs.
 SALVOR_PACKAGES_TEST=(
   libgtest-dev libgmock-dev librapidcheck-dev
