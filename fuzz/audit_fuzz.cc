@@ -1,5 +1,5 @@
-// Exported audit trails and heads from anywhere: refused with an Error or read; nothing that was not
-// signed is taken for signed, and what is decoded can be encoded again.
+// Exported audit trails and heads from anywhere: refused with an Error or read; nothing that was
+// not signed is taken for signed, and what is decoded can be encoded again.
 #include <cstdlib>
 
 #include "evidence/audit_verify.h"

@@ -300,8 +300,9 @@ int run_export(const Choices& choices, Session& session) {
   }
   if (entries.empty() || (entries.size() > 1 && choices.directory.empty()) ||
       (!choices.directory.empty() && !choices.output.empty())) {
-    throw Error(ErrorCode::kUsage, "it is not clear what is to be written where",
-                "One piece of evidence with --output FILE, or several (--all) with --to DIRECTORY.");
+    throw Error(
+        ErrorCode::kUsage, "it is not clear what is to be written where",
+        "One piece of evidence with --output FILE, or several (--all) with --to DIRECTORY.");
   }
   if (!choices.directory.empty()) {
     std::filesystem::create_directories(choices.directory);

@@ -185,9 +185,9 @@ void add_signature(ReportPage& page, const Evidence& evidence) {
   }
   page.signature_facts.emplace_back("SHA-256 of the file", evidence.sha256);
   const std::string file = evidence.report.id.substr(0, 8) + ".dsse.json";
-  page.how_to_verify = {"salvor evidence export " + evidence.report.id.substr(0, 8) + " --output " + file,
-                        "sha256sum " + file,
-                        "salvor evidence verify " + file + " --key evidence-public.pem"};
+  page.how_to_verify = {
+      "salvor evidence export " + evidence.report.id.substr(0, 8) + " --output " + file,
+      "sha256sum " + file, "salvor evidence verify " + file + " --key evidence-public.pem"};
 }
 
 }  // namespace

@@ -39,6 +39,19 @@ bool is_id(const std::string& name) {
   return name.size() == kDigits && name.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
+// Others hold a lock for a moment only: who lists runs, and a child that a killed run had forked
+// but not yet turned into its program.
+std::optional<FileLock> take_patiently(const fs::path& file) {
+  constexpr int kTries = 50;
+  constexpr auto kPause = std::chrono::milliseconds(10);
+  auto lock = FileLock::try_take(file);
+  for (int i = 0; !lock && i < kTries; ++i) {
+    std::this_thread::sleep_for(kPause);
+    lock = FileLock::try_take(file);
+  }
+  return lock;
+}
+
 }  // namespace
 
 std::optional<FileLock> FileLock::try_take(const fs::path& file) {
@@ -131,7 +144,7 @@ std::vector<RunListing> RunFolder::list() const {
 
 FileLock RunFolder::lock_plan(const std::string& plan, Mode mode) const {
   const fs::path file = runs_ / fmt::format("{}-{}.lock", plan::name_of(mode), file_name_of(plan));
-  auto lock = FileLock::try_take(file);
+  auto lock = take_patiently(file);
   if (!lock) {
     throw Error(ErrorCode::kLocked, "plan " + printable(plan) + " is running already",
                 "`salvor plan runs` shows it. Wait for its end, or stop it with Ctrl-C where it "
@@ -141,12 +154,7 @@ FileLock RunFolder::lock_plan(const std::string& plan, Mode mode) const {
 }
 
 FileLock RunFolder::lock_run(const std::string& id) const {
-  auto lock = FileLock::try_take(of(id) / "lock");
-  constexpr int kTries = 20;  // somebody who lists runs holds it for a moment
-  for (int i = 0; !lock && i < kTries; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    lock = FileLock::try_take(of(id) / "lock");
-  }
+  auto lock = take_patiently(of(id) / "lock");
   if (!lock) {
     throw Error(ErrorCode::kLocked, "run " + id.substr(0, 8) + " is at work in another process",
                 "Wait for its end, or stop it with Ctrl-C where it runs.");

@@ -20,6 +20,11 @@ std::unique_ptr<Store> ConfiguredStores::open(const std::string& source) {
     return make_files_store(site_, *found);
   }
   if (found->kind == "postgres") {
+    if (found->settings.text("method", "physical") == "logical") {
+      throw Error(ErrorCode::kUsage,
+                  "source " + printable(source) + " asks for logical backups, which no source does",
+                  "Use `method: physical`, or call `salvor postgres dump` from a job of your own.");
+    }
     return make_postgres_store(site_, *found);
   }
   throw Error(ErrorCode::kUsage, "sources of kind " + printable(found->kind) + " are not known");
