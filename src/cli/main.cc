@@ -1,9 +1,12 @@
+#include <exception>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "cli/app.h"
 #include "cli/signals.h"
@@ -30,9 +33,7 @@ void return_large_blocks_to_system() {
   ::mallopt(M_ARENA_MAX, kArenas);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   using namespace salvor::cli;
   const Environment environment = Environment::take_from_process();
   forbid_core_dumps(environment);
@@ -41,4 +42,19 @@ int main(int argc, char** argv) {
   Interrupts interrupts([&] { terminal.message("stopping; press Ctrl-C again to quit at once"); });
   const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
   return run_salvor(arguments, environment, terminal, interrupts.stop_token());
+}
+
+}  // namespace
+
+// run_salvor shows its errors itself. What is left is a machine that has not even the memory, or
+// the thread, to begin or to end with: said without asking for more of either.
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception&) {
+    constexpr std::string_view kMessage =
+        "salvor: not enough memory or threads to run\n"
+        "HINT: Free some, or raise the limits of this user (ulimit -v, ulimit -u).\n";
+    return ::write(STDERR_FILENO, kMessage.data(), kMessage.size()) < 0 ? 2 : 1;
+  }
 }
