@@ -1,5 +1,7 @@
 #include "storage/sftp_pool.h"
 
+#include <algorithm>
+
 namespace salvor {
 namespace {
 
@@ -31,13 +33,18 @@ bool SftpPool::may_connect() const {
 
 std::unique_ptr<SftpSession> SftpPool::connect(const Context& context, bool first) const {
   const bool may_ask = first && settings_.arguments != settings_.more_arguments;
+  // Who wants stalls to be noticed soon wants it of a handshake, too; but that takes round trips
+  // and, on some servers, name lookups.
+  constexpr std::chrono::milliseconds kShortestPatience{10'000};
+  const std::chrono::milliseconds patience =
+      std::clamp(settings_.stall_timeout, kShortestPatience, std::chrono::milliseconds(kPatience));
   return std::make_unique<SftpSession>(
       context,
-      SftpSessionOptions{.arguments = first ? settings_.arguments : settings_.more_arguments,
-                         .place = settings_.place,
-                         .connect_timeout = may_ask ? std::chrono::milliseconds(kPatienceWithPeople)
-                                                    : std::chrono::milliseconds(kPatience),
-                         .stall_timeout = settings_.stall_timeout});
+      SftpSessionOptions{
+          .arguments = first ? settings_.arguments : settings_.more_arguments,
+          .place = settings_.place,
+          .connect_timeout = may_ask ? std::chrono::milliseconds(kPatienceWithPeople) : patience,
+          .stall_timeout = settings_.stall_timeout});
 }
 
 SftpPool::Lease SftpPool::take(const Context& context) {
