@@ -29,7 +29,11 @@ MasterKey derive_user_key(const Secret& password, const KeyDocument& key, unsign
 }
 
 StoredKey load_key(const Context& context, Storage& storage, const std::string& name) {
-  const Buffer json = storage.get(context, key_object(name), kKeyFileLimit);
+  Buffer json = storage.get(context, key_object(name), kKeyFileLimit);
+  if (to_hex(sha256(json.view())) != name) {
+    // Changed on the way, perhaps.
+    json = storage.get(context, key_object(name), kKeyFileLimit);
+  }
   const KeyId id(sha256(json.view()));
   if (id.hex() != name) {
     throw Error(ErrorCode::kDamaged, "key file " + name.substr(0, 8) + " does not match its name",

@@ -403,8 +403,11 @@ Buffer BlobReader::load(const Context& context, const BlobHandle& handle) {
   for (const BlobLocation& copy : copies) {
     tried += " " + copy.pack.short_hex();
     try {
-      if (std::optional<Buffer> plain = load_copy(context, copy)) {
-        return std::move(*plain);
+      // A read error on the way is more likely than damage: look twice.
+      for (int look = 0; look < 2; ++look) {
+        if (std::optional<Buffer> plain = load_copy(context, copy)) {
+          return std::move(*plain);
+        }
       }
     } catch (const std::bad_alloc&) {
       throw Error(ErrorCode::kFailed, "not enough memory for the " +
