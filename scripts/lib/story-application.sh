@@ -69,13 +69,13 @@ plans:
   recover:
     parameters: {point: latest}
     steps:
-      - command: $([[ $EUID -ne 0 ]] || echo "setpriv --reuid=postgres --regid=postgres --clear-groups -- ")$bin/pg_ctl -D $data -w -m fast stop
+      - command: ${as_server[*]:+${as_server[*]} }$bin/pg_ctl -D $data -w -m fast stop
         name: stop the server
         only: production
       - together:
           - restore: {source: db, to: "\${point}"}
           - restore: {source: uploads, to: "\${point}"}
-      - command: $([[ $EUID -ne 0 ]] || echo "setpriv --reuid=postgres --regid=postgres --clear-groups -- ")$bin/pg_ctl -D $data -l $place/shop/server.log -w start
+      - command: ${as_server[*]:+${as_server[*]} }$bin/pg_ctl -D $data -l $place/shop/server.log -w start
         name: start the server
         only: production
       - sql: {query: select count(*) from pgbench_history, expect: "> 0"}

@@ -14,7 +14,7 @@
 #include "codec/go_json.h"
 #include "evidence/audit_verify.h"
 #include "evidence/trusted_keys.h"
-#include "evidence/utc_text.h"
+#include "model/utc_text.h"
 
 namespace salvor::cli {
 namespace {

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "base/slug.h"
 #include "config/configuration.h"
 #include "config/yaml_printer.h"
 
@@ -75,25 +76,16 @@ References references(const Application& application) {
   return found;
 }
 
-// For file and object names.
-std::string slug(const std::string& name) {
-  std::string result;
-  for (const unsigned char c : name) {
-    if (std::isalnum(c) != 0) {
-      result += static_cast<char>(std::tolower(c));
-    } else if (!result.empty() && result.back() != '-') {
-      result += '-';
-    }
-  }
-  while (!result.empty() && result.back() == '-') {
-    result.pop_back();
-  }
-  return result.empty() ? "application" : result.substr(0, 40);
+// Kubernetes allows no more than 63 characters, and more are added.
+std::string short_name(const std::string& name) {
+  constexpr size_t kLongest = 40;
+  const std::string result = slug(name);
+  return result.empty() ? "application" : result.substr(0, kLongest);
 }
 
 std::string object_name(const Application& application) {
-  return "salvor-" + slug(application.name) +
-         (application.environment.empty() ? "" : "-" + slug(application.environment));
+  return "salvor-" + short_name(application.name) +
+         (application.environment.empty() ? "" : "-" + short_name(application.environment));
 }
 
 // Local folders that a backup writes: a protected file system must leave them open.

@@ -10,6 +10,7 @@
 #include "cli/repository_access.h"
 #include "connector/postgres/logical/dump_source.h"
 #include "engine/archiver.h"
+#include "model/utc_text.h"
 
 namespace salvor::cli {
 namespace {

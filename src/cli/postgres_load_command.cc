@@ -8,6 +8,7 @@
 #include "cli/snapshot_options.h"
 #include "engine/database_load.h"
 #include "engine/table_load.h"
+#include "model/utc_text.h"
 
 namespace salvor::cli {
 namespace {

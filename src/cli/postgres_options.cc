@@ -179,9 +179,4 @@ void require_consent(Session& session, const Consent& consent, const std::vector
   }
 }
 
-std::string utc_text(WallTime time) {
-  const std::string text = postgres::format_utc(time);
-  return text.substr(0, 10) + " " + text.substr(11, 8) + " UTC";
-}
-
 }  // namespace salvor::cli

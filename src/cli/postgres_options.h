@@ -69,7 +69,4 @@ void require_consent(Session& session, const Consent& consent, const std::vector
 // The same lines as the result of a dry run.
 void show_plan(Session& session, const std::vector<std::string>& what);
 
-// "2026-11-21 08:00:00 UTC"
-[[nodiscard]] std::string utc_text(WallTime time);
-
 }  // namespace salvor::cli

@@ -9,6 +9,7 @@
 #include "engine/past_rows.h"
 #include "engine/snapshot_filter.h"
 #include "engine/undelete.h"
+#include "model/utc_text.h"
 
 namespace salvor::cli {
 namespace {

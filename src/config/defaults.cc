@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "base/slug.h"
 #include "engine/store_kinds.h"
 
 namespace salvor::config {
@@ -19,19 +20,8 @@ constexpr std::string_view kMain = "main";
 constexpr std::string_view kDefault = "default";
 constexpr std::string_view kSchedule = "daily 02:00";
 
-// For directories: letters, digits and "-".
-std::string slug(std::string_view name) {
-  std::string result;
-  for (const unsigned char c : name) {
-    if (std::isalnum(c) != 0) {
-      result += static_cast<char>(std::tolower(c));
-    } else if (!result.empty() && result.back() != '-') {
-      result += '-';
-    }
-  }
-  while (!result.empty() && result.back() == '-') {
-    result.pop_back();
-  }
+std::string directory_name(std::string_view name) {
+  const std::string result = slug(name);
   return result.empty() ? "application" : result;
 }
 
@@ -92,9 +82,9 @@ class Filler {
 
   void fill_state_directory() {
     const YamlNode* name = tree_.find("application");
-    std::string folder = slug(name != nullptr ? name->text : "");
+    std::string folder = directory_name(name != nullptr ? name->text : "");
     if (!request_.environment.empty()) {
-      folder += "-" + slug(request_.environment);
+      folder += "-" + directory_name(request_.environment);
     }
     set(tree_, "state-directory", request_.state_root + "/" + folder);
   }

@@ -8,25 +8,12 @@
 
 #include <fmt/format.h>
 
+#include "base/slug.h"
+
 namespace salvor::config {
 namespace {
 
 constexpr size_t kLongestSlug = 40;
-
-std::string slug(std::string_view text) {
-  std::string result;
-  for (const unsigned char c : text) {
-    if (std::isalnum(c) != 0) {
-      result += static_cast<char>(std::tolower(c));
-    } else if (!result.empty() && result.back() != '-') {
-      result += '-';
-    }
-  }
-  while (!result.empty() && result.back() == '-') {
-    result.pop_back();
-  }
-  return result.substr(0, kLongestSlug);
-}
 
 ActionSpec read_action(const Checked& step) {
   ActionSpec action{.kind = step.variant(), .settings = {}};
@@ -97,7 +84,8 @@ class PlanBuilder {
   std::string new_id(const Checked& checked, const std::string& kind) {
     const std::string name = checked.leaves.text("name");
     const std::string about = main_text(checked);
-    std::string id = !name.empty() ? slug(name) : !about.empty() ? slug(kind + "-" + about) : "";
+    const std::string what = !name.empty() ? name : !about.empty() ? kind + "-" + about : "";
+    std::string id = slug(what).substr(0, kLongestSlug);
     if (id.empty()) {
       id = fmt::format("{}-{}", kind.empty() ? "step" : kind, result_.plan.steps.size() + 1);
     }

@@ -9,7 +9,7 @@
 #include "base/format.h"
 #include "evidence/audit_trail.h"
 #include "evidence/json.h"
-#include "evidence/utc_text.h"
+#include "model/utc_text.h"
 
 namespace salvor {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/format.h"
 #include "crypto/sha256.h"
-#include "evidence/utc_text.h"
+#include "model/utc_text.h"
 
 namespace salvor {
 namespace {

@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/format.h"
-#include "evidence/utc_text.h"
+#include "model/utc_text.h"
 
 namespace salvor {
 namespace {

@@ -8,8 +8,8 @@
 #include "evidence/report_page.h"
 #include "evidence/report_pdf.h"
 #include "evidence/test_reports.h"
-#include "evidence/utc_text.h"
 #include "evidence/year_page.h"
+#include "model/utc_text.h"
 
 namespace salvor {
 namespace {

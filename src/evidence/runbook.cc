@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "evidence/runbook_commands.h"
-#include "evidence/utc_text.h"
+#include "model/utc_text.h"
 
 namespace salvor {
 namespace {

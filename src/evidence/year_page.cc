@@ -5,8 +5,8 @@
 
 #include <fmt/format.h>
 
-#include "evidence/utc_text.h"
 #include "model/schedule.h"
+#include "model/utc_text.h"
 
 namespace salvor {
 namespace {

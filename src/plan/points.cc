@@ -4,19 +4,10 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "model/utc_text.h"
 
 namespace salvor::plan {
 namespace {
-
-// To the second, for messages.
-std::string shown(WallTime time) {
-  const std::time_t raw = std::chrono::system_clock::to_time_t(
-      std::chrono::time_point_cast<std::chrono::system_clock::duration>(time));
-  std::tm parts{};
-  gmtime_r(&raw, &parts);
-  char text[40];
-  return {text, std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &parts)};
-}
 
 bool has_log(const RecoveryRange& range) {
   return range.open_ended || range.until > range.captured;
@@ -32,7 +23,7 @@ std::string reachable(const std::vector<RecoveryRange>& ranges) {
     first = std::min(first, range.captured);
     last = std::max(last, range.until);
   }
-  return "It can be brought to moments from " + shown(first) + " to " + shown(last) + ".";
+  return "It can be brought to moments from " + utc_text(first) + " to " + utc_text(last) + ".";
 }
 
 // The newest that reaches `time`; without a log, the newest before it.

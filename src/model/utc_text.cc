@@ -1,4 +1,4 @@
-#include "evidence/utc_text.h"
+#include "model/utc_text.h"
 
 #include <cmath>
 

@@ -1,5 +1,5 @@
-// Times and durations as evidence, audit records and runbooks show them: always UTC, so that one
-// report reads the same everywhere.
+// Times and durations as documents and messages show them that must read the same everywhere:
+// always UTC.
 #pragma once
 
 #include <optional>
