@@ -6,7 +6,7 @@
 
 #include "base/context.h"
 #include "cli/environment.h"
-#include "cli/terminal.h"
+#include "cli/output/terminal.h"
 
 namespace salvor::cli {
 

@@ -5,7 +5,7 @@
 
 #include <unistd.h>
 
-#include "cli/evidence_commands.h"
+#include "cli/application/evidence_commands.h"
 #include "cli/parser.h"
 #include "cli/secret_reader.h"
 #include "repo/run_records.h"

@@ -1,6 +1,6 @@
 #include "cli/commands.h"
+#include "cli/output/table.h"
 #include "cli/session.h"
-#include "cli/table.h"
 
 namespace salvor::cli {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "cli/output/text.h"
 #include "cli/parser.h"
-#include "cli/text.h"
 
 namespace salvor::cli {
 

@@ -1,9 +1,9 @@
 #include "base/suggest.h"
 #include "cli/commands.h"
 #include "cli/help.h"
+#include "cli/output/text.h"
 #include "cli/parser.h"
 #include "cli/session.h"
-#include "cli/text.h"
 
 namespace salvor::cli {
 

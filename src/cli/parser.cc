@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/suggest.h"
-#include "cli/text.h"
+#include "cli/output/text.h"
 
 namespace salvor::cli {
 

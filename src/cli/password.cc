@@ -9,7 +9,7 @@
 
 #include "base/fd.h"
 #include "base/format.h"
-#include "cli/terminal_echo.h"
+#include "cli/output/terminal_echo.h"
 
 namespace salvor::cli {
 

@@ -9,7 +9,7 @@
 
 #include "base/secret.h"
 #include "cli/environment.h"
-#include "cli/terminal.h"
+#include "cli/output/terminal.h"
 
 namespace salvor::cli {
 

@@ -4,9 +4,9 @@
 #include "base/context.h"
 #include "cli/command.h"
 #include "cli/environment.h"
-#include "cli/event_printer.h"
 #include "cli/global_options.h"
-#include "cli/terminal.h"
+#include "cli/output/event_printer.h"
+#include "cli/output/terminal.h"
 #include "storage/counting_storage.h"
 
 namespace salvor::cli {

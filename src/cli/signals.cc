@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "cli/terminal_echo.h"
+#include "cli/output/terminal_echo.h"
 
 namespace salvor::cli {
 

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/format.h"
-#include "cli/backup_report.h"
+#include "cli/output/backup_report.h"
 #include "cli/stores/files_sandbox.h"
 #include "cli/stores/set_aside.h"
 #include "connector/files/files_source.h"

@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 
 #include "base/format.h"
-#include "cli/backup_report.h"
-#include "cli/recovery_options.h"
+#include "cli/output/backup_report.h"
+#include "cli/postgres/recovery_options.h"
 #include "cli/stores/postgres_points.h"
 #include "cli/stores/postgres_probe.h"
 #include "cli/stores/postgres_sandbox.h"

@@ -1,0 +1,282 @@
+#include "cli/application/application_jobs.h"
+
+#include <algorithm>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "base/format.h"
+#include "catalog/run_log.h"
+#include "cli/application/calendar_drill.h"
+#include "engine/checker.h"
+#include "engine/replicator.h"
+
+namespace salvor::cli {
+namespace {
+
+// How many former runs are looked through for one that succeeded.
+constexpr size_t kFormerRuns = 200;
+
+bool dealt_with(const RunRecord& record) {
+  return record.outcome == RunOutcome::kSucceeded || record.outcome == RunOutcome::kIncomplete ||
+         record.outcome == RunOutcome::kMissed;
+}
+
+double seconds_since(const Context& context, MonotonicTime begun) {
+  return std::chrono::duration<double>(context.clock.monotonic() - begun).count();
+}
+
+}  // namespace
+
+ApplicationJobs::ApplicationJobs(Session& session, const ConfigurationOptions& options)
+    : session_(session),
+      options_(options),
+      configuration_(load_configuration_for(session, options)),
+      secrets_(secret_resolver(session)),
+      site_{.session = session,
+            .application = configuration_.application,
+            .secrets =
+                [this](const SecretReference& reference) {
+                  return secrets_.resolve(reference, session_.context.stop);
+                }},
+      stores_(site_),
+      catalog_(Catalog::open_or_do_without(session.context,
+                                           configuration_.application.state_directory)) {}
+
+const SourceSpec& ApplicationJobs::source(const std::string& name) const {
+  const SourceSpec* found = find_named(application().sources, name);
+  if (found == nullptr) {
+    throw Error(ErrorCode::kUsage, "the configuration has no source \"" + printable(name) + "\"");
+  }
+  return *found;
+}
+
+RunRecord ApplicationJobs::back_up(const Context& context, const Job& job) {
+  return stores_.open(job.subject)->back_up(context, order_);
+}
+
+RunRecord ApplicationJobs::copy(const Context& context, const Job& job) {
+  const SourceSpec& from = source(job.subject);
+  RunRecord record = begin_record(site_, context, RunKind::kCopy, from);
+  record.repository = job.repository;
+  const std::set<std::string> wanted = worth_copying(context, from, job.repository);
+  SourceRepository source_side(site_, context, from, {.lock = LockMode::kShared});
+  SourceSpec there = from;
+  there.repository = job.repository;
+  SourceRepository target_side(site_, source_side.context(), there,
+                               {.lock = LockMode::kShared, .no_lock = NoLock::kIgnored});
+  const Context& both = target_side.context();
+  const std::vector<StoredSnapshot> present = target_side.repository().load_snapshots(both);
+  std::vector<StoredSnapshot> missing;
+  for (const StoredSnapshot& stored : source_side.repository().load_snapshots(both)) {
+    if (wanted.contains(stored.id.hex()) && find_copy(present, stored) == nullptr) {
+      missing.push_back(stored);
+    }
+  }
+  if (!missing.empty()) {
+    source_side.repository().load_index(both);
+    target_side.repository().load_index(both);
+    CopyProgress progress;
+    CopyOptions options{.threads = std::max(1U, std::thread::hardware_concurrency()),
+                        .write = write_options(target_side.session().global),
+                        .progress = &progress};
+    options.write.confirm_lock = [&](const Context& under) {
+      source_side.opened().confirm_lock(under);
+      target_side.opened().confirm_lock(under);
+    };
+    options.on_saved = [&](const StoredSnapshot& stored, const SnapshotId& id) {
+      record.snapshot = id.hex();
+      record.captured = stored.snapshot.time.wall();
+      ++record.items;
+    };
+    Replicator(both, source_side.repository(), target_side.repository(), options).copy(missing);
+    record.added_bytes = progress.bytes_copied;
+    record.read_bytes = progress.bytes_copied;
+  }
+  record.checks.push_back({.name = "copies verified on arrival",
+                           .passed = true,
+                           .value = fmt::format("{} snapshots", missing.size())});
+  record.outcome = RunOutcome::kSucceeded;
+  record.finished = context.clock.now();
+  return record;
+}
+
+RunRecord ApplicationJobs::verify_source(const Context& context, const std::string& name,
+                                         const VerifyChoice& choice) {
+  RunRecord record = begin_record(site_, context, RunKind::kVerify, source(name));
+  const MonotonicTime begun = context.clock.monotonic();
+  SandboxSpec sandbox;
+  if (!choice.sandbox.empty()) {
+    const SandboxSpec* found = find_named(application().sandboxes, choice.sandbox);
+    if (found == nullptr) {
+      throw Error(ErrorCode::kUsage,
+                  "the configuration has no sandbox \"" + printable(choice.sandbox) + "\"");
+    }
+    sandbox = *found;
+  } else if (!application().sandboxes.empty()) {
+    sandbox = application().sandboxes.front();
+  }
+  RestoreOrder order;
+  order.moment = choice.moment;
+  order.base = choice.base;
+  order.on_step = [this](const std::string& step) { session_.terminal.message(step); };
+  const std::unique_ptr<Store> store = stores_.open(name);
+  std::unique_ptr<SandboxedStore> opened;
+  try {
+    opened = store->open_sandbox(context, sandbox, order);
+  } catch (const Error& error) {
+    // That it cannot be restored is what this is to find out; what says nothing of that is not.
+    if (error.code() == ErrorCode::kCancelled || error.code() == ErrorCode::kUsage ||
+        error.code() == ErrorCode::kUnreachable) {
+      throw;
+    }
+    record.checks.push_back({.name = "restored and started",
+                             .passed = false,
+                             .value = error.message(),
+                             .expected = {},
+                             .seconds = seconds_since(context, begun)});
+    record.error = error.message();
+    record.hint = error.hint();
+    record.snapshot = choice.base;
+    record.finished = context.clock.now();
+    return record;
+  }
+  record.rto_seconds = seconds_since(context, begun);
+  const RestoreOutcome restored = opened->restored();
+  record.snapshot = restored.snapshot;
+  record.reached = restored.reached;
+  record.read_bytes = restored.restored_bytes;
+  record.facts.insert(record.facts.end(), restored.facts.begin(), restored.facts.end());
+  record.checks.push_back({.name = "restored and started",
+                           .passed = true,
+                           .value = format_bytes(restored.restored_bytes),
+                           .expected = {},
+                           .seconds = *record.rto_seconds});
+  for (CheckResult& found : opened->check(context)) {
+    record.checks.push_back(std::move(found));
+  }
+  opened.reset();
+  const auto failed = std::find_if(record.checks.begin(), record.checks.end(),
+                                   [](const CheckResult& check) { return !check.passed; });
+  record.outcome = failed == record.checks.end() ? RunOutcome::kSucceeded : RunOutcome::kFailed;
+  if (failed != record.checks.end()) {
+    record.error = failed->name + ": " + failed->value;
+    record.hint = "This point is not to be relied on. Try an older one (--at).";
+  }
+  record.finished = context.clock.now();
+  return record;
+}
+
+RunRecord ApplicationJobs::verify(const Context& context, const Job& job) {
+  const PolicySpec* policy = find_named(application().policies, source(job.subject).policy);
+  VerifyChoice choice;
+  if (policy != nullptr &&
+      context.random.next_u64() % 100 < policy->verification.older_point_percent) {
+    const std::vector<RecoveryRange> ranges = stores_.open(job.subject)->ranges(context);
+    if (ranges.size() > 1) {
+      const RecoveryRange& older = ranges[1 + context.random.next_u64() % (ranges.size() - 1)];
+      choice.moment = {.kind = Moment::kSnapshot, .time = {}, .text = older.snapshot};
+      choice.base = older.snapshot;
+    }
+  }
+  return verify_source(context, job.subject, choice);
+}
+
+RunRecord ApplicationJobs::check(const Context& context, const Job& job) {
+  SourceSpec whole;  // a source that is nothing but the repository
+  whole.name = job.repository;
+  whole.repository = job.repository;
+  RunRecord record = begin_record(site_, context, RunKind::kCheck, whole);
+  unsigned percent = VerificationRule{}.check_percent;
+  for (const SourceSpec& one : application().sources) {
+    const PolicySpec* policy = find_named(application().policies, one.policy);
+    if (one.repository == job.repository && policy != nullptr) {
+      percent = policy->verification.check_percent;
+      break;
+    }
+  }
+  SourceRepository at(site_, context, whole,
+                      {.lock = LockMode::kExclusive, .no_lock = NoLock::kIgnored, .cache = false});
+  CheckOptions options;
+  options.read = ReadPercent{static_cast<double>(std::min(percent, 100U))};
+  options.threads = std::max(1U, std::thread::hardware_concurrency());
+  const CheckReport report = run_under_lock(at.session(), at.opened(), [&] {
+    return Checker(at.context(), at.repository(), options).run();
+  });
+  record.read_bytes = report.bytes_read;
+  record.items = report.packs_read;
+  record.outcome = report.ok() ? RunOutcome::kSucceeded : RunOutcome::kFailed;
+  record.facts.emplace_back("errors", std::to_string(report.errors));
+  record.checks.push_back(
+      {.name = "repository",
+       .passed = report.ok(),
+       .value = fmt::format("{} snapshots, {} of {} packs read, {} errors", report.snapshots,
+                            report.packs_read, report.packs, report.errors)});
+  if (!report.ok()) {
+    record.error = report.findings.front().object + ": " + report.findings.front().what;
+    record.hint = "`salvor check --read-data` says all of it and what is affected.";
+  }
+  record.finished = context.clock.now();
+  return record;
+}
+
+RunRecord ApplicationJobs::drill(const Context&, const Job& job) {
+  return run_calendar_drill(session_, options_, job.subject);
+}
+
+void ApplicationJobs::add(const Context& context, RunRecord record) {
+  const auto known = std::find_if(record.facts.begin(), record.facts.end(),
+                                  [](const auto& fact) { return fact.first == "application"; });
+  if (known == record.facts.end()) {
+    record.facts.emplace_back("application", application_text(application()));
+  }
+  touched_.insert(record.repository);
+  static_cast<void>(record_run(context, nullptr, catalog_, std::move(record)));
+}
+
+FormerRuns ApplicationJobs::former(const Job& job) {
+  FormerRuns former;
+  const std::string mine = application_text(application());
+  for (RunRecord& record : catalog_.runs({.kind = job.kind,
+                                          .subject = job.subject,
+                                          .repository = job.repository,
+                                          .limit = kFormerRuns})) {
+    const auto fact = std::find_if(record.facts.begin(), record.facts.end(),
+                                   [](const auto& one) { return one.first == "application"; });
+    if (fact != record.facts.end() && fact->second != mine) {
+      continue;
+    }
+    if (!former.last && record.outcome != RunOutcome::kMissed) {
+      former.last = record;
+    }
+    if (dealt_with(record)) {
+      former.good = std::move(record);
+      break;
+    }
+  }
+  return former;
+}
+
+void ApplicationJobs::send_records(const Context& context) {
+  for (const std::string& name : touched_) {
+    if (find_named(application().repositories, name) == nullptr) {
+      continue;
+    }
+    try {
+      SourceSpec whole;
+      whole.name = name;
+      whole.repository = name;
+      SourceRepository at(site_, context, whole, {.lock = LockMode::kNone});
+      static_cast<void>(sync_catalog(at.context(), at.repository(), name, catalog_));
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kCancelled) {
+        context.events.on(Warning{
+            "the records of this run are not in repository " + name + " yet: " + error.message(),
+            "They are kept on this machine; the next run sends them."});
+      }
+    }
+  }
+  touched_.clear();
+}
+
+}  // namespace salvor::cli

@@ -1,0 +1,185 @@
+// ApplicationJobs::retain: lets points go that the policy does not keep (T3).
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "base/format.h"
+#include "catalog/run_log.h"
+#include "cli/application/application_jobs.h"
+#include "cli/repository/prune_options.h"
+#include "cli/stores/postgres_points.h"
+#include "engine/forget.h"
+#include "protect/retention_points.h"
+#include "protect/survey.h"
+
+namespace salvor::cli {
+namespace {
+
+// What is in the place of a copy: snapshots of the source, known by its tag or by what they are
+// copies of.
+std::vector<PlacedSnapshot> copies_in(const std::vector<StoredSnapshot>& there,
+                                      const std::vector<RecoveryRange>& ranges,
+                                      const std::string& tag) {
+  std::map<std::string, const RecoveryRange*> own;
+  for (const RecoveryRange& range : ranges) {
+    own[range.snapshot] = &range;
+  }
+  std::vector<PlacedSnapshot> placed;
+  for (const StoredSnapshot& stored : there) {
+    const Snapshot& snapshot = stored.snapshot;
+    const std::string original = snapshot.original ? snapshot.original->hex() : stored.id.hex();
+    const auto found = own.find(original);
+    const bool tagged =
+        std::find(snapshot.tags.begin(), snapshot.tags.end(), tag) != snapshot.tags.end();
+    if (found != own.end() || tagged) {
+      placed.push_back(
+          {.snapshot = stored.id.hex(),
+           .original = original,
+           .captured = found != own.end() ? found->second->captured : snapshot.time.wall(),
+           .tags = snapshot.tags,
+           .damaged = found != own.end() && found->second->damaged});
+    }
+  }
+  return placed;
+}
+
+std::vector<PlacedSnapshot> placed_as(const std::vector<RecoveryRange>& ranges) {
+  std::vector<PlacedSnapshot> placed;
+  for (const RecoveryRange& range : ranges) {
+    placed.push_back({.snapshot = range.snapshot,
+                      .original = range.snapshot,
+                      .captured = range.captured,
+                      .tags = range.tags,
+                      .damaged = range.damaged});
+  }
+  return placed;
+}
+
+// The log before the oldest backup that stays is needed by nobody.
+size_t drop_log(const StoreSite& site, SourceRepository& at, const SourceSpec& source) {
+  const PostgresPoints points = postgres_points(site, at.context(), at.repository(), source);
+  if (!points.archive || points.backups.empty()) {
+    return 0;
+  }
+  postgres::Lsn oldest = points.backups.front().facts.start;
+  for (const PhysicalBackup& backup : points.backups) {
+    oldest = std::min(oldest, backup.facts.start);
+  }
+  return points.archive->remove_before(
+      at.context(), postgres::segment_of(oldest, points.archive->segment_size()), false);
+}
+
+}  // namespace
+
+std::vector<RetentionOfPlace> ApplicationJobs::plan_retention(const Context& context,
+                                                              const std::string& name) {
+  const SourceSpec& from = source(name);
+  const PolicySpec* policy = find_named(application().policies, from.policy);
+  if (policy == nullptr) {
+    throw Error(ErrorCode::kUsage, from.name + " has no policy that says what to keep");
+  }
+  const WallTime now = context.clock.now();
+  const TimeZone zone =
+      TimeZone::named(!policy->time_zone.empty() ? policy->time_zone : application().time_zone);
+  {
+    // What other machines found out about the points counts as much as what this one did.
+    SourceRepository at(site_, context, from, {.lock = LockMode::kNone});
+    static_cast<void>(sync_catalog(at.context(), at.repository(), from.repository, catalog_));
+  }
+  const std::vector<RecoveryRange> ranges = stores_.open(from.name)->ranges(context);
+  const std::vector<RunRecord> runs = runs_of(from);
+  std::vector<RetentionOfPlace> places;
+  const auto add = [&](const std::string& repository, const RetentionRule& rule,
+                       const std::vector<PlacedSnapshot>& placed) {
+    const std::vector<RetentionPoint> points = retention_points(placed, runs, now);
+    places.push_back({repository, rule, plan_point_retention(points, rule, zone, now)});
+  };
+  add(from.repository, policy->retention, placed_as(ranges));
+  for (const CopySpec& copy : from.copies) {
+    SourceSpec there = from;
+    there.repository = copy.to;
+    SourceRepository at(site_, context, there, {.lock = LockMode::kNone});
+    add(copy.to, copy.retention.value_or(policy->retention),
+        copies_in(at.repository().load_snapshots(at.context()), ranges,
+                  source_tag(application(), from)));
+  }
+  return places;
+}
+
+std::vector<RunRecord> ApplicationJobs::runs_of(const SourceSpec& from) {
+  std::vector<RunRecord> runs = catalog_.runs({.subject = from.name});
+  std::erase_if(runs, [&](const RunRecord& run) { return !belongs_to(run, application()); });
+  return runs;
+}
+
+std::set<std::string> ApplicationJobs::worth_copying(const Context& context, const SourceSpec& from,
+                                                     const std::string& repository) {
+  const std::vector<RecoveryRange> ranges = stores_.open(from.name)->ranges(context);
+  std::set<std::string> wanted;
+  for (const RecoveryRange& range : ranges) {
+    wanted.insert(range.snapshot);
+  }
+  const PolicySpec* policy = find_named(application().policies, from.policy);
+  for (const CopySpec& copy : from.copies) {
+    if (copy.to != repository || !copy.retention || policy == nullptr) {
+      continue;
+    }
+    // What the copy's own retention would remove at once would be copied again every time.
+    const WallTime now = context.clock.now();
+    const TimeZone zone =
+        TimeZone::named(!policy->time_zone.empty() ? policy->time_zone : application().time_zone);
+    const std::vector<RetentionPoint> points =
+        retention_points(placed_as(ranges), runs_of(from), now);
+    for (const std::string& id :
+         plan_point_retention(points, *copy.retention, zone, now).removed()) {
+      wanted.erase(id);
+    }
+  }
+  return wanted;
+}
+
+void ApplicationJobs::apply_retention(const Context& context, const std::string& name,
+                                      const RetentionOfPlace& place, RunRecord& record) {
+  SourceSpec there = source(name);
+  const bool own = place.repository == there.repository;
+  there.repository = place.repository;
+  std::vector<SnapshotId> gone;
+  for (const std::string& id : place.plan.removed()) {
+    gone.push_back(SnapshotId::parse(id).value());
+  }
+  record.items += gone.size();
+  const std::string where = own ? "" : " in " + place.repository;
+  record.facts.emplace_back("kept" + where, std::to_string(place.plan.kept()));
+  record.facts.emplace_back("removed" + where, std::to_string(gone.size()));
+  if (gone.empty()) {
+    return;
+  }
+  SourceRepository at(site_, context, there,
+                      {.lock = LockMode::kExclusive, .no_lock = NoLock::kIgnored});
+  run_under_lock(at.session(), at.opened(), [&] {
+    const ForgetResult result = remove_snapshots(at.context(), at.repository(), gone,
+                                                 [&] { at.opened().confirm_lock(at.context()); });
+    if (result.not_removed > 0) {
+      throw Error(ErrorCode::kIncomplete,
+                  fmt::format("{} snapshots could not be removed", result.not_removed));
+    }
+    if (own && there.kind == "postgres") {
+      record.facts.emplace_back("log removed", std::to_string(drop_log(site_, at, there)));
+    }
+    static_cast<void>(
+        run_prune(at.session(), at.opened(), prune_options({}, at.session().global), false));
+  });
+}
+
+RunRecord ApplicationJobs::retain(const Context& context, const Job& job) {
+  RunRecord record = begin_record(site_, context, RunKind::kRetention, source(job.subject));
+  for (const RetentionOfPlace& place : plan_retention(context, job.subject)) {
+    apply_retention(context, job.subject, place, record);
+  }
+  record.outcome = RunOutcome::kSucceeded;
+  record.finished = context.clock.now();
+  return record;
+}
+
+}  // namespace salvor::cli

@@ -1,0 +1,347 @@
+// drill: the recovery rehearsed in a sandbox, measured, signed.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/format.h"
+#include "cli/application/calendar_drill.h"
+#include "cli/application/plan_session.h"
+#include "cli/commands.h"
+#include "cli/output/table.h"
+#include "cli/secret_reader.h"
+#include "evidence/evidence_keys.h"
+#include "evidence/evidence_store.h"
+#include "protect/drill.h"
+#include "protect/time_text.h"
+
+namespace salvor::cli {
+namespace {
+
+struct Options {
+  ConfigurationOptions configuration;
+  std::string plan;
+  std::vector<std::string> sources;
+  std::string scenario;
+  std::string sandbox;
+  std::string drill;
+  bool no_evidence = false;
+};
+
+std::string program_name() {
+  return std::string("salvor ") + SALVOR_VERSION;
+}
+
+SandboxSpec sandbox_of(const Application& application, const std::string& name) {
+  if (!name.empty()) {
+    if (const SandboxSpec* found = find_named(application.sandboxes, name)) {
+      return *found;
+    }
+    throw Error(ErrorCode::kNotFound, "there is no sandbox \"" + printable(name) + "\"",
+                "The configuration lists them under `sandboxes:`.");
+  }
+  if (!application.sandboxes.empty()) {
+    return application.sandboxes.front();
+  }
+  return {.name = "default"};
+}
+
+unsigned older_percent(const Application& application, const std::vector<std::string>& sources) {
+  unsigned percent = 0;
+  for (const std::string& name : sources) {
+    const SourceSpec* source = find_named(application.sources, name);
+    const PolicySpec* policy =
+        source == nullptr ? nullptr : find_named(application.policies, source->policy);
+    percent = std::max(percent, policy == nullptr ? 0 : policy->verification.older_point_percent);
+  }
+  return percent;
+}
+
+DrillOrder order_of(const PlanSession& plans, const Options& options, Random& random) {
+  DrillOrder order;
+  order.id = plan::RunFolder::new_id(random);
+  order.program = program_name();
+  order.scenario = options.scenario;
+  std::string plan = options.plan;
+  std::string sandbox = options.sandbox;
+  if (!options.drill.empty()) {
+    const DrillSpec* spec = find_named(plans.application().drills, options.drill);
+    if (spec == nullptr) {
+      throw Error(ErrorCode::kNotFound, "there is no drill \"" + printable(options.drill) + "\"",
+                  "The configuration lists them under `drills:`.");
+    }
+    order.name = spec->name;
+    plan = plan.empty() ? spec->plan : plan;
+    order.scenario = order.scenario.empty() ? spec->scenario : order.scenario;
+    sandbox = sandbox.empty() ? spec->sandbox : sandbox;
+  }
+  if (!plan.empty()) {
+    if (!options.sources.empty()) {
+      throw Error(ErrorCode::kUsage, "--source is for drills without a plan");
+    }
+    order.plan = plans.plan(plan);
+    order.sources = order.plan->sources();
+  }
+  if (order.sources.empty()) {
+    order.sources = options.sources.empty() ? plans.source_names() : options.sources;
+  }
+  order.sandbox = sandbox_of(plans.application(), sandbox);
+  order.older_point_percent = older_percent(plans.application(), order.sources);
+  return order;
+}
+
+std::string limit_text(const std::optional<double>& objective) {
+  return objective ? " of " + seconds_text(*objective) : "";
+}
+
+void print_report(Session& session, const DrillReport& report) {
+  Terminal& terminal = session.terminal;
+  terminal.print_line(fmt::format("drill {} {}", report.id.substr(0, 8), name_of(report.outcome)));
+  for (const DrillPoint& point : report.points) {
+    terminal.print_line(fmt::format("  {}: snapshot {}{}{}", point.source,
+                                    point.snapshot.substr(0, 8),
+                                    point.older ? " (an older one)" : "",
+                                    point.fault.empty() ? "" : ", " + printable(point.fault)));
+  }
+  size_t passed = 0;
+  for (const CheckResult& check : report.checks) {
+    passed += check.passed ? 1 : 0;
+    if (!check.passed) {
+      terminal.print_line(fmt::format("  failed: {}: found {}, expected {}", printable(check.name),
+                                      printable(check.value), printable(check.expected)));
+    }
+  }
+  terminal.print_line(fmt::format("  {} of {} checks passed", passed, report.checks.size()));
+  for (const DrillMeasure& measure : report.measures) {
+    std::string line = "  " + (measure.source.empty() ? "application" : measure.source) + ":";
+    if (measure.rto_seconds) {
+      line += " recovered in " + seconds_text(*measure.rto_seconds) +
+              limit_text(measure.rto_objective_seconds);
+    }
+    if (measure.rpo_seconds) {
+      line += std::string(measure.rto_seconds ? "," : "") + " would lose " +
+              seconds_text(*measure.rpo_seconds) + limit_text(measure.rpo_objective_seconds);
+    }
+    terminal.print_line(line + (measure.met ? "" : "  MISSED"));
+  }
+  for (const std::string& one : report.findings) {
+    terminal.print_line("  finding: " + printable(one));
+  }
+}
+
+void print_json(Session& session, const DrillReport& report) {
+  JsonWriter json;
+  json.begin_message("drill_report").field("id", report.id).field("plan", report.plan);
+  json.field("outcome", std::string(name_of(report.outcome))).field("scenario", report.scenario);
+  json.field("plan_hash", report.plan_hash).field("findings", report.findings);
+  json.key("checks").begin_array();
+  for (const CheckResult& check : report.checks) {
+    json.begin_object().field("name", check.name).field("passed", check.passed);
+    json.field("value", check.value).field("expected", check.expected).end_object();
+  }
+  json.end_array().key("measures").begin_array();
+  for (const DrillMeasure& measure : report.measures) {
+    json.begin_object().field("source", measure.source).field("met", measure.met);
+    if (measure.rto_seconds) {
+      json.field("rto_seconds", *measure.rto_seconds);
+    }
+    if (measure.rpo_seconds) {
+      json.field("rpo_seconds", *measure.rpo_seconds);
+    }
+    json.end_object();
+  }
+  json.end_array().key("points").begin_array();
+  for (const DrillPoint& point : report.points) {
+    json.begin_object().field("source", point.source).field("snapshot", point.snapshot);
+    json.field("older", point.older).field("fault", point.fault).end_object();
+  }
+  session.terminal.print_json(json.end_array().end_object());
+}
+
+// A key that is made after a drill cannot have signed it: the first one is made before.
+void prepare_evidence(PlanSession& plans, Session& session, const DrillOrder& order) {
+  const SourceSpec* source =
+      order.sources.empty() ? nullptr : find_named(plans.application().sources, order.sources[0]);
+  if (source == nullptr) {
+    return;
+  }
+  try {
+    plans.with_repository(source->repository, [&](const OpenedRepository& opened, Session& inner) {
+      static_cast<void>(EvidenceKeys(*opened.repository, secret_reader(inner))
+                            .signer(session.context, plans.people().who()));
+    });
+  } catch (const Error& error) {
+    session.terminal.warn("evidence will not be kept: " + error.message(), error.hint());
+  }
+}
+
+// Signed, into the repository of the first source.
+void keep_evidence(PlanSession& plans, Session& session, const DrillReport& report) {
+  if (report.points.empty()) {
+    return;
+  }
+  const SourceSpec* source = find_named(plans.application().sources, report.points[0].source);
+  const Context calm = session.context.with_stop({});
+  try {
+    plans.with_repository(source->repository, [&](const OpenedRepository& opened, Session& inner) {
+      const EvidenceKeys keys(*opened.repository, secret_reader(inner));
+      const EvidenceStore store(*opened.repository);
+      const Evidence kept = store.add(calm, report, keys.signer(calm, report.who));
+      session.terminal.print_summary("evidence " + report.id.substr(0, 8) + " signed with key " +
+                                     kept.key_id.substr(0, 16) +
+                                     ": `salvor evidence report` shows it");
+    });
+  } catch (const Error& error) {
+    session.terminal.warn("the evidence could not be kept: " + error.message(), error.hint());
+  }
+}
+
+// The drill with its evidence; its records come back, the drill's own first.
+std::pair<DrillReport, std::vector<RunRecord>> rehearse(PlanSession& plans, Session& session,
+                                                        const Options& options) {
+  const DrillOrder order = order_of(plans, options, session.context.random);
+  const DrillTools tools{
+      .application = plans.application(),
+      .stores = plans.stores(),
+      .folder = plans.folder(),
+      .secrets = plans.secrets(),
+      .observer = plans.tree(),
+      .people = plans.people(),
+      .say = [&](const std::string& text) { session.terminal.message(printable(text)); },
+      .begin =
+          [&](const plan::PlanRun& run) {
+            plans.tree().begin(run.graph(), run.state(), run.id());
+          }};
+  if (!options.no_evidence) {
+    prepare_evidence(plans, session, order);
+  }
+  DrillReport report = run_drill(session.context, tools, order);
+  plans.tree().close();
+  if (session.terminal.json()) {
+    print_json(session, report);
+  } else {
+    print_report(session, report);
+  }
+  if (!options.no_evidence && report.outcome != RunOutcome::kInterrupted) {
+    keep_evidence(plans, session, report);
+  }
+  std::vector<RunRecord> records = drill_records(plans.application(), report);
+  return {std::move(report), std::move(records)};
+}
+
+int run_drill_command(const Options& options, Session& session) {
+  PlanSession plans(session, options.configuration);
+  const auto [report, records] = rehearse(plans, session, options);
+  const Context calm = session.context.with_stop({});
+  for (const RunRecord& record : records) {
+    plans.write_down(calm, record);
+  }
+  switch (report.outcome) {
+    case RunOutcome::kSucceeded:
+      return 0;
+    case RunOutcome::kIncomplete:
+      return exit_status(ErrorCode::kIncomplete);
+    case RunOutcome::kInterrupted:
+      return exit_status(ErrorCode::kCancelled);
+    default:
+      return exit_status(ErrorCode::kFailed);
+  }
+}
+
+int run_list(const Options& options, Session& session) {
+  const PlanSession plans(session, options.configuration);
+  Table table;
+  for (const char* name : {"Drill", "Plan", "Scenario", "Schedule", "Sandbox"}) {
+    table.add_column(name);
+  }
+  for (const DrillSpec& drill : plans.application().drills) {
+    if (session.terminal.json()) {
+      JsonWriter json;
+      json.begin_message("drill").field("name", drill.name).field("plan", drill.plan);
+      json.field("scenario", drill.scenario).field("schedule", drill.schedule);
+      session.terminal.print_json(json.end_object());
+    } else {
+      table.add_row({drill.name, drill.plan.empty() ? "every source" : drill.plan, drill.scenario,
+                     drill.schedule, drill.sandbox});
+    }
+  }
+  if (!session.terminal.json()) {
+    session.terminal.print(table.text());
+  }
+  return 0;
+}
+
+CommandSpec run_spec() {
+  const auto options = std::make_shared<Options>();
+  CommandSpec command{
+      .name = "run",
+      .summary = "Rehearse a recovery in a sandbox, measure it, sign what was found",
+      .description =
+          "Restores each source into a throw-away sandbox, makes the scenario's fault real there, "
+          "runs the plan against it, checks, measures recovery time and data loss against the "
+          "objectives, and removes everything. Without a plan every source is restored, started "
+          "and checked. Production is never touched: steps that act on something other than the "
+          "target are left out and listed.\n\nNow and then (older-point-percent of the policy) a "
+          "random older point is taken instead of the newest.",
+      .positionals = {{.name = "plan", .target = &options->plan, .help = "plan to rehearse"}},
+      .options = configuration_option_table(options->configuration),
+      .examples = {{"salvor drill run", "Restore, start and check every source"},
+                   {"salvor drill run recover --scenario deletion",
+                    "Delete rows in the sandbox and run the plan"}},
+      .exit_codes =
+          with_exit_codes(kRepositoryExitCodes,
+                          {{0, "everything passed, within the objectives"},
+                           {1, "the drill failed: the application could not be recovered so"},
+                           {3, "recovered, but an objective was missed or nothing was checked"}}),
+      .run = [options](Session& session) { return run_drill_command(*options, session); }};
+  const std::vector<OptionSpec> more{
+      {.long_name = "source",
+       .value_name = "name",
+       .help = "without a plan: only this source (repeatable)",
+       .target = &options->sources},
+      {.long_name = "scenario",
+       .value_name = "name",
+       .help = "the disaster that is made real in the sandbox",
+       .target = &options->scenario,
+       .choices = drill_scenarios()},
+      {.long_name = "sandbox",
+       .value_name = "name",
+       .help = "sandbox of the configuration",
+       .target = &options->sandbox},
+      {.long_name = "drill",
+       .value_name = "name",
+       .help = "a drill of the configuration's calendar, with its plan, scenario and sandbox",
+       .target = &options->drill},
+      {.long_name = "no-evidence",
+       .help = "do not sign and keep what was found",
+       .target = &options->no_evidence}};
+  command.options.insert(command.options.end(), more.begin(), more.end());
+  return command;
+}
+
+}  // namespace
+
+RunRecord run_calendar_drill(Session& session, const ConfigurationOptions& options,
+                             const std::string& name) {
+  PlanSession plans(session, options);
+  const auto [report, records] =
+      rehearse(plans, session, {.configuration = options, .drill = name});
+  const Context calm = session.context.with_stop({});
+  for (size_t i = 1; i < records.size(); ++i) {
+    plans.write_down(calm, records[i]);
+  }
+  return records.front();
+}
+
+CommandSpec drill_command() {
+  CommandSpec group{.name = "drill", .summary = "Rehearse recoveries in a sandbox"};
+  group.commands.push_back(run_spec());
+  const auto options = std::make_shared<Options>();
+  group.commands.push_back(
+      {.name = "list",
+       .summary = "List the drills of the calendar",
+       .options = configuration_option_table(options->configuration),
+       .run = [options](Session& session) { return run_list(*options, session); }});
+  return group;
+}
+
+}  // namespace salvor::cli

@@ -1,0 +1,416 @@
+#include "cli/application/generated_files.h"
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include <fmt/format.h>
+
+#include "base/slug.h"
+#include "config/configuration.h"
+#include "config/yaml_printer.h"
+
+namespace salvor::cli {
+
+namespace {
+
+constexpr const char* kEvery = "5";  // minutes between two looks at what is due
+
+// Everything that secrets come from, over all places of the application that refer to some.
+struct References {
+  std::set<std::string> variables;
+  std::set<std::string> credentials;
+  std::set<std::string> files;
+};
+
+void collect(const std::string& text, References& found) {
+  const auto reference = SecretReference::parse(text);
+  if (!reference) {
+    return;
+  }
+  if (reference->kind == SecretReference::kEnvironment) {
+    found.variables.insert(reference->name);
+  } else if (reference->kind == SecretReference::kCredential) {
+    found.credentials.insert(reference->name);
+  } else if (reference->kind == SecretReference::kFile) {
+    found.files.insert(reference->name);
+  }
+}
+
+void collect(const TextMap& map, References& found) {
+  for (const auto& [name, text] : map) {
+    collect(text, found);
+  }
+}
+
+void collect(const Settings& settings, References& found) {
+  for (const auto& [name, value] : settings.all()) {
+    if (const auto* text = std::get_if<std::string>(&value)) {
+      collect(*text, found);
+    } else if (const auto* map = std::get_if<TextMap>(&value)) {
+      collect(*map, found);
+    }
+  }
+}
+
+References references(const Application& application) {
+  References found;
+  for (const RepositorySpec& repository : application.repositories) {
+    collect(repository.password.text(), found);
+    collect(repository.environment, found);
+  }
+  for (const SourceSpec& source : application.sources) {
+    collect(source.settings, found);
+  }
+  for (const ChannelSpec& channel : application.channels) {
+    collect(channel.settings, found);
+  }
+  for (const PlanSpec& plan : application.plans) {
+    for (const StepSpec& step : plan.steps) {
+      collect(step.action.settings, found);
+    }
+  }
+  return found;
+}
+
+// Kubernetes allows no more than 63 characters, and more are added.
+std::string short_name(const std::string& name) {
+  constexpr size_t kLongest = 40;
+  const std::string result = slug(name);
+  return result.empty() ? "application" : result.substr(0, kLongest);
+}
+
+std::string object_name(const Application& application) {
+  return "salvor-" + short_name(application.name) +
+         (application.environment.empty() ? "" : "-" + short_name(application.environment));
+}
+
+// Local folders that a backup writes: a protected file system must leave them open.
+std::vector<std::string> written_folders(const Application& application) {
+  std::vector<std::string> folders{application.state_directory};
+  for (const RepositorySpec& repository : application.repositories) {
+    if (repository.location.starts_with('/')) {
+      folders.push_back(repository.location);
+    }
+  }
+  for (const SandboxSpec& sandbox : application.sandboxes) {
+    if (!sandbox.directory.starts_with(application.state_directory + "/")) {
+      folders.push_back(sandbox.directory);
+    }
+  }
+  return folders;
+}
+
+std::string environment_flag(const Application& application) {
+  return application.environment.empty() ? "" : " --environment " + application.environment;
+}
+
+// systemd takes "%" for a specifier and blanks for the end of a word.
+std::string unit_word(const std::string& text) {
+  std::string result;
+  for (const char c : text) {
+    result += c == '%' ? "%%" : c == '"' ? "\\\"" : c == '\\' ? "\\\\" : std::string(1, c);
+  }
+  return result.find_first_of(" \t;'$") == std::string::npos ? result : "\"" + result + "\"";
+}
+
+std::vector<GeneratedFile> systemd_files(const Application& application,
+                                         const ScheduleSetting& setting) {
+  const std::string name = object_name(application);
+  const References found = references(application);
+  std::string service = fmt::format(
+      "# Does whatever is due for {0}: backups, proofs, copies, drills.\n"
+      "[Unit]\n"
+      "Description=Salvor: what is due for {0}\n"
+      "Wants=network-online.target\n"
+      "After=network-online.target\n"
+      "\n"
+      "[Service]\n"
+      "Type=oneshot\n"
+      "ExecStart={1} run --config {2}{3}\n"
+      "WorkingDirectory={4}\n",
+      unit_word(application.name), unit_word(setting.program), unit_word(application.file),
+      environment_flag(application),
+      unit_word(std::filesystem::path(application.file).parent_path().string()));
+  for (const std::string& credential : found.credentials) {
+    service +=
+        fmt::format("LoadCredential={0}:/etc/salvor/credentials/{0}\n", unit_word(credential));
+  }
+  if (!found.variables.empty()) {
+    service += "# NAME=value lines, mode 0600, for:";
+    for (const std::string& variable : found.variables) {
+      service += " " + variable;
+    }
+    service += fmt::format("\nEnvironmentFile=-/etc/salvor/{}.env\n", name);
+  }
+  service +=
+      "# Backups take as long as they take, and leave the machine to others.\n"
+      "TimeoutStartSec=infinity\n"
+      "Nice=10\n"
+      "IOSchedulingClass=idle\n"
+      "NoNewPrivileges=yes\n"
+      "ProtectSystem=full\n"
+      "ProtectKernelTunables=yes\n"
+      "ProtectControlGroups=yes\n"
+      "RestrictRealtime=yes\n";
+  for (const std::string& folder : written_folders(application)) {
+    service += fmt::format("ReadWritePaths=-{}\n", unit_word(folder));
+  }
+  const std::string timer = fmt::format(
+      "# Looks every {1} minutes what is due; what was missed while the machine was off is caught "
+      "up.\n"
+      "[Unit]\n"
+      "Description=Salvor: look what is due for {0}\n"
+      "\n"
+      "[Timer]\n"
+      "OnCalendar=*:0/{1}\n"
+      "Persistent=true\n"
+      "RandomizedDelaySec=20\n"
+      "AccuracySec=1s\n"
+      "\n"
+      "[Install]\n"
+      "WantedBy=timers.target\n",
+      unit_word(application.name), kEvery);
+  return {{name + ".service", service}, {name + ".timer", timer}};
+}
+
+// For sh: in single quotes where it must be.
+std::string shell_word(const std::string& text) {
+  if (text.find_first_not_of(
+          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-") ==
+      std::string::npos) {
+    return text;
+  }
+  std::string result = "'";
+  for (const char c : text) {
+    result += c == '\'' ? "'\\''" : std::string(1, c);
+  }
+  return result + "'";
+}
+
+std::vector<GeneratedFile> cron_files(const Application& application,
+                                      const ScheduleSetting& setting) {
+  const References found = references(application);
+  std::string command = fmt::format("{} -q run --config {}{}", shell_word(setting.program),
+                                    shell_word(application.file), environment_flag(application));
+  std::string variables;
+  if (!found.variables.empty()) {
+    const std::string file = "/etc/salvor/" + object_name(application) + ".env";
+    variables = fmt::format("# {} (mode 0600) has NAME=value lines for:", file);
+    for (const std::string& variable : found.variables) {
+      variables += " " + variable;
+    }
+    variables += "\n";
+    command = fmt::format("set -a; . {}; {}", file, command);
+  }
+  // "%" is a line end to cron.
+  for (size_t at = command.find('%'); at != std::string::npos; at = command.find('%', at + 2)) {
+    command.insert(at, "\\");
+  }
+  return {{object_name(application),
+           fmt::format("# Does whatever is due for {}: backups, proofs, copies, drills. Put into "
+                       "/etc/cron.d.\n"
+                       "# What was missed while the machine was off is caught up at the next "
+                       "look.\n"
+                       "{}"
+                       "SHELL=/bin/sh\n"
+                       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+                       "*/{} * * * * {} {}\n",
+                       application.name, variables, kEvery,
+                       setting.user.empty() ? "root" : setting.user, command)}};
+}
+
+std::string indented(const std::string& text, size_t spaces) {
+  std::istringstream lines(text);
+  std::string result;
+  for (std::string line; std::getline(lines, line);) {
+    result += (line.empty() ? "" : std::string(spaces, ' ') + line) + "\n";
+  }
+  return result;
+}
+
+std::string file_text(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The files of the configuration as the entries of a ConfigMap.
+std::string config_entries(const Application& application) {
+  std::string entries = "  salvor.yaml: |\n" + indented(file_text(application.file), 4);
+  const std::string beside = config::environment_file(application.file, application.environment);
+  std::error_code ignored;
+  if (!application.environment.empty() && std::filesystem::exists(beside, ignored)) {
+    entries += fmt::format("  salvor.{}.yaml: |\n", application.environment) +
+               indented(file_text(beside), 4);
+  }
+  return entries;
+}
+
+std::vector<GeneratedFile> kubernetes_files(const Application& application,
+                                            const ScheduleSetting& setting) {
+  const std::string name = object_name(application);
+  const References found = references(application);
+  std::string environment;
+  if (!found.variables.empty()) {
+    environment = fmt::format(
+        "              envFrom:\n"
+        "                - secretRef: {{name: {}}}\n",
+        name);
+  }
+  std::string text = fmt::format(
+      "# Does whatever is due for {0}: backups, proofs, copies, drills.\n"
+      "apiVersion: v1\n"
+      "kind: ConfigMap\n"
+      "metadata: {{name: {1}}}\n"
+      "data:\n"
+      "{2}"
+      "---\n"
+      "# The catalog and the journals of runs. They can be made anew from the repository, slowly.\n"
+      "apiVersion: v1\n"
+      "kind: PersistentVolumeClaim\n"
+      "metadata: {{name: {1}-state}}\n"
+      "spec:\n"
+      "  accessModes: [ReadWriteOnce]\n"
+      "  resources: {{requests: {{storage: 10Gi}}}}\n"
+      "---\n"
+      "apiVersion: batch/v1\n"
+      "kind: CronJob\n"
+      "metadata: {{name: {1}}}\n"
+      "spec:\n"
+      "  schedule: \"*/{3} * * * *\"\n"
+      "  concurrencyPolicy: Forbid\n"
+      "  startingDeadlineSeconds: 300\n"
+      "  jobTemplate:\n"
+      "    spec:\n"
+      "      backoffLimit: 0\n"
+      "      template:\n"
+      "        spec:\n"
+      "          restartPolicy: Never\n"
+      "          containers:\n"
+      "            - name: salvor\n"
+      "              image: {4}\n"
+      "              command: [salvor, run, --config, /etc/salvor/salvor.yaml, --set, "
+      "state-directory=/var/lib/salvor{6}]\n"
+      "{5}"
+      "              volumeMounts:\n"
+      "                - {{name: configuration, mountPath: /etc/salvor, readOnly: true}}\n"
+      "                - {{name: state, mountPath: /var/lib/salvor}}\n"
+      "          volumes:\n"
+      "            - name: configuration\n"
+      "              configMap: {{name: {1}}}\n"
+      "            - name: state\n"
+      "              persistentVolumeClaim: {{claimName: {1}-state}}\n",
+      application.name, name, config_entries(application), kEvery, config::yaml_text(setting.image),
+      environment,
+      application.environment.empty() ? "" : ", --environment, " + application.environment);
+  return {{name + ".yaml", text}};
+}
+
+std::vector<GeneratedFile> github_files(const Application& application, const ScheduleSetting&) {
+  const std::string name = object_name(application);
+  const std::string file = std::filesystem::path(application.file).filename().string();
+  std::string environment;
+  for (const std::string& variable : references(application).variables) {
+    environment += fmt::format("          {0}: ${{{{ secrets.{0} }}}}\n", variable);
+  }
+  return {
+      {name + ".yml",
+       fmt::format(
+           "# Does whatever is due for {0}: backups, proofs, copies, drills. Put into "
+           ".github/workflows.\n"
+           "# The repository must be reachable from a runner; GitHub starts no schedule more often "
+           "than every 5 minutes, and late when it is busy.\n"
+           "name: {1}\n"
+           "on:\n"
+           "  schedule:\n"
+           "    - cron: \"*/15 * * * *\"\n"
+           "  workflow_dispatch:\n"
+           "permissions:\n"
+           "  contents: read\n"
+           "concurrency: {1}\n"
+           "jobs:\n"
+           "  run:\n"
+           "    runs-on: ubuntu-latest\n"
+           "    steps:\n"
+           "      - uses: actions/checkout@v4\n"
+           "      # Catalog and run journals, from the last run.\n"
+           "      - uses: actions/cache@v4\n"
+           "        with:\n"
+           "          path: .salvor-state\n"
+           "          key: {1}-${{{{ github.run_id }}}}\n"
+           "          restore-keys: {1}-\n"
+           "      # The program: examples/github-actions/backup.yml shows how it is built.\n"
+           "      - run: salvor run --config {2} --set state-directory=.salvor-state{3}\n{4}",
+           application.name, name, shell_word(file), environment_flag(application),
+           environment.empty() ? "" : "        env:\n" + environment)}};
+}
+
+}  // namespace
+
+std::vector<GeneratedFile> schedule_files(const std::string& scheduler,
+                                          const Application& application,
+                                          const ScheduleSetting& setting) {
+  if (scheduler == "systemd") {
+    return systemd_files(application, setting);
+  }
+  if (scheduler == "cron") {
+    return cron_files(application, setting);
+  }
+  return scheduler == "kubernetes" ? kubernetes_files(application, setting)
+                                   : github_files(application, setting);
+}
+
+std::string schedule_advice(const std::string& scheduler, const Application& application) {
+  const std::string name = object_name(application);
+  const References found = references(application);
+  std::string secrets;
+  for (const std::string& variable : found.variables) {
+    secrets += " " + variable;
+  }
+  std::string advice = "Next:\n";
+  if (scheduler == "systemd") {
+    advice += fmt::format(
+        "  copy both files to /etc/systemd/system\n"
+        "  systemctl enable --now {}.timer",
+        name);
+    for (const std::string& credential : found.credentials) {
+      advice += "\n  put the credential into /etc/salvor/credentials/" + credential;
+    }
+    if (!secrets.empty()) {
+      advice += fmt::format("\n  write /etc/salvor/{}.env with{}", name, secrets);
+    }
+  } else if (scheduler == "cron") {
+    advice += "  copy the file to /etc/cron.d";
+    if (!secrets.empty()) {
+      advice += fmt::format("\n  write /etc/salvor/{}.env with{}", name, secrets);
+    }
+  } else if (scheduler == "kubernetes") {
+    if (!secrets.empty()) {
+      advice += fmt::format("  make the secret {} with the keys{}\n", name, secrets);
+    }
+    advice += fmt::format("  kubectl apply -f {}.yaml", name);
+  } else {
+    advice += "  copy the file to .github/workflows";
+    if (!secrets.empty()) {
+      advice += "\n  make the repository's secrets" + secrets;
+    }
+  }
+  if ((scheduler == "kubernetes" || scheduler == "github") && !found.files.empty()) {
+    advice += "\n  these files must be there, too:";
+    for (const std::string& file : found.files) {
+      advice += " " + file;
+    }
+  }
+  return advice;
+}
+
+std::string program_path() {
+  std::error_code ignored;
+  const auto path = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  return ignored ? "/usr/bin/salvor" : path.string();
+}
+
+}  // namespace salvor::cli

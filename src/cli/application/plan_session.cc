@@ -1,0 +1,186 @@
+#include "cli/application/plan_session.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <thread>
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "base/format.h"
+#include "base/suggest.h"
+#include "catalog/run_log.h"
+#include "cli/repository_access.h"
+#include "plan/default_plan.h"
+
+namespace salvor::cli {
+namespace {
+
+// A line that is there now; nothing when none is. A closed input counts as "no".
+std::optional<std::string> line_ready(int wait_ms) {
+  pollfd polled{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+  if (::poll(&polled, 1, wait_ms) != 1) {
+    return {};
+  }
+  std::array<char, 256> buffer{};
+  const ssize_t got = ::read(STDIN_FILENO, buffer.data(), buffer.size());
+  if (got <= 0) {
+    return "";
+  }
+  std::string text(buffer.data(), static_cast<size_t>(got));
+  return text.substr(0, text.find('\n'));
+}
+
+bool is_yes(const std::string& text) {
+  return text == "yes" || text == "y" || text == "Y" || text == "YES";
+}
+
+}  // namespace
+
+TerminalPeople::TerminalPeople(Session& session)
+    : session_(session),
+      who_(who_text()),
+      can_ask_(::isatty(STDIN_FILENO) == 1 && ::isatty(STDERR_FILENO) == 1 &&
+               !session.terminal.json()) {}
+
+std::optional<plan::Approval> TerminalPeople::approval(const std::string& step,
+                                                       const std::string& question,
+                                                       const std::vector<std::string>& by) {
+  // Whose answer it would be, only the command line can say.
+  if (!can_ask_ || !by.empty()) {
+    return {};
+  }
+  const std::scoped_lock lock(mutex_);
+  if (asked_.empty()) {
+    asked_ = step;
+    session_.terminal.message(printable(question) + " (yes or no)");
+  }
+  if (asked_ != step) {
+    return {};  // one question at a time
+  }
+  const auto line = line_ready(0);
+  if (!line) {
+    return {};
+  }
+  asked_.clear();
+  return plan::Approval{.granted = is_yes(*line), .by = who_, .comment = ""};
+}
+
+std::string TerminalPeople::decide(const std::string& step, const std::string& why) {
+  if (!can_ask_) {
+    return {};
+  }
+  const std::scoped_lock lock(mutex_);
+  session_.terminal.message(fmt::format("step {}: {}", step, printable(why)));
+  session_.terminal.message("Look at it. redo: do it again; skip: it is done; else: stop here.");
+  while (!session_.context.stop.stop_requested()) {
+    constexpr int kTickMs = 100;
+    if (const auto line = line_ready(kTickMs)) {
+      return *line == "redo" || *line == "skip" ? *line : "";
+    }
+  }
+  return {};
+}
+
+PlanSession::PlanSession(Session& session, const ConfigurationOptions& options)
+    : session_(session),
+      configuration_(load_configuration_for(session, options)),
+      resolver_(secret_resolver(session)),
+      secrets_([this](const SecretReference& reference) {
+        return resolver_.resolve(reference, session_.context.stop);
+      }),
+      site_{.session = session,
+            .application = configuration_.application,
+            .secrets =
+                [this](const SecretReference& reference) {
+                  return secrets_.resolve(reference.text());
+                },
+            .report = false},
+      stores_(site_),
+      folder_(configuration_.application.state_directory),
+      tree_(session.terminal, session.context.clock),
+      people_(session) {}
+
+std::vector<std::string> PlanSession::source_names() const {
+  std::vector<std::string> names;
+  for (const SourceSpec& source : application().sources) {
+    names.push_back(source.name);
+  }
+  return names;
+}
+
+plan::PlanGraph PlanSession::plan(const std::string& name) const {
+  const std::vector<PlanSpec>& plans = application().plans;
+  const plan::FindPlan find = [&](const std::string& called) { return find_named(plans, called); };
+  std::string wanted = name;
+  if (wanted.empty()) {
+    if (plans.size() > 1) {
+      throw Error(ErrorCode::kUsage, "there is more than one plan",
+                  "`salvor plan list` names them.");
+    }
+    wanted = plans.empty() ? plan::kDefaultPlan : plans.front().name;
+  }
+  if (const PlanSpec* spec = find(wanted)) {
+    return plan::resolve_plan(*spec, find);
+  }
+  if (wanted == plan::kDefaultPlan) {
+    return plan::resolve_plan(plan::default_plan(source_names()), find);
+  }
+  std::vector<std::string> names{plan::kDefaultPlan};
+  for (const PlanSpec& one : plans) {
+    names.push_back(one.name);
+  }
+  const auto near = suggestions(wanted, names);
+  throw Error(
+      ErrorCode::kNotFound, "there is no plan \"" + printable(wanted) + "\"",
+      near.empty() ? "`salvor plan list` names them." : "Did you mean " + near.front() + "?");
+}
+
+plan::RunTools PlanSession::tools(plan::Site& site) {
+  return {.site = site, .secrets = secrets_, .observer = tree_, .people = people_};
+}
+
+void PlanSession::write_down(const Context& context, const RunRecord& record) {
+  Catalog catalog = Catalog::open_or_do_without(context, application().state_directory);
+  // In the repository, too, when it can be reached now; else `sync_catalog` sends it later.
+  if (find_named(application().repositories, record.repository) != nullptr) {
+    try {
+      with_repository(record.repository, [&](const OpenedRepository& opened, Session&) {
+        record_run(context, opened.repository.get(), catalog, record);
+      });
+      return;
+    } catch (const Error& error) {
+      session_.terminal.warn("the run could not be written into repository " + record.repository +
+                                 ": " + error.message(),
+                             "It is kept in the catalog and sent later.");
+    }
+  }
+  record_run(context, nullptr, catalog, record);
+}
+
+void PlanSession::with_repository(
+    const std::string& name, const std::function<void(const OpenedRepository&, Session&)>& use) {
+  const RepositorySpec& spec = repository_of(application(), name);
+  RepositorySession access(session_, session_.context, spec, {}, site_.secrets);
+  const OpenedRepository opened =
+      open_repository(access.session(), {LockMode::kShared, NoLock::kIgnored});
+  use(opened, access.session());
+}
+
+bool PlanSession::can_ask() const {
+  return ::isatty(STDIN_FILENO) == 1 && !session_.terminal.json();
+}
+
+std::string PlanSession::read_line(const std::string& prompt) {
+  session_.terminal.prompt(prompt);
+  while (true) {
+    session_.context.check_stopped();
+    constexpr int kTickMs = 100;
+    if (const auto line = line_ready(kTickMs)) {
+      return *line;
+    }
+  }
+}
+
+}  // namespace salvor::cli

@@ -1,0 +1,74 @@
+// What `plan` and `drill` share: the configuration, its stores, where runs are kept, who is asked.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/application/configuration_access.h"
+#include "cli/application/plan_tree.h"
+#include "cli/stores/configured_stores.h"
+#include "plan/plan_run.h"
+
+namespace salvor::cli {
+
+// Answers from the terminal, where there is one.
+class TerminalPeople final : public plan::People {
+ public:
+  explicit TerminalPeople(Session& session);
+  [[nodiscard]] std::optional<plan::Approval> approval(const std::string& step,
+                                                       const std::string& question,
+                                                       const std::vector<std::string>& by) override;
+  [[nodiscard]] std::string decide(const std::string& step, const std::string& why) override;
+  [[nodiscard]] std::string who() const override { return who_; }
+
+ private:
+  Session& session_;
+  std::string who_;
+  bool can_ask_ = false;
+  std::mutex mutex_;
+  std::string asked_;  // the step whose question was shown
+};
+
+// Everything a command works with; made once. Not movable.
+class PlanSession {
+ public:
+  PlanSession(Session& session, const ConfigurationOptions& options);
+  PlanSession(const PlanSession&) = delete;
+  PlanSession& operator=(const PlanSession&) = delete;
+
+  [[nodiscard]] const Application& application() const { return configuration_.application; }
+  [[nodiscard]] Stores& stores() { return stores_; }
+  [[nodiscard]] plan::Secrets& secrets() { return secrets_; }
+  [[nodiscard]] const plan::RunFolder& folder() const { return folder_; }
+  [[nodiscard]] PlanTree& tree() { return tree_; }
+  [[nodiscard]] TerminalPeople& people() { return people_; }
+  [[nodiscard]] std::vector<std::string> source_names() const;
+
+  // Of that name; empty: the only one, or the default plan where none is configured.
+  [[nodiscard]] plan::PlanGraph plan(const std::string& name) const;
+  [[nodiscard]] plan::RunTools tools(plan::Site& site);
+  // Into the catalog; what fails is a warning.
+  void write_down(const Context& context, const RunRecord& record);
+  // A repository of the configuration, opened; `use` gets it. Throws Error.
+  void with_repository(const std::string& name,
+                       const std::function<void(const OpenedRepository&, Session&)>& use);
+
+  // Asks on the terminal; false when there is none. Throws Error{kCancelled} on its end.
+  [[nodiscard]] bool can_ask() const;
+  [[nodiscard]] std::string read_line(const std::string& prompt);
+
+ private:
+  Session& session_;
+  config::Configuration configuration_;
+  config::SecretResolver resolver_;
+  plan::Secrets secrets_;
+  StoreSite site_;
+  ConfiguredStores stores_;
+  plan::RunFolder folder_;
+  PlanTree tree_;
+  TerminalPeople people_;
+};
+
+}  // namespace salvor::cli
