@@ -1,6 +1,7 @@
-#include <exception>
+#include <new>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include <malloc.h>
@@ -49,12 +50,17 @@ int run(int argc, char** argv) {
 // run_salvor shows its errors itself. What is left is a machine that has not even the memory, or
 // the thread, to begin or to end with: said without asking for more of either.
 int main(int argc, char** argv) {
+  const auto die = [](std::string_view message) {
+    return ::write(STDERR_FILENO, message.data(), message.size()) < 0 ? 2 : 1;
+  };
+  constexpr std::string_view kNothingLeft =
+      "salvor: not enough memory or threads to run\n"
+      "HINT: Free some, or raise the limits of this user (ulimit -v, ulimit -u).\n";
   try {
     return run(argc, argv);
-  } catch (const std::exception&) {
-    constexpr std::string_view kMessage =
-        "salvor: not enough memory or threads to run\n"
-        "HINT: Free some, or raise the limits of this user (ulimit -v, ulimit -u).\n";
-    return ::write(STDERR_FILENO, kMessage.data(), kMessage.size()) < 0 ? 2 : 1;
+  } catch (const std::bad_alloc&) {
+    return die(kNothingLeft);
+  } catch (const std::system_error&) {  // a thread that could not be started
+    return die(kNothingLeft);
   }
 }

@@ -102,7 +102,7 @@ class Files(ApplicationCase):
         self.salvor(self.repository, "backup", "uploads", cwd=self.app)
         self.assertEqual(self.salvor.snapshots(self.repository)[-1]["paths"], [str(self.app / "uploads")])
         missing = self.shop("backup", "downloads", expect=64)
-        self.assertIn("It has: uploads", missing.errors)
+        self.assertIn("The configuration has uploads", missing.errors)
 
 
 class Postgres(ApplicationCase):

@@ -29,41 +29,21 @@ double seconds_since(const Context& context, MonotonicTime begun) {
 }  // namespace
 
 ApplicationJobs::ApplicationJobs(Session& session, const ConfigurationOptions& options)
-    : session_(session),
-      options_(options),
-      configuration_(load_configuration_for(session, options)),
-      secrets_(secret_resolver(session)),
-      site_{.session = session,
-            .application = configuration_.application,
-            .secrets =
-                [this](const SecretReference& reference) {
-                  return secrets_.resolve(reference, session_.context.stop);
-                }},
-      stores_(site_),
-      catalog_(Catalog::open_or_do_without(session.context,
-                                           configuration_.application.state_directory)) {}
-
-const SourceSpec& ApplicationJobs::source(const std::string& name) const {
-  const SourceSpec* found = find_named(application().sources, name);
-  if (found == nullptr) {
-    throw Error(ErrorCode::kUsage, "the configuration has no source \"" + printable(name) + "\"");
-  }
-  return *found;
-}
+    : session_(session), options_(options), protected_(session, options) {}
 
 RunRecord ApplicationJobs::back_up(const Context& context, const Job& job) {
-  return stores_.open(job.subject)->back_up(context, order_);
+  return stores().open(job.subject)->back_up(context, order_);
 }
 
 RunRecord ApplicationJobs::copy(const Context& context, const Job& job) {
-  const SourceSpec& from = source(job.subject);
-  RunRecord record = begin_record(site_, context, RunKind::kCopy, from);
+  const SourceSpec& from = source_of(application(), job.subject);
+  RunRecord record = begin_record(site(), context, RunKind::kCopy, from);
   record.repository = job.repository;
   const std::set<std::string> wanted = worth_copying(context, from, job.repository);
-  SourceRepository source_side(site_, context, from, {.lock = LockMode::kShared});
+  SourceRepository source_side(site(), context, from, {.lock = LockMode::kShared});
   SourceSpec there = from;
   there.repository = job.repository;
-  SourceRepository target_side(site_, source_side.context(), there,
+  SourceRepository target_side(site(), source_side.context(), there,
                                {.lock = LockMode::kShared, .no_lock = NoLock::kIgnored});
   const Context& both = target_side.context();
   const std::vector<StoredSnapshot> present = target_side.repository().load_snapshots(both);
@@ -103,7 +83,8 @@ RunRecord ApplicationJobs::copy(const Context& context, const Job& job) {
 
 RunRecord ApplicationJobs::verify_source(const Context& context, const std::string& name,
                                          const VerifyChoice& choice) {
-  RunRecord record = begin_record(site_, context, RunKind::kVerify, source(name));
+  RunRecord record =
+      begin_record(site(), context, RunKind::kVerify, source_of(application(), name));
   const MonotonicTime begun = context.clock.monotonic();
   SandboxSpec sandbox;
   if (!choice.sandbox.empty()) {
@@ -120,7 +101,7 @@ RunRecord ApplicationJobs::verify_source(const Context& context, const std::stri
   order.moment = choice.moment;
   order.base = choice.base;
   order.on_step = [this](const std::string& step) { session_.terminal.message(step); };
-  const std::unique_ptr<Store> store = stores_.open(name);
+  const std::unique_ptr<Store> store = stores().open(name);
   std::unique_ptr<SandboxedStore> opened;
   try {
     opened = store->open_sandbox(context, sandbox, order);
@@ -168,11 +149,12 @@ RunRecord ApplicationJobs::verify_source(const Context& context, const std::stri
 }
 
 RunRecord ApplicationJobs::verify(const Context& context, const Job& job) {
-  const PolicySpec* policy = find_named(application().policies, source(job.subject).policy);
+  const PolicySpec* policy =
+      find_named(application().policies, source_of(application(), job.subject).policy);
   VerifyChoice choice;
   if (policy != nullptr &&
       context.random.next_u64() % 100 < policy->verification.older_point_percent) {
-    const std::vector<RecoveryRange> ranges = stores_.open(job.subject)->ranges(context);
+    const std::vector<RecoveryRange> ranges = stores().open(job.subject)->ranges(context);
     if (ranges.size() > 1) {
       const RecoveryRange& older = ranges[1 + context.random.next_u64() % (ranges.size() - 1)];
       choice.moment = {.kind = Moment::kSnapshot, .time = {}, .text = older.snapshot};
@@ -186,7 +168,7 @@ RunRecord ApplicationJobs::check(const Context& context, const Job& job) {
   SourceSpec whole;  // a source that is nothing but the repository
   whole.name = job.repository;
   whole.repository = job.repository;
-  RunRecord record = begin_record(site_, context, RunKind::kCheck, whole);
+  RunRecord record = begin_record(site(), context, RunKind::kCheck, whole);
   unsigned percent = VerificationRule{}.check_percent;
   for (const SourceSpec& one : application().sources) {
     const PolicySpec* policy = find_named(application().policies, one.policy);
@@ -195,7 +177,7 @@ RunRecord ApplicationJobs::check(const Context& context, const Job& job) {
       break;
     }
   }
-  SourceRepository at(site_, context, whole,
+  SourceRepository at(site(), context, whole,
                       {.lock = LockMode::kExclusive, .no_lock = NoLock::kIgnored, .cache = false});
   CheckOptions options;
   options.read = ReadPercent{static_cast<double>(std::min(percent, 100U))};
@@ -231,16 +213,16 @@ void ApplicationJobs::add(const Context& context, RunRecord record) {
     record.facts.emplace_back("application", application_text(application()));
   }
   touched_.insert(record.repository);
-  static_cast<void>(record_run(context, nullptr, catalog_, std::move(record)));
+  static_cast<void>(record_run(context, nullptr, catalog(), std::move(record)));
 }
 
 FormerRuns ApplicationJobs::former(const Job& job) {
   FormerRuns former;
   const std::string mine = application_text(application());
-  for (RunRecord& record : catalog_.runs({.kind = job.kind,
-                                          .subject = job.subject,
-                                          .repository = job.repository,
-                                          .limit = kFormerRuns})) {
+  for (RunRecord& record : catalog().runs({.kind = job.kind,
+                                           .subject = job.subject,
+                                           .repository = job.repository,
+                                           .limit = kFormerRuns})) {
     const auto fact = std::find_if(record.facts.begin(), record.facts.end(),
                                    [](const auto& one) { return one.first == "application"; });
     if (fact != record.facts.end() && fact->second != mine) {
@@ -266,8 +248,8 @@ void ApplicationJobs::send_records(const Context& context) {
       SourceSpec whole;
       whole.name = name;
       whole.repository = name;
-      SourceRepository at(site_, context, whole, {.lock = LockMode::kNone});
-      static_cast<void>(sync_catalog(at.context(), at.repository(), name, catalog_));
+      SourceRepository at(site(), context, whole, {.lock = LockMode::kNone});
+      static_cast<void>(sync_catalog(at.context(), at.repository(), name, catalog()));
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kCancelled) {
         context.events.on(Warning{

@@ -4,9 +4,7 @@
 
 #include <set>
 
-#include "catalog/catalog.h"
-#include "cli/application/configuration_access.h"
-#include "cli/stores/configured_stores.h"
+#include "cli/application/protected_application.h"
 #include "protect/point_retention.h"
 #include "protect/runner.h"
 
@@ -28,16 +26,15 @@ struct RetentionOfPlace {
 // Not movable: its parts refer to each other and to the session.
 class ApplicationJobs final : public JobWorker, public RunSink {
  public:
-  // Reads the configuration and opens the catalog (a catalog that fails is done without). Throws
-  // what load_configuration_for throws.
+  // Throws what the constructor of ProtectedApplication throws.
   ApplicationJobs(Session& session, const ConfigurationOptions& options);
   ApplicationJobs(const ApplicationJobs&) = delete;
   ApplicationJobs& operator=(const ApplicationJobs&) = delete;
 
-  [[nodiscard]] const Application& application() const { return configuration_.application; }
-  [[nodiscard]] Stores& stores() { return stores_; }
-  [[nodiscard]] StoreSite& site() { return site_; }
-  [[nodiscard]] Catalog& catalog() { return catalog_; }
+  [[nodiscard]] const Application& application() const { return protected_.application(); }
+  [[nodiscard]] Stores& stores() { return protected_.stores(); }
+  [[nodiscard]] StoreSite& site() { return protected_.site(); }
+  [[nodiscard]] Catalog& catalog() { return protected_.catalog(); }
 
   // What the next backup is called and how it is made.
   void set_order(const BackupOrder& order) { order_ = order; }
@@ -71,15 +68,10 @@ class ApplicationJobs final : public JobWorker, public RunSink {
   // Snapshots of the source's own repository that the copy's retention would keep.
   [[nodiscard]] std::set<std::string> worth_copying(const Context& context, const SourceSpec& from,
                                                     const std::string& repository);
-  [[nodiscard]] const SourceSpec& source(const std::string& name) const;
 
   Session& session_;
   const ConfigurationOptions options_;
-  config::Configuration configuration_;
-  config::SecretResolver secrets_;
-  StoreSite site_;
-  ConfiguredStores stores_;
-  Catalog catalog_;
+  ProtectedApplication protected_;
   BackupOrder order_;
   std::set<std::string> touched_;  // repositories with new records
 };

@@ -74,7 +74,7 @@ size_t drop_log(const StoreSite& site, SourceRepository& at, const SourceSpec& s
 
 std::vector<RetentionOfPlace> ApplicationJobs::plan_retention(const Context& context,
                                                               const std::string& name) {
-  const SourceSpec& from = source(name);
+  const SourceSpec& from = source_of(application(), name);
   const PolicySpec* policy = find_named(application().policies, from.policy);
   if (policy == nullptr) {
     throw Error(ErrorCode::kUsage, from.name + " has no policy that says what to keep");
@@ -84,10 +84,10 @@ std::vector<RetentionOfPlace> ApplicationJobs::plan_retention(const Context& con
       TimeZone::named(!policy->time_zone.empty() ? policy->time_zone : application().time_zone);
   {
     // What other machines found out about the points counts as much as what this one did.
-    SourceRepository at(site_, context, from, {.lock = LockMode::kNone});
-    static_cast<void>(sync_catalog(at.context(), at.repository(), from.repository, catalog_));
+    SourceRepository at(site(), context, from, {.lock = LockMode::kNone});
+    static_cast<void>(sync_catalog(at.context(), at.repository(), from.repository, catalog()));
   }
-  const std::vector<RecoveryRange> ranges = stores_.open(from.name)->ranges(context);
+  const std::vector<RecoveryRange> ranges = stores().open(from.name)->ranges(context);
   const std::vector<RunRecord> runs = runs_of(from);
   std::vector<RetentionOfPlace> places;
   const auto add = [&](const std::string& repository, const RetentionRule& rule,
@@ -99,7 +99,7 @@ std::vector<RetentionOfPlace> ApplicationJobs::plan_retention(const Context& con
   for (const CopySpec& copy : from.copies) {
     SourceSpec there = from;
     there.repository = copy.to;
-    SourceRepository at(site_, context, there, {.lock = LockMode::kNone});
+    SourceRepository at(site(), context, there, {.lock = LockMode::kNone});
     add(copy.to, copy.retention.value_or(policy->retention),
         copies_in(at.repository().load_snapshots(at.context()), ranges,
                   source_tag(application(), from)));
@@ -108,14 +108,14 @@ std::vector<RetentionOfPlace> ApplicationJobs::plan_retention(const Context& con
 }
 
 std::vector<RunRecord> ApplicationJobs::runs_of(const SourceSpec& from) {
-  std::vector<RunRecord> runs = catalog_.runs({.subject = from.name});
+  std::vector<RunRecord> runs = catalog().runs({.subject = from.name});
   std::erase_if(runs, [&](const RunRecord& run) { return !belongs_to(run, application()); });
   return runs;
 }
 
 std::set<std::string> ApplicationJobs::worth_copying(const Context& context, const SourceSpec& from,
                                                      const std::string& repository) {
-  const std::vector<RecoveryRange> ranges = stores_.open(from.name)->ranges(context);
+  const std::vector<RecoveryRange> ranges = stores().open(from.name)->ranges(context);
   std::set<std::string> wanted;
   for (const RecoveryRange& range : ranges) {
     wanted.insert(range.snapshot);
@@ -141,7 +141,7 @@ std::set<std::string> ApplicationJobs::worth_copying(const Context& context, con
 
 void ApplicationJobs::apply_retention(const Context& context, const std::string& name,
                                       const RetentionOfPlace& place, RunRecord& record) {
-  SourceSpec there = source(name);
+  SourceSpec there = source_of(application(), name);
   const bool own = place.repository == there.repository;
   there.repository = place.repository;
   std::vector<SnapshotId> gone;
@@ -155,7 +155,7 @@ void ApplicationJobs::apply_retention(const Context& context, const std::string&
   if (gone.empty()) {
     return;
   }
-  SourceRepository at(site_, context, there,
+  SourceRepository at(site(), context, there,
                       {.lock = LockMode::kExclusive, .no_lock = NoLock::kIgnored});
   run_under_lock(at.session(), at.opened(), [&] {
     const ForgetResult result = remove_snapshots(at.context(), at.repository(), gone,
@@ -165,7 +165,7 @@ void ApplicationJobs::apply_retention(const Context& context, const std::string&
                   fmt::format("{} snapshots could not be removed", result.not_removed));
     }
     if (own && there.kind == "postgres") {
-      record.facts.emplace_back("log removed", std::to_string(drop_log(site_, at, there)));
+      record.facts.emplace_back("log removed", std::to_string(drop_log(site(), at, there)));
     }
     static_cast<void>(
         run_prune(at.session(), at.opened(), prune_options({}, at.session().global), false));
@@ -173,7 +173,8 @@ void ApplicationJobs::apply_retention(const Context& context, const std::string&
 }
 
 RunRecord ApplicationJobs::retain(const Context& context, const Job& job) {
-  RunRecord record = begin_record(site_, context, RunKind::kRetention, source(job.subject));
+  RunRecord record =
+      begin_record(site(), context, RunKind::kRetention, source_of(application(), job.subject));
   for (const RetentionOfPlace& place : plan_retention(context, job.subject)) {
     apply_retention(context, job.subject, place, record);
   }

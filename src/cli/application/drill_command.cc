@@ -165,7 +165,7 @@ void prepare_evidence(PlanSession& plans, Session& session, const DrillOrder& or
     return;
   }
   try {
-    plans.with_repository(source->repository, [&](const OpenedRepository& opened, Session& inner) {
+    plans.with_repository(source->repository, [&](OpenedRepository& opened, Session& inner) {
       static_cast<void>(EvidenceKeys(*opened.repository, secret_reader(inner))
                             .signer(session.context, plans.people().who()));
     });
@@ -182,7 +182,7 @@ void keep_evidence(PlanSession& plans, Session& session, const DrillReport& repo
   const SourceSpec* source = find_named(plans.application().sources, report.points[0].source);
   const Context calm = session.context.with_stop({});
   try {
-    plans.with_repository(source->repository, [&](const OpenedRepository& opened, Session& inner) {
+    plans.with_repository(source->repository, [&](OpenedRepository& opened, Session& inner) {
       const EvidenceKeys keys(*opened.repository, secret_reader(inner));
       const EvidenceStore store(*opened.repository);
       const Evidence kept = store.add(calm, report, keys.signer(calm, report.who));

@@ -85,22 +85,16 @@ std::string TerminalPeople::decide(const std::string& step, const std::string& w
 
 PlanSession::PlanSession(Session& session, const ConfigurationOptions& options)
     : session_(session),
-      configuration_(load_configuration_for(session, options)),
-      resolver_(secret_resolver(session)),
-      secrets_([this](const SecretReference& reference) {
-        return resolver_.resolve(reference, session_.context.stop);
-      }),
-      site_{.session = session,
-            .application = configuration_.application,
-            .secrets =
-                [this](const SecretReference& reference) {
-                  return secrets_.resolve(reference.text());
-                },
-            .report = false},
-      stores_(site_),
-      folder_(configuration_.application.state_directory),
+      configured_(session, options),
+      secrets_([this](const SecretReference& reference) { return configured_.secret(reference); }),
+      folder_(application().state_directory),
       tree_(session.terminal, session.context.clock),
-      people_(session) {}
+      people_(session) {
+  // What stores read is a secret of the run, too: it is taken out of what steps print.
+  configured_.site().secrets = [this](const SecretReference& reference) {
+    return secrets_.resolve(reference.text());
+  };
+}
 
 std::vector<std::string> PlanSession::source_names() const {
   std::vector<std::string> names;
@@ -146,7 +140,7 @@ void PlanSession::write_down(const Context& context, const RunRecord& record) {
   // In the repository, too, when it can be reached now; else `sync_catalog` sends it later.
   if (find_named(application().repositories, record.repository) != nullptr) {
     try {
-      with_repository(record.repository, [&](const OpenedRepository& opened, Session&) {
+      with_repository(record.repository, [&](OpenedRepository& opened, Session&) {
         record_run(context, opened.repository.get(), catalog, record);
       });
       return;
@@ -159,13 +153,8 @@ void PlanSession::write_down(const Context& context, const RunRecord& record) {
   record_run(context, nullptr, catalog, record);
 }
 
-void PlanSession::with_repository(
-    const std::string& name, const std::function<void(const OpenedRepository&, Session&)>& use) {
-  const RepositorySpec& spec = repository_of(application(), name);
-  RepositorySession access(session_, session_.context, spec, {}, site_.secrets);
-  const OpenedRepository opened =
-      open_repository(access.session(), {LockMode::kShared, NoLock::kIgnored});
-  use(opened, access.session());
+void PlanSession::with_repository(const std::string& name, const ConfiguredApplication::Body& use) {
+  configured_.with_repository(session_.context, name, LockMode::kShared, use);
 }
 
 bool PlanSession::can_ask() const {

@@ -6,9 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "cli/application/configuration_access.h"
+#include "cli/application/configured_application.h"
 #include "cli/application/plan_tree.h"
-#include "cli/stores/configured_stores.h"
 #include "plan/plan_run.h"
 
 namespace salvor::cli {
@@ -38,8 +37,8 @@ class PlanSession {
   PlanSession(const PlanSession&) = delete;
   PlanSession& operator=(const PlanSession&) = delete;
 
-  [[nodiscard]] const Application& application() const { return configuration_.application; }
-  [[nodiscard]] Stores& stores() { return stores_; }
+  [[nodiscard]] const Application& application() const { return configured_.application(); }
+  [[nodiscard]] Stores& stores() { return configured_.stores(); }
   [[nodiscard]] plan::Secrets& secrets() { return secrets_; }
   [[nodiscard]] const plan::RunFolder& folder() const { return folder_; }
   [[nodiscard]] PlanTree& tree() { return tree_; }
@@ -52,8 +51,7 @@ class PlanSession {
   // Into the catalog; what fails is a warning.
   void write_down(const Context& context, const RunRecord& record);
   // A repository of the configuration, opened; `use` gets it. Throws Error.
-  void with_repository(const std::string& name,
-                       const std::function<void(const OpenedRepository&, Session&)>& use);
+  void with_repository(const std::string& name, const ConfiguredApplication::Body& use);
 
   // Asks on the terminal; false when there is none. Throws Error{kCancelled} on its end.
   [[nodiscard]] bool can_ask() const;
@@ -61,11 +59,8 @@ class PlanSession {
 
  private:
   Session& session_;
-  config::Configuration configuration_;
-  config::SecretResolver resolver_;
+  ConfiguredApplication configured_;
   plan::Secrets secrets_;
-  StoreSite site_;
-  ConfiguredStores stores_;
   plan::RunFolder folder_;
   PlanTree tree_;
   TerminalPeople people_;

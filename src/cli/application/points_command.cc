@@ -127,7 +127,7 @@ void print_json(Session& session, const StatusReport& report,
 int run(const Options& options, Session& session) {
   ProtectedApplication application(session, options.configuration);
   if (options.source) {
-    static_cast<void>(application.source(*options.source));
+    static_cast<void>(source_of(application.application(), *options.source));
   }
   const Survey found =
       application.take_survey(session.context, std::chrono::minutes(5), options.offline);

@@ -103,17 +103,15 @@ void print_json(Session& session, const std::vector<PlannedSource>& planned, boo
 }
 
 std::vector<PlannedSource> plan(const Options& options, Session& session, ApplicationJobs& jobs) {
+  if (options.source) {
+    static_cast<void>(source_of(jobs.application(), *options.source));  // it must be there
+  }
   std::vector<PlannedSource> planned;
   for (const SourceSpec& source : jobs.application().sources) {
     if (!options.source || *options.source == source.name) {
       planned.push_back(
           {source.name, source.repository, jobs.plan_retention(session.context, source.name)});
     }
-  }
-  if (planned.empty()) {
-    throw Error(ErrorCode::kUsage,
-                "there is no source \"" + printable(options.source.value_or("")) + "\"",
-                "`salvor status` lists them.");
   }
   if (!session.terminal.json()) {
     for (const PlannedSource& each : planned) {

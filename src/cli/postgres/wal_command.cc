@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/format.h"
-#include "cli/application/configuration_access.h"
+#include "cli/application/configured_application.h"
 #include "cli/cache_directory.h"
 #include "cli/commands.h"
 #include "cli/postgres/postgres_options.h"
@@ -234,30 +234,24 @@ int follow(const StreamChoices& choices, Session& session, OpenedRepository& ope
 
 // Server, slot and repository as the configuration says; the spool is in its state directory.
 int follow_source(StreamChoices choices, Session& session) {
-  const config::Configuration loaded = load_configuration_for(session, choices.configuration);
-  const Application& application = loaded.application;
-  const SourceSpec* source = find_named(application.sources, *choices.source);
-  if (source == nullptr || source->kind != "postgres") {
-    throw Error(ErrorCode::kUsage,
-                "the configuration has no PostgreSQL source \"" + printable(*choices.source) + "\"",
-                "`salvor config show` lists the sources.");
+  ConfiguredApplication configured(session, choices.configuration);
+  const SourceSpec& source = source_of(configured.application(), *choices.source);
+  if (source.kind != "postgres") {
+    throw Error(ErrorCode::kUsage, "source \"" + printable(source.name) + "\" is of kind " +
+                                       source.kind +
+                                       ", WAL can be streamed from sources of kind postgres");
   }
-  const config::SecretResolver resolver = secret_resolver(session);
-  const StoreSite site{.session = session,
-                       .application = application,
-                       .secrets = [&](const SecretReference& reference) {
-                         return resolver.resolve(reference, session.context.stop);
-                       }};
-  choices.server.dbname = resolve_text(source->settings.text("url"), site.secrets);
+  choices.server.dbname = resolve_text(source.settings.text("url"), configured.site().secrets);
   if (!choices.slot) {
-    choices.slot = source->settings.text("slot", "salvor");
+    choices.slot = source.settings.text("slot", "salvor");
     choices.create_slot = true;
   }
   if (choices.spool.empty()) {
-    choices.spool = application.state_directory + "/wal-spool/" + source->name;
+    choices.spool = configured.application().state_directory + "/wal-spool/" + source.name;
     std::filesystem::create_directories(choices.spool);
   }
-  SourceRepository repository(site, session.context, *source, {.lock = LockMode::kNone});
+  SourceRepository repository(configured.site(), session.context, source,
+                              {.lock = LockMode::kNone});
   return follow(choices, session, repository.opened());
 }
 

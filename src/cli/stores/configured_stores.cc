@@ -7,27 +7,19 @@
 namespace salvor::cli {
 
 std::unique_ptr<Store> ConfiguredStores::open(const std::string& source) {
-  const SourceSpec* found = find_named(site_.application.sources, source);
-  if (found == nullptr) {
-    std::string names;
-    for (const SourceSpec& one : site_.application.sources) {
-      names += (names.empty() ? "" : ", ") + one.name;
-    }
-    throw Error(ErrorCode::kUsage, "the configuration has no source \"" + printable(source) + "\"",
-                "It has: " + (names.empty() ? std::string("none") : names) + ".");
+  const SourceSpec& found = source_of(site_.application, source);
+  if (found.kind == "files") {
+    return make_files_store(site_, found);
   }
-  if (found->kind == "files") {
-    return make_files_store(site_, *found);
-  }
-  if (found->kind == "postgres") {
-    if (found->settings.text("method", "physical") == "logical") {
+  if (found.kind == "postgres") {
+    if (found.settings.text("method", "physical") == "logical") {
       throw Error(ErrorCode::kUsage,
                   "source " + printable(source) + " asks for logical backups, which no source does",
                   "Use `method: physical`, or call `salvor postgres dump` from a job of your own.");
     }
-    return make_postgres_store(site_, *found);
+    return make_postgres_store(site_, found);
   }
-  throw Error(ErrorCode::kUsage, "sources of kind " + printable(found->kind) + " are not known");
+  throw Error(ErrorCode::kUsage, "sources of kind " + printable(found.kind) + " are not known");
 }
 
 }  // namespace salvor::cli

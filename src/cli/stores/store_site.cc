@@ -34,6 +34,18 @@ const RepositorySpec& repository_of(const Application& application, const std::s
   return *found;
 }
 
+const SourceSpec& source_of(const Application& application, const std::string& name) {
+  if (const SourceSpec* found = find_named(application.sources, name)) {
+    return *found;
+  }
+  std::string all;
+  for (const SourceSpec& each : application.sources) {
+    all += (all.empty() ? "" : ", ") + each.name;
+  }
+  throw Error(ErrorCode::kUsage, "there is no source \"" + printable(name) + "\"",
+              "The configuration has " + (all.empty() ? "none" : all) + ".");
+}
+
 RateLimits limits_of(const Application& application, const SourceSpec& source) {
   const PolicySpec* policy = find_named(application.policies, source.policy);
   return policy != nullptr ? policy->limits : RateLimits{};

@@ -42,6 +42,8 @@ class SourceRepository {
 // Throws Error{kUsage} when the configuration has no such repository.
 [[nodiscard]] const RepositorySpec& repository_of(const Application& application,
                                                   const std::string& name);
+// The named source; throws Error{kUsage} that lists those there are.
+[[nodiscard]] const SourceSpec& source_of(const Application& application, const std::string& name);
 // What the source's policy allows; none without one.
 [[nodiscard]] RateLimits limits_of(const Application& application, const SourceSpec& source);
 

@@ -1,0 +1,27 @@
+#include "cli/application/configured_application.h"
+
+namespace salvor::cli {
+
+ConfiguredApplication::ConfiguredApplication(Session& session, const ConfigurationOptions& options)
+    : session_(session),
+      configuration_(load_configuration_for(session, options)),
+      resolver_(secret_resolver(session)),
+      site_{.session = session,
+            .application = configuration_.application,
+            .secrets = [this](const SecretReference& reference) { return secret(reference); }},
+      stores_(site_) {}
+
+Secret ConfiguredApplication::secret(const SecretReference& reference) const {
+  return resolver_.resolve(reference, session_.context.stop);
+}
+
+void ConfiguredApplication::with_repository(const Context& context, const std::string& name,
+                                            LockMode lock, const Body& body) {
+  RepositorySession access(session_, context, repository_of(application(), name), {},
+                           site_.secrets);
+  OpenedRepository opened =
+      open_repository(access.session(), {.lock = lock, .no_lock = NoLock::kIgnored});
+  body(opened, access.session());
+}
+
+}  // namespace salvor::cli
