@@ -1,7 +1,7 @@
 // Headers and error replies of servers, and the coding of URLs.
 #include "fuzz_support.h"
 #include "net/http_client.h"
-#include "storage/s3_errors.h"
+#include "storage/s3/s3_errors.h"
 
 using namespace salvor;
 

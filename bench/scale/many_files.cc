@@ -2,15 +2,16 @@
 //
 //   many_files [files]      (default 10,000,000)
 //
-// Every file has content of its own, so that the index grows by one blob a file: the worst case. Packs go nowhere; what
-// matters here is what the engine holds. The target is < 1 GiB for 10 million files.
-#include <sys/resource.h>
-
+// Every file has content of its own, so that the index grows by one blob a file: the worst case.
+// Packs go nowhere; what matters here is what the engine holds. The target is < 1 GiB for 10
+// million files.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 
-#include "engine/archiver.h"
+#include <sys/resource.h>
+
+#include "engine/backup/archiver.h"
 #include "storage/memory_storage.h"
 
 namespace salvor {

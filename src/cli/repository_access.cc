@@ -8,10 +8,10 @@
 #include "base/fd.h"
 #include "cli/cache_directory.h"
 #include "cli/command_audit.h"
-#include "storage/cache_storage.h"
+#include "storage/decorators/cache_storage.h"
+#include "storage/decorators/throttle_storage.h"
 #include "storage/location.h"
 #include "storage/storage_options.h"
-#include "storage/throttle_storage.h"
 
 namespace salvor::cli {
 

@@ -7,7 +7,7 @@
 #include "cli/global_options.h"
 #include "cli/output/event_printer.h"
 #include "cli/output/terminal.h"
-#include "storage/counting_storage.h"
+#include "storage/decorators/counting_storage.h"
 
 namespace salvor::cli {
 

@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
-#include "engine/recovery_target.h"
+#include "engine/postgres/recovery_target.h"
 
 namespace salvor {
 namespace {

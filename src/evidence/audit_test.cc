@@ -5,7 +5,7 @@
 
 #include "evidence/audit_trail.h"
 #include "evidence/audit_verify.h"
-#include "storage/fault_storage.h"
+#include "storage/decorators/fault_storage.h"
 #include "support/crash_play.h"
 
 namespace salvor {

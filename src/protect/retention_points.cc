@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "engine/snapshot_labels.h"
+#include "engine/snapshots/snapshot_labels.h"
 #include "protect/recovery_points.h"
 
 namespace salvor {

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "catalog/run_log.h"
-#include "engine/copies.h"
+#include "engine/copies/copies.h"
 #include "protect/time_text.h"
 
 namespace salvor {

@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "storage/local_storage.h"
+#include "storage/local/local_storage.h"
 #include "support/small_repository.h"
 #include "support/temp_directory.h"
 

@@ -4,7 +4,7 @@
 
 #include "crypto/sha256.h"
 #include "repo/write_session.h"
-#include "storage/fault_storage.h"
+#include "storage/decorators/fault_storage.h"
 #include "storage/memory_storage.h"
 #include "support/test_context.h"
 

@@ -1,15 +1,15 @@
 // The contract suite against every storage and decorator of this layer.
 #include <fstream>
 
-#include "storage/cache_storage.h"
-#include "storage/fault_storage.h"
-#include "storage/local_storage.h"
+#include "storage/decorators/cache_storage.h"
+#include "storage/decorators/fault_storage.h"
+#include "storage/decorators/recording_storage.h"
+#include "storage/decorators/retry_storage.h"
+#include "storage/local/local_storage.h"
 #include "storage/memory_storage.h"
-#include "storage/rclone_storage.h"
-#include "storage/recording_storage.h"
-#include "storage/rest_storage.h"
-#include "storage/retry_storage.h"
-#include "storage/sftp_storage.h"
+#include "storage/rest/rclone_storage.h"
+#include "storage/rest/rest_storage.h"
+#include "storage/sftp/sftp_storage.h"
 #include "support/ssh_server.h"
 #include "support/storage_contract.h"
 #include "support/temp_directory.h"

@@ -5,7 +5,7 @@
 #include "base/format.h"
 #include "crypto/sha256.h"
 #include "storage/location.h"
-#include "storage/s3_doctor.h"
+#include "storage/s3/s3_doctor.h"
 
 namespace salvor {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "storage/local_storage.h"
+#include "storage/local/local_storage.h"
 #include "support/temp_directory.h"
 #include "support/test_context.h"
 

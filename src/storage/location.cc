@@ -3,17 +3,17 @@
 #include <optional>
 
 #include "base/format.h"
-#include "storage/azure_storage.h"
-#include "storage/counting_storage.h"
-#include "storage/export_storage.h"
-#include "storage/gcs_storage.h"
-#include "storage/local_storage.h"
-#include "storage/rclone_storage.h"
-#include "storage/rest_storage.h"
-#include "storage/retry_storage.h"
-#include "storage/s3_storage.h"
-#include "storage/sftp_storage.h"
-#include "storage/volumes.h"
+#include "storage/azure/azure_storage.h"
+#include "storage/decorators/counting_storage.h"
+#include "storage/decorators/retry_storage.h"
+#include "storage/export/export_storage.h"
+#include "storage/export/volumes.h"
+#include "storage/gcs/gcs_storage.h"
+#include "storage/local/local_storage.h"
+#include "storage/rest/rclone_storage.h"
+#include "storage/rest/rest_storage.h"
+#include "storage/s3/s3_storage.h"
+#include "storage/sftp/sftp_storage.h"
 
 namespace salvor {
 namespace {

@@ -2,11 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include "storage/cache_storage.h"
-#include "storage/counting_storage.h"
-#include "storage/fault_storage.h"
-#include "storage/retry_storage.h"
-#include "storage/throttle_storage.h"
+#include "storage/decorators/cache_storage.h"
+#include "storage/decorators/counting_storage.h"
+#include "storage/decorators/fault_storage.h"
+#include "storage/decorators/retry_storage.h"
+#include "storage/decorators/throttle_storage.h"
 #include "support/temp_directory.h"
 #include "support/test_context.h"
 

@@ -6,9 +6,9 @@
 
 #include <openssl/hmac.h>
 
-#include "storage/azure_sign.h"
-#include "storage/azure_storage.h"
-#include "storage/retry_storage.h"
+#include "storage/azure/azure_sign.h"
+#include "storage/azure/azure_storage.h"
+#include "storage/decorators/retry_storage.h"
 #include "support/http_service.h"
 #include "support/storage_contract.h"
 #include "support/temp_directory.h"

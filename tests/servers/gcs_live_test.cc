@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "codec/go_json.h"
-#include "storage/gcs_storage.h"
-#include "storage/retry_storage.h"
+#include "storage/decorators/retry_storage.h"
+#include "storage/gcs/gcs_storage.h"
 #include "support/http_service.h"
 #include "support/storage_contract.h"
 

@@ -3,9 +3,9 @@
 //   s3_live_test versitygw|minio PATH [gtest options]
 #include <cstdio>
 
+#include "storage/decorators/retry_storage.h"
 #include "storage/location.h"
-#include "storage/retry_storage.h"
-#include "storage/s3_storage.h"
+#include "storage/s3/s3_storage.h"
 #include "support/s3_server.h"
 #include "support/storage_contract.h"
 

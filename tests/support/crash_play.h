@@ -11,8 +11,8 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/checker.h"
-#include "storage/recording_storage.h"
+#include "engine/maintenance/checker.h"
+#include "storage/decorators/recording_storage.h"
 #include "support/small_repository.h"
 #include "support/temp_directory.h"
 

@@ -20,7 +20,7 @@
 #include <fcntl.h>
 #include <sys/uio.h>
 
-#include "storage/file_calls.h"
+#include "storage/local/file_calls.h"
 
 namespace salvor::test {
 

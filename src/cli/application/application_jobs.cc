@@ -8,8 +8,8 @@
 #include "base/format.h"
 #include "catalog/run_log.h"
 #include "cli/application/calendar_drill.h"
-#include "engine/checker.h"
-#include "engine/replicator.h"
+#include "engine/copies/replicator.h"
+#include "engine/maintenance/checker.h"
 
 namespace salvor::cli {
 namespace {

@@ -9,7 +9,7 @@
 #include "cli/application/application_jobs.h"
 #include "cli/repository/prune_options.h"
 #include "cli/stores/postgres_points.h"
-#include "engine/forget.h"
+#include "engine/snapshots/forget.h"
 #include "protect/retention_points.h"
 #include "protect/survey.h"
 

@@ -9,7 +9,7 @@
 #include "cli/output/table.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "engine/object_locks.h"
+#include "engine/copies/object_locks.h"
 
 namespace salvor::cli {
 namespace {

@@ -7,8 +7,8 @@
 #include "base/format.h"
 #include "cli/output/json_writer.h"
 #include "connector/postgres/backup_facts.h"
-#include "engine/retention.h"
-#include "engine/snapshot_labels.h"
+#include "engine/snapshots/retention.h"
+#include "engine/snapshots/snapshot_labels.h"
 #include "protect/job_lock.h"
 
 namespace salvor::cli {

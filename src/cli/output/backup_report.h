@@ -7,7 +7,7 @@
 
 #include "cli/output/progress.h"
 #include "cli/session.h"
-#include "engine/archiver.h"
+#include "engine/backup/archiver.h"
 
 namespace salvor::cli {
 

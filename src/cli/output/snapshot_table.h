@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "cli/output/terminal.h"
-#include "engine/retention.h"
+#include "engine/snapshots/retention.h"
 
 namespace salvor::cli {
 

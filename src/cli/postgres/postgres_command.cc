@@ -11,8 +11,8 @@
 #include "cli/repository_access.h"
 #include "connector/postgres/directory_source.h"
 #include "connector/postgres/physical_source.h"
-#include "engine/archiver.h"
-#include "engine/earlier_backup.h"
+#include "engine/backup/archiver.h"
+#include "engine/postgres/earlier_backup.h"
 
 namespace salvor::cli {
 namespace {

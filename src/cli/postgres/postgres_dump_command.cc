@@ -9,7 +9,7 @@
 #include "cli/postgres/postgres_options.h"
 #include "cli/repository_access.h"
 #include "connector/postgres/logical/dump_source.h"
-#include "engine/archiver.h"
+#include "engine/backup/archiver.h"
 #include "model/utc_text.h"
 
 namespace salvor::cli {

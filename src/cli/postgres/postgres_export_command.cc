@@ -6,7 +6,7 @@
 #include "cli/postgres/postgres_options.h"
 #include "cli/repository_access.h"
 #include "connector/postgres/logical/export_source.h"
-#include "engine/archiver.h"
+#include "engine/backup/archiver.h"
 
 namespace salvor::cli {
 namespace {

@@ -6,8 +6,8 @@
 #include "cli/postgres/postgres_options.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "engine/database_load.h"
-#include "engine/table_load.h"
+#include "engine/postgres/database_load.h"
+#include "engine/postgres/table_load.h"
 #include "model/utc_text.h"
 
 namespace salvor::cli {

@@ -8,8 +8,8 @@
 #include "cli/output/text.h"
 #include "cli/repository_access.h"
 #include "connector/postgres/backup_facts.h"
-#include "engine/recovery_target.h"
-#include "engine/snapshot_labels.h"
+#include "engine/postgres/recovery_target.h"
+#include "engine/snapshots/snapshot_labels.h"
 
 namespace salvor::cli {
 

@@ -9,8 +9,8 @@
 #include "cli/session.h"
 #include "connector/postgres/connection.h"
 #include "connector/postgres/logical/catalog.h"
-#include "engine/archiver.h"
-#include "engine/dump_view.h"
+#include "engine/backup/archiver.h"
+#include "engine/restore/dump_view.h"
 
 namespace salvor::cli {
 

@@ -6,7 +6,7 @@
 #include "cli/postgres/postgres_commands.h"
 #include "cli/postgres/recovery_options.h"
 #include "cli/repository_access.h"
-#include "engine/postgres_restore.h"
+#include "engine/postgres/postgres_restore.h"
 
 namespace salvor::cli {
 namespace {

@@ -6,9 +6,9 @@
 #include "cli/postgres/postgres_options.h"
 #include "cli/postgres/recovery_options.h"
 #include "cli/repository_access.h"
-#include "engine/past_rows.h"
-#include "engine/snapshot_filter.h"
-#include "engine/undelete.h"
+#include "engine/postgres/past_rows.h"
+#include "engine/postgres/undelete.h"
+#include "engine/snapshots/snapshot_filter.h"
 #include "model/utc_text.h"
 
 namespace salvor::cli {

@@ -9,7 +9,7 @@
 #include "cli/postgres/postgres_commands.h"
 #include "cli/postgres/recovery_options.h"
 #include "cli/repository_access.h"
-#include "engine/postgres_proof.h"
+#include "engine/postgres/postgres_proof.h"
 
 namespace salvor::cli {
 namespace {

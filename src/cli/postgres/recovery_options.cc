@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "base/format.h"
-#include "engine/snapshot_filter.h"
-#include "engine/snapshot_labels.h"
+#include "engine/snapshots/snapshot_filter.h"
+#include "engine/snapshots/snapshot_labels.h"
 
 namespace salvor::cli {
 namespace {

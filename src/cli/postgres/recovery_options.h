@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "cli/command.h"
-#include "engine/recovery_target.h"
+#include "engine/postgres/recovery_target.h"
 #include "repo/repository.h"
 
 namespace salvor::cli {

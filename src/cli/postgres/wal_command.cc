@@ -11,11 +11,11 @@
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
 #include "cli/stores/store_site.h"
-#include "engine/wal_fetch.h"
-#include "engine/wal_push.h"
-#include "engine/wal_server.h"
-#include "engine/wal_streamer.h"
-#include "engine/wal_verify.h"
+#include "engine/postgres/wal_fetch.h"
+#include "engine/postgres/wal_push.h"
+#include "engine/postgres/wal_server.h"
+#include "engine/postgres/wal_streamer.h"
+#include "engine/postgres/wal_verify.h"
 
 namespace salvor::cli {
 namespace {

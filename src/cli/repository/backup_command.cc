@@ -14,9 +14,9 @@
 #include "connector/command/stream_source.h"
 #include "connector/files/files_source.h"
 #include "connector/files/path_list.h"
-#include "engine/archiver.h"
-#include "engine/snapshot_filter.h"
-#include "engine/snapshot_labels.h"
+#include "engine/backup/archiver.h"
+#include "engine/snapshots/snapshot_filter.h"
+#include "engine/snapshots/snapshot_labels.h"
 #include "model/text_file.h"
 
 namespace salvor::cli {

@@ -6,7 +6,7 @@
 #include "cli/output/progress.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "engine/checker.h"
+#include "engine/maintenance/checker.h"
 
 namespace salvor::cli {
 namespace {

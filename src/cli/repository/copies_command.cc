@@ -9,7 +9,7 @@
 #include "cli/output/table.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "engine/copies.h"
+#include "engine/copies/copies.h"
 #include "storage/doctor.h"
 #include "storage/location.h"
 

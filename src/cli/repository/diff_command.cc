@@ -5,7 +5,7 @@
 #include "cli/output/node_text.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "engine/differ.h"
+#include "engine/snapshots/differ.h"
 
 namespace salvor::cli {
 

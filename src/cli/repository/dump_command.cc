@@ -10,8 +10,8 @@
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
 #include "codec/archive_writer.h"
-#include "engine/blob_stream.h"
-#include "engine/tree_walk.h"
+#include "engine/backup/blob_stream.h"
+#include "engine/reading/tree_walk.h"
 
 namespace salvor::cli {
 

@@ -10,9 +10,9 @@
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
 #include "crypto/sha256.h"
-#include "engine/replicator.h"
-#include "storage/export_storage.h"
-#include "storage/volumes.h"
+#include "engine/copies/replicator.h"
+#include "storage/export/export_storage.h"
+#include "storage/export/volumes.h"
 
 namespace salvor::cli {
 namespace {

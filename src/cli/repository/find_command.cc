@@ -8,8 +8,8 @@
 #include "cli/output/node_text.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "engine/file_search.h"
-#include "engine/object_search.h"
+#include "engine/snapshots/file_search.h"
+#include "engine/snapshots/object_search.h"
 
 namespace salvor::cli {
 

@@ -5,7 +5,7 @@
 #include "cli/output/snapshot_table.h"
 #include "cli/repository/prune_options.h"
 #include "cli/repository/snapshot_options.h"
-#include "engine/forget.h"
+#include "engine/snapshots/forget.h"
 
 namespace salvor::cli {
 namespace {

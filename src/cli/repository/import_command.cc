@@ -13,8 +13,8 @@
 #include "cli/repository/snapshot_copy.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "storage/export_storage.h"
-#include "storage/volumes.h"
+#include "storage/export/export_storage.h"
+#include "storage/export/volumes.h"
 
 namespace salvor::cli {
 namespace {

@@ -4,7 +4,7 @@
 #include "cli/output/table.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "engine/snapshot_filter.h"
+#include "engine/snapshots/snapshot_filter.h"
 #include "repo/key_store.h"
 
 namespace salvor::cli {

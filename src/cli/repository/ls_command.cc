@@ -9,7 +9,7 @@
 #include "cli/output/node_text.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "engine/tree_walk.h"
+#include "engine/reading/tree_walk.h"
 
 namespace salvor::cli {
 

@@ -3,8 +3,8 @@
 
 #include "cli/commands.h"
 #include "cli/repository_access.h"
-#include "engine/checker.h"
-#include "engine/migrate.h"
+#include "engine/maintenance/checker.h"
+#include "engine/maintenance/migrate.h"
 
 namespace salvor::cli {
 namespace {

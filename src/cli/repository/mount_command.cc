@@ -11,7 +11,7 @@
 #include "cli/commands.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "engine/snapshot_view.h"
+#include "engine/snapshots/snapshot_view.h"
 #include "model/unix_mode.h"
 
 namespace salvor::cli {

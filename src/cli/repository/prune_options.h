@@ -7,7 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/repository_access.h"
-#include "engine/pruner.h"
+#include "engine/maintenance/pruner.h"
 
 namespace salvor::cli {
 

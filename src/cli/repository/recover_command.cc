@@ -2,7 +2,7 @@
 
 #include "cli/commands.h"
 #include "cli/repository/repair_options.h"
-#include "engine/recoverer.h"
+#include "engine/maintenance/recoverer.h"
 
 namespace salvor::cli {
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cli/repository_access.h"
-#include "engine/repair.h"
+#include "engine/maintenance/repair.h"
 
 namespace salvor::cli {
 

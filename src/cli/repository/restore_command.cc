@@ -7,8 +7,8 @@
 #include "cli/output/progress.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "engine/restorer.h"
-#include "engine/snapshot_filter.h"
+#include "engine/restore/restorer.h"
+#include "engine/snapshots/snapshot_filter.h"
 #include "model/text_file.h"
 
 namespace salvor::cli {

@@ -7,7 +7,7 @@
 #include "cli/commands.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "engine/rewriter.h"
+#include "engine/maintenance/rewriter.h"
 #include "model/text_file.h"
 
 namespace salvor::cli {

@@ -6,7 +6,7 @@
 #include "base/format.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "engine/replicator.h"
+#include "engine/copies/replicator.h"
 
 namespace salvor::cli {
 namespace {

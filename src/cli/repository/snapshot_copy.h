@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "cli/session.h"
-#include "engine/snapshot_filter.h"
+#include "engine/snapshots/snapshot_filter.h"
 #include "repo/repository.h"
 
 namespace salvor::cli {

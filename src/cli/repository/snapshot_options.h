@@ -6,7 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/session.h"
-#include "engine/snapshot_filter.h"
+#include "engine/snapshots/snapshot_filter.h"
 
 namespace salvor::cli {
 

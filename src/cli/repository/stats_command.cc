@@ -6,8 +6,8 @@
 #include "cli/commands.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "engine/capacity.h"
-#include "engine/stats.h"
+#include "engine/snapshots/capacity.h"
+#include "engine/snapshots/stats.h"
 
 namespace salvor::cli {
 

@@ -1,7 +1,7 @@
 #include "cli/commands.h"
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
-#include "engine/snapshot_tags.h"
+#include "engine/snapshots/snapshot_tags.h"
 
 namespace salvor::cli {
 

@@ -10,8 +10,8 @@
 
 #include "base/fd.h"
 #include "base/format.h"
-#include "engine/postgres_proof.h"
-#include "engine/restorer.h"
+#include "engine/postgres/postgres_proof.h"
+#include "engine/restore/restorer.h"
 
 namespace salvor::cli {
 namespace {

@@ -11,8 +11,8 @@
 #include "cli/stores/files_sandbox.h"
 #include "cli/stores/set_aside.h"
 #include "connector/files/files_source.h"
-#include "engine/restorer.h"
-#include "engine/snapshot_labels.h"
+#include "engine/restore/restorer.h"
+#include "engine/snapshots/snapshot_labels.h"
 #include "net/subprocess.h"
 
 namespace salvor::cli {

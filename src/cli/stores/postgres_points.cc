@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/format.h"
-#include "engine/snapshot_labels.h"
+#include "engine/snapshots/snapshot_labels.h"
 
 namespace salvor::cli {
 namespace {

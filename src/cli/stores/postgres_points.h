@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "cli/stores/store_site.h"
-#include "engine/recovery_target.h"
-#include "engine/wal_moment.h"
+#include "engine/postgres/recovery_target.h"
+#include "engine/postgres/wal_moment.h"
 
 namespace salvor::cli {
 

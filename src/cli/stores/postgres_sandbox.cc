@@ -11,8 +11,8 @@
 #include "base/format.h"
 #include "cli/stores/postgres_points.h"
 #include "connector/postgres/control_file.h"
-#include "engine/postgres_inspect.h"
-#include "engine/postgres_proof.h"
+#include "engine/postgres/postgres_inspect.h"
+#include "engine/postgres/postgres_proof.h"
 
 namespace salvor::cli {
 namespace {

@@ -13,9 +13,9 @@
 #include "cli/stores/postgres_sandbox.h"
 #include "cli/stores/set_aside.h"
 #include "connector/postgres/physical_source.h"
-#include "engine/earlier_backup.h"
-#include "engine/postgres_inspect.h"
-#include "engine/tree_walk.h"
+#include "engine/postgres/earlier_backup.h"
+#include "engine/postgres/postgres_inspect.h"
+#include "engine/reading/tree_walk.h"
 
 namespace salvor::cli {
 namespace {

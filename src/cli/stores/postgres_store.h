@@ -11,7 +11,7 @@
 
 #include "cli/stores/store_site.h"
 #include "connector/postgres/connection.h"
-#include "engine/postgres_restore.h"
+#include "engine/postgres/postgres_restore.h"
 
 namespace salvor::cli {
 

@@ -8,8 +8,8 @@
 
 #include "base/format.h"
 #include "connector/postgres/backup_facts.h"
-#include "engine/sample_check.h"
-#include "engine/snapshot_labels.h"
+#include "engine/maintenance/sample_check.h"
+#include "engine/snapshots/snapshot_labels.h"
 
 namespace salvor::cli {
 namespace {

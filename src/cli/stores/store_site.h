@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "cli/stores/repository_session.h"
-#include "engine/archiver.h"
-#include "engine/snapshot_filter.h"
+#include "engine/backup/archiver.h"
+#include "engine/snapshots/snapshot_filter.h"
 #include "engine/store.h"
 
 namespace salvor::cli {

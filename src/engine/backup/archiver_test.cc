@@ -1,0 +1,209 @@
+#include "engine/backup/archiver.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "connector/files/files_source.h"
+#include "crypto/sha256.h"
+#include "storage/memory_storage.h"
+#include "support/temp_directory.h"
+#include "support/test_context.h"
+
+namespace salvor {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr ScryptParameters kCheapKey{16, 1, 1};
+
+// A directory to back up, a repository in memory, and the last snapshot.
+class ArchiverTest : public ::testing::Test {
+ protected:
+  ArchiverTest() {
+    CreateOptions options;
+    options.kdf = kCheapKey;
+    repository_ = Repository::create(*test_, make_memory_storage(), Secret("x"), options);
+    // A relative target: /tmp, which other tests change all the time, stays out of the snapshots.
+    fs::current_path(directory_.path());
+    fs::create_directories(source());
+  }
+  ~ArchiverTest() override { fs::current_path("/"); }
+
+  [[nodiscard]] static fs::path source() { return "source"; }
+
+  static void write(const std::string& name, const std::string& content) {
+    fs::create_directories((source() / name).parent_path());
+    std::ofstream(source() / name, std::ios::binary) << content;
+  }
+
+  [[nodiscard]] std::string random_text(size_t size) {
+    std::string text(size, '\0');
+    random_.fill({reinterpret_cast<std::byte*>(text.data()), size});
+    return text;
+  }
+
+  BackupResult back_up(BackupOptions options = {}) {
+    FilesOptions files;
+    files.targets = {source().string()};
+    FilesSource from(files);
+    repository_->load_index(*test_);
+    options.time = LocalZone().stamp(std::chrono::system_clock::now());
+    options.hostname = "host";
+    options.parent = choose_parent(repository_->load_snapshots(*test_), options, from.paths(), {});
+    return Archiver(*repository_).run(*test_, from, options);
+  }
+
+  // The node at a path below the source.
+  Node node_at(const BackupResult& result, const fs::path& path) {
+    BlobReader reader(*repository_);
+    BlobId tree = result.tree;
+    std::vector<std::string> parts;
+    for (const fs::path& part : source() / path) {
+      parts.push_back(part.string());
+    }
+    for (size_t i = 0;; ++i) {
+      const Tree nodes = reader.load_tree(*test_, tree);
+      const Node* node = nodes.find(parts[i]);
+      if (node == nullptr) {
+        throw std::runtime_error("no node " + parts[i]);
+      }
+      if (i + 1 == parts.size()) {
+        return *node;
+      }
+      tree = *node->subtree;
+    }
+  }
+
+  std::string content_of(const Node& node) {
+    BlobReader reader(*repository_);
+    std::string content;
+    for (const BlobId& id : node.content) {
+      content += as_text(reader.load(*test_, {BlobType::kData, id}).view());
+    }
+    return content;
+  }
+
+  test::TestContext test_;
+  SeededRandom random_{42};
+  test::TempDirectory directory_;
+  std::unique_ptr<Repository> repository_;
+};
+
+TEST_F(ArchiverTest, StoresFilesOfEverySizeToTheLastByte) {
+  std::map<std::string, std::string> files;
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{4096}, size_t{524287}, size_t{524288},
+                            size_t{524289}, size_t{3} << 20, (size_t{20} << 20) + 17}) {
+    files["f" + std::to_string(size)] = random_text(size);
+  }
+  files["zeros"] = std::string(size_t{18} << 20, '\0');
+  files["sub/deep/text"] = std::string(100, 't');
+  for (const auto& [name, content] : files) {
+    write(name, content);
+  }
+  const BackupResult result = back_up();
+  EXPECT_EQ(result.summary.files_new, files.size());
+  EXPECT_EQ(result.errors, 0U);
+  ASSERT_TRUE(result.snapshot.has_value());
+  for (const auto& [name, content] : files) {
+    const Node node = node_at(result, name);
+    EXPECT_EQ(node.size, content.size()) << name;
+    EXPECT_TRUE(content_of(node) == content) << name;
+  }
+}
+
+TEST_F(ArchiverTest, UnchangedFilesAreNotReadAndAddNothing) {
+  for (int i = 0; i < 300; ++i) {
+    write("d" + std::to_string(i % 7) + "/f" + std::to_string(i), random_text(500));
+  }
+  const BackupResult first = back_up();
+  const BackupResult second = back_up();
+  EXPECT_EQ(second.summary.files_unmodified, 300U);
+  EXPECT_EQ(second.summary.data_blobs + second.summary.tree_blobs, 0U);
+  EXPECT_EQ(second.tree, first.tree);
+}
+
+TEST_F(ArchiverTest, ChangedRemovedAndNewFilesAreSeen) {
+  write("same", "same");
+  write("changed", "before");
+  write("removed", "gone soon");
+  const BackupResult first = back_up();
+  write("changed", "after!");
+  fs::remove(source() / "removed");
+  write("new", "new");
+  const BackupResult second = back_up();
+  EXPECT_EQ(second.summary.files_new, 1U);
+  EXPECT_EQ(second.summary.files_changed, 1U);
+  EXPECT_EQ(second.summary.files_unmodified, 1U);
+  EXPECT_EQ(content_of(node_at(second, "changed")), "after!");
+  EXPECT_EQ(content_of(node_at(first, "changed")), "before") << "the old snapshot is untouched";
+  EXPECT_THROW(node_at(second, "removed"), std::runtime_error);
+}
+
+TEST_F(ArchiverTest, AChangedModeIsStoredWithoutNewData) {
+  write("file", random_text(2000));
+  (void)back_up();
+  fs::permissions(source() / "file", fs::perms::owner_read);
+  const BackupResult second = back_up();
+  EXPECT_EQ(second.summary.data_blobs, 0U);
+  EXPECT_EQ(node_at(second, "file").mode, 0400U);
+}
+
+TEST_F(ArchiverTest, SkipIfUnchangedMakesNoSnapshot) {
+  write("file", "x");
+  (void)back_up();
+  BackupOptions options;
+  options.skip_if_unchanged = true;
+  const BackupResult second = back_up(options);
+  EXPECT_TRUE(second.unchanged);
+  EXPECT_FALSE(second.snapshot.has_value());
+  EXPECT_EQ(repository_->load_snapshots(*test_).size(), 1U);
+}
+
+TEST_F(ArchiverTest, DryRunCountsButStoresNothing) {
+  write("file", random_text(5000));
+  BackupOptions options;
+  options.write.dry_run = true;
+  const BackupResult result = back_up(options);
+  EXPECT_EQ(result.summary.data_blobs, 1U);
+  EXPECT_FALSE(result.snapshot.has_value());
+  EXPECT_TRUE(repository_->storage().list_all(*test_, ObjectKind::kPack).empty());
+}
+
+TEST_F(ArchiverTest, IdenticalContentIsStoredOnceEvenWhenReadAtTheSameTime) {
+  const std::string content = random_text(3 << 20);
+  for (int i = 0; i < 8; ++i) {
+    write("copy" + std::to_string(i), content);
+  }
+  const BackupResult result = back_up();
+  EXPECT_LT(result.summary.data_added, content.size() + (1U << 20));
+}
+
+// A parent whose data was lost must not be trusted: the files are read and stored again.
+TEST_F(ArchiverTest, ContentMissingFromTheRepositoryIsStoredAgain) {
+  const std::string content = random_text(5000);
+  write("file", content);
+  const BackupResult first = back_up();
+  const auto location =
+      repository_->index().find({BlobType::kData, node_at(first, "file").content[0]});
+  repository_->storage().remove(*test_, pack_object(location->pack));
+  for (const IndexId& index : repository_->index_files()) {
+    repository_->storage().remove(*test_, index_object(index));
+  }
+  for (const ObjectInfo& info : repository_->storage().list_all(*test_, ObjectKind::kIndex)) {
+    repository_->storage().remove(*test_, {ObjectKind::kIndex, info.name});
+  }
+  const BackupResult second = back_up();
+  EXPECT_EQ(content_of(node_at(second, "file")), content);
+}
+
+TEST_F(ArchiverTest, InterruptedRunMakesNoSnapshot) {
+  write("file", random_text(1000));
+  test_.stop.request_stop();
+  EXPECT_THROW(back_up(), Error);
+}
+
+}  // namespace
+}  // namespace salvor

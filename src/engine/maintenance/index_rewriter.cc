@@ -1,0 +1,202 @@
+#include "engine/maintenance/index_rewriter.h"
+
+#include <algorithm>
+#include <atomic>
+#include <set>
+
+#include "base/task.h"
+#include "codec/index_codec.h"
+#include "repo/repository.h"
+
+namespace salvor {
+namespace {
+
+constexpr size_t kIndexFullBlobs = 50000;  // as restic; a file of about 8 MiB of JSON
+// Each command reads every index file: so many small ones are worth merging.
+constexpr size_t kSmallFileBlobs = 5000;
+constexpr size_t kMostSmallFiles = 8;
+constexpr size_t kRemovalsTogether = 64;
+
+struct FileFacts {
+  IndexId id;
+  size_t blobs = 0;
+  bool lists_dropped = false;
+  bool has_marks = false;
+};
+
+}  // namespace
+
+struct IndexWriter::State {
+  const Context context;
+  const Repository& repository;
+  IndexEncoder encoder;
+  size_t blobs = 0;
+  std::vector<IndexId> written;
+};
+
+IndexWriter::IndexWriter(const Context& context, const Repository& repository)
+    : state_(new State{context, repository, {}, 0, {}}) {}
+
+IndexWriter::~IndexWriter() = default;
+
+void IndexWriter::add(const PackId& pack, std::span<const PackedBlob> blobs) {
+  state_->encoder.add_pack(pack, blobs);
+  state_->blobs += blobs.size();
+  if (state_->blobs >= kIndexFullBlobs) {
+    store();
+  }
+}
+
+void IndexWriter::add_marked(const MarkedPack& pack) {
+  state_->encoder.add_marked(pack);
+  state_->blobs += pack.blobs.size();
+  if (state_->blobs >= kIndexFullBlobs) {
+    store();
+  }
+}
+
+void IndexWriter::store() {
+  if (state_->encoder.empty()) {
+    return;
+  }
+  const std::string json = state_->encoder.finish();
+  state_->written.push_back(*IndexId::parse(
+      state_->repository.save_document(state_->context, ObjectKind::kIndex, as_bytes(json))));
+  state_->encoder = IndexEncoder();
+  state_->blobs = 0;
+}
+
+std::vector<IndexId> IndexWriter::finish() {
+  store();
+  return std::move(state_->written);
+}
+
+uint64_t blob_list_mark(std::span<const PackedBlob> blobs) {
+  uint64_t sum = blobs.size();
+  for (const PackedBlob& blob : blobs) {
+    uint64_t mix = BlobHandleHash()(blob.handle) ^ (uint64_t{blob.offset} << 32 | blob.length);
+    mix = (mix ^ blob.plain_length) * 0x9e3779b97f4a7c15U;
+    sum += mix ^ (mix >> 29);
+  }
+  return sum;
+}
+
+std::vector<IndexId> rewrite_index(const Context& context, const Repository& repository,
+                                   std::span<const IndexId> files,
+                                   const std::function<bool(const PackId&)>& drop,
+                                   const IndexRewriteOptions& options) {
+  std::vector<FileFacts> facts;
+  size_t small = 0;
+  for (const IndexId& file : files) {
+    context.check_stopped();
+    FileFacts fact{file};
+    const Buffer json = repository.load_document(context, ObjectKind::kIndex, file.hex());
+    decode_index(
+        json.view(),
+        [&](const PackId& pack, std::span<const PackedBlob> blobs) {
+          fact.blobs += blobs.size();
+          fact.lists_dropped = fact.lists_dropped || drop(pack);
+        },
+        [&](const MarkedPack&) { fact.has_marks = true; });
+    small += fact.blobs < kSmallFileBlobs ? 1 : 0;
+    facts.push_back(fact);
+  }
+  const bool merge_small = small > kMostSmallFiles;
+  const auto goes = [&](const FileFacts& fact) {
+    return options.rewrite_all || fact.lists_dropped || (fact.has_marks && options.marked) ||
+           (merge_small && fact.blobs < kSmallFileBlobs);
+  };
+  const bool adds = !options.extra.empty() || (options.marked && !options.marked->empty());
+  if (!adds && std::none_of(facts.begin(), facts.end(), goes)) {
+    return {};
+  }
+
+  // A pack that a file which stays lists already is not listed again; nor is one that two of the
+  // others list alike.
+  std::set<std::pair<PackId, uint64_t>> listed;
+  std::vector<IndexId> obsolete;
+  IndexWriter writer(context, repository);
+  for (const bool staying : {true, false}) {
+    for (const FileFacts& fact : facts) {
+      if (goes(fact) == staying) {
+        continue;
+      }
+      context.check_stopped();
+      const Buffer json = repository.load_document(context, ObjectKind::kIndex, fact.id.hex());
+      decode_index(
+          json.view(),
+          [&](const PackId& pack, std::span<const PackedBlob> blobs) {
+            if (!drop(pack) && listed.emplace(pack, blob_list_mark(blobs)).second && !staying) {
+              writer.add(pack, blobs);
+            }
+          },
+          [&](const MarkedPack& pack) {
+            if (!staying && options.marked == nullptr) {
+              writer.add_marked(pack);
+            }
+          });
+      if (!staying) {
+        obsolete.push_back(fact.id);
+      }
+    }
+  }
+  for (const ListedPack& pack : options.extra) {
+    if (listed.emplace(pack.id, blob_list_mark(pack.blobs)).second) {
+      writer.add(pack.id, pack.blobs);
+    }
+  }
+  if (options.marked != nullptr) {
+    for (const MarkedPack& pack : *options.marked) {
+      writer.add_marked(pack);
+    }
+  }
+  (void)writer.finish();
+  return obsolete;
+}
+
+std::vector<IndexId> list_index_files(const Context& context, const Repository& repository) {
+  std::vector<IndexId> files;
+  repository.storage().list(context, ObjectKind::kIndex, [&](const ObjectInfo& info) {
+    files.push_back(*IndexId::parse(info.name));
+  });
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+size_t remove_objects(const Context& context, const Repository& repository,
+                      std::vector<ObjectName> objects) {
+  Storage& storage = repository.storage();
+  std::atomic<size_t> failed = 0;
+  ThreadPool pool("salvor-remove", std::max(1U, storage.traits().connections));
+  TaskGroup group(pool, context.stop);
+  for (size_t begin = 0; begin < objects.size(); begin += kRemovalsTogether) {
+    const auto part =
+        std::span(objects).subspan(begin, std::min(kRemovalsTogether, objects.size() - begin));
+    group.run([&storage, &failed, part, inner = context.with_stop(group.stop_token())] {
+      try {
+        storage.remove_many(inner, part);
+        return;
+      } catch (const Error& error) {
+        if (error.code() == ErrorCode::kCancelled) {
+          throw;
+        }
+      }
+      for (const ObjectName& object : part) {
+        try {
+          storage.remove(inner, object);
+        } catch (const Error& error) {
+          if (error.code() == ErrorCode::kCancelled) {
+            throw;
+          }
+          ++failed;
+          inner.events.on(
+              Warning{"cannot remove " + object.display() + ": " + error.message(), error.hint()});
+        }
+      }
+    });
+  }
+  group.wait();
+  return failed;
+}
+
+}  // namespace salvor

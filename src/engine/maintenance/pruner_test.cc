@@ -1,0 +1,382 @@
+#include "engine/maintenance/pruner.h"
+
+#include <algorithm>
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/maintenance/checker.h"
+#include "engine/maintenance/repair.h"
+#include "support/small_repository.h"
+
+namespace salvor {
+namespace {
+
+using test::Files;
+using test::SmallRepository;
+using test::some_content;
+using ::testing::HasSubstr;
+
+PruneOptions everything() {
+  PruneOptions options;
+  options.limits.max_unused = {MaxUnused::Kind::kBytes, 0, 0};
+  return options;
+}
+
+PruneResult prune(SmallRepository& repository, PruneOptions options = everything()) {
+  const std::unique_ptr<Repository> fresh = repository.reopen();
+  Pruner pruner(repository.context(), *fresh, std::move(options));
+  (void)pruner.plan();
+  return pruner.execute();
+}
+
+void expect_sound(SmallRepository& repository) {
+  const std::unique_ptr<Repository> fresh = repository.reopen();
+  CheckOptions options;
+  options.read = ReadAll{};
+  const CheckReport report = Checker(repository.context(), *fresh, options).run();
+  for (const Finding& finding : report.findings) {
+    ADD_FAILURE() << finding.object << ": " << finding.what;
+  }
+}
+
+// Blobs that the index lists, copies counted.
+size_t blobs(SmallRepository& repository) {
+  const std::unique_ptr<Repository> fresh = repository.reopen();
+  fresh->load_index(repository.context());
+  return fresh->index().blob_count();
+}
+
+Files numbered(int from, int to) {
+  Files files;
+  for (int i = from; i < to; ++i) {
+    files["dir/file" + std::to_string(i)] = some_content(1000 + static_cast<uint64_t>(i), 2500);
+  }
+  return files;
+}
+
+void forget(SmallRepository& repository, const SnapshotId& id) {
+  repository.storage().remove(repository.context(), snapshot_object(id));
+}
+
+TEST(Pruner, KeepsEveryByteThatASnapshotNeedsAndNothingElse) {
+  for (const unsigned version : {1U, 2U}) {
+    SmallRepository repository(version);
+    const SnapshotId first = repository.backup(numbered(0, 20));
+    const SnapshotId second = repository.backup(numbered(5, 25));
+    forget(repository, first);
+    prune(repository);
+    EXPECT_EQ(repository.read(second), numbered(5, 25));
+    expect_sound(repository);
+    // 20 files of 3 blobs, two trees.
+    EXPECT_EQ(blobs(repository), 62U);
+    // A second prune finds nothing to do.
+    const PruneResult again = prune(repository);
+    EXPECT_EQ(again.packs_removed + again.packs_written + again.index_files_removed, 0U);
+  }
+}
+
+TEST(Pruner, PlanningChangesNothing) {
+  SmallRepository repository;
+  const SnapshotId first = repository.backup(numbered(0, 20));
+  repository.backup(numbered(5, 25));
+  forget(repository, first);
+  const auto state = [&] {
+    std::set<std::string> names;
+    for (const ObjectKind kind : {ObjectKind::kPack, ObjectKind::kIndex, ObjectKind::kSnapshot}) {
+      for (const ObjectInfo& info : repository.list(kind)) {
+        names.insert(info.name);
+      }
+    }
+    return names;
+  };
+  const auto before = state();
+  const std::unique_ptr<Repository> fresh = repository.reopen();
+  Pruner pruner(repository.context(), *fresh, everything());
+  const PruneStatistics& figures = pruner.plan().statistics;
+  EXPECT_EQ(state(), before);
+  EXPECT_EQ(figures.blobs.used, 62U);
+  EXPECT_EQ(figures.blobs.unused, 17U);  // five files of 3 blobs, two trees
+  EXPECT_GT(figures.pruned_bytes(), 5U * 500);
+}
+
+TEST(Pruner, ToleratesUnusedDataUpToTheLimit) {
+  SmallRepository repository;
+  const SnapshotId first = repository.backup(numbered(0, 20));
+  repository.backup(numbered(1, 20));
+  forget(repository, first);
+  PruneOptions options;
+  options.limits.repack_smaller_than = 1;  // no pack counts as small
+  const auto fate_of_data = [&](MaxUnused limit) {
+    options.limits.max_unused = limit;
+    const std::unique_ptr<Repository> fresh = repository.reopen();
+    Pruner pruner(repository.context(), *fresh, options);
+    const PruneStatistics& figures = pruner.plan().statistics;
+    EXPECT_EQ(figures.packs.remove, 1U);  // the first backup's trees
+    EXPECT_EQ(figures.packs.keep + figures.packs.repack, 2U);
+    return figures.packs.repack > 0 ? PackFate::kRepack : PackFate::kKeep;
+  };
+  // One file of twenty is waste in the data pack.
+  EXPECT_EQ(fate_of_data({MaxUnused::Kind::kUnlimited}), PackFate::kKeep);
+  EXPECT_EQ(fate_of_data({MaxUnused::Kind::kPercent, 10}), PackFate::kKeep);
+  EXPECT_EQ(fate_of_data({MaxUnused::Kind::kPercent, 1}), PackFate::kRepack);
+  EXPECT_EQ(fate_of_data({MaxUnused::Kind::kBytes, 0, 0}), PackFate::kRepack);
+}
+
+TEST(Pruner, AfterTheLastSnapshotNothingIsLeft) {
+  SmallRepository repository;
+  forget(repository, repository.backup(numbered(0, 3)));
+  prune(repository);
+  EXPECT_TRUE(repository.list(ObjectKind::kPack).empty());
+  EXPECT_TRUE(repository.list(ObjectKind::kIndex).empty());
+  expect_sound(repository);
+}
+
+TEST(Pruner, RefusesWhenASnapshotOrTreeOrPackIsDamaged) {
+  {
+    SmallRepository repository;
+    repository.backup(numbered(0, 3));
+    const SnapshotId bad = repository.backup(numbered(3, 6));
+    repository.flip_byte(snapshot_object(bad), 40);
+    EXPECT_THROW(prune(repository), Error);
+  }
+  for (const BlobType type : {BlobType::kData, BlobType::kTree}) {
+    SmallRepository repository;
+    repository.backup(numbered(0, 3));
+    repository.repository().load_index(repository.context());
+    PackId pack;
+    repository.repository().index().for_each([&](const PackId& id, const PackedBlob& blob) {
+      pack = blob.handle.type == type ? id : pack;
+    });
+    repository.storage().remove(repository.context(), pack_object(pack));
+    const auto packs = repository.list(ObjectKind::kPack).size();
+    EXPECT_THROW(prune(repository), Error);
+    EXPECT_EQ(repository.list(ObjectKind::kPack).size(), packs);
+  }
+}
+
+TEST(Pruner, DamageFoundWhileRepackingRemovesNothing) {
+  SmallRepository repository;
+  const SnapshotId first = repository.backup(numbered(0, 20));
+  repository.backup(numbered(5, 25));
+  forget(repository, first);
+  repository.repository().load_index(repository.context());
+  const std::string content = numbered(5, 6).begin()->second.substr(0, test::kBlobSize);
+  const BlobLocation place =
+      *repository.repository().index().find({BlobType::kData, BlobId(sha256(as_bytes(content)))});
+  repository.flip_byte(pack_object(place.pack), place.blob.offset + 20);
+  const std::set<std::string> before = [&] {
+    std::set<std::string> names;
+    for (const ObjectInfo& info : repository.list(ObjectKind::kPack)) {
+      names.insert(info.name);
+    }
+    return names;
+  }();
+  try {
+    prune(repository);
+    FAIL() << "damaged data was repacked";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kDamaged);
+    EXPECT_THAT(error.message(), HasSubstr(place.pack.hex()));
+  }
+  std::set<std::string> after;
+  for (const ObjectInfo& info : repository.list(ObjectKind::kPack)) {
+    after.insert(info.name);
+  }
+  EXPECT_TRUE(std::includes(after.begin(), after.end(), before.begin(), before.end()));
+}
+
+TEST(Pruner, RemovesPacksThatNoIndexLists) {
+  SmallRepository repository;
+  const SnapshotId id = repository.backup(numbered(0, 3));
+  repository.storage().put(repository.context(), {ObjectKind::kPack, std::string(64, 'a')},
+                           as_bytes("left over"));
+  EXPECT_EQ(prune(repository).packs_removed, 1U);
+  EXPECT_EQ(repository.read(id), numbered(0, 3));
+}
+
+TEST(Pruner, IgnoredSnapshotsCountAsGone) {
+  SmallRepository repository;
+  const SnapshotId first = repository.backup(numbered(0, 20));
+  repository.backup(numbered(5, 25));
+  PruneOptions options = everything();
+  options.ignore_snapshots = {first};
+  const std::unique_ptr<Repository> fresh = repository.reopen();
+  Pruner pruner(repository.context(), *fresh, options);
+  EXPECT_EQ(pruner.plan().statistics.blobs.unused, 17U);
+}
+
+TEST(Pruner, KeepsOneCopyOfDuplicates) {
+  SmallRepository repository;
+  repository.backup(numbered(0, 10));
+  // Another program that has not seen that index stores the same again.
+  std::map<std::string, Buffer> hidden;
+  for (const ObjectInfo& info : repository.list(ObjectKind::kIndex)) {
+    const ObjectName name{ObjectKind::kIndex, info.name};
+    hidden[info.name] = repository.storage().get(repository.context(), name);
+    repository.storage().remove(repository.context(), name);
+  }
+  const SnapshotId second = repository.backup(numbered(0, 12));
+  for (const auto& [name, bytes] : hidden) {
+    repository.storage().put(repository.context(), {ObjectKind::kIndex, name}, bytes.view());
+  }
+  EXPECT_EQ(blobs(repository), 32U + 38U);
+  prune(repository);
+  EXPECT_EQ(blobs(repository), 40U);  // 36 data blobs, two roots, two directories
+  EXPECT_EQ(repository.read(second), numbered(0, 12));
+  expect_sound(repository);
+}
+
+TEST(Pruner, RawTreesBecomeCompressedWhenAVersion1RepositoryWasUpgraded) {
+  SmallRepository repository(1);
+  const SnapshotId id = repository.backup(numbered(0, 5));
+  RepositoryConfig config = repository.repository().config();
+  config.version = 2;
+  repository.repository().save_config(repository.context(), config);
+  prune(repository);
+  const auto raw = [&](BlobType type) {
+    const std::unique_ptr<Repository> fresh = repository.reopen();
+    fresh->load_index(repository.context());
+    size_t count = 0;
+    fresh->index().for_each([&](const PackId&, const PackedBlob& blob) {
+      count += blob.handle.type == type && !blob.compressed() ? 1 : 0;
+    });
+    return count;
+  };
+  EXPECT_EQ(raw(BlobType::kTree), 0U);
+  EXPECT_EQ(raw(BlobType::kData), 15U);
+  PruneOptions options = everything();
+  options.limits.repack_uncompressed = true;
+  prune(repository, options);
+  EXPECT_EQ(raw(BlobType::kData), 0U);
+  EXPECT_EQ(repository.read(id), numbered(0, 5));
+  expect_sound(repository);
+}
+
+TEST(Pruner, WithoutFreeSpaceTheOldIndexGoesFirst) {
+  SmallRepository repository;
+  forget(repository, repository.backup(numbered(0, 20)));
+  const SnapshotId second = repository.backup(numbered(30, 40));
+  PruneOptions options = everything();
+  options.recover_no_free_space = true;
+  EXPECT_EQ(prune(repository, options).packs_written, 0U);
+  EXPECT_EQ(repository.read(second), numbered(30, 40));
+  expect_sound(repository);
+}
+
+// --- beside programs that honour no locks
+// ----------------------------------------------------------
+
+TEST(Pruner, StopsWhenASnapshotAppearsThatNeedsWhatIsAboutToGo) {
+  SmallRepository repository;
+  const Files old = numbered(0, 20);
+  const SnapshotId first = repository.backup(old);
+  const SnapshotId second = repository.backup(numbered(5, 25));
+  const Snapshot snapshot = repository.repository().load_snapshot(repository.context(), first);
+  forget(repository, first);
+  for (const bool early : {true, false}) {
+    const std::unique_ptr<Repository> fresh = repository.reopen();
+    PruneOptions options = everything();
+    SnapshotId revived;
+    int confirmations = 0;
+    // The other program's snapshot refers to data that it saw in the index before the prune.
+    const auto revive = [&] {
+      revived = repository.repository().save_snapshot(repository.context(), snapshot);
+    };
+    options.confirm_lock = [&] {
+      if (++confirmations == 1 && !early) {
+        revive();  // after the first look, before the repacking
+      }
+    };
+    Pruner pruner(repository.context(), *fresh, options);
+    (void)pruner.plan();
+    if (early) {
+      revive();
+    }
+    EXPECT_THROW(pruner.execute(), Error);
+    EXPECT_EQ(repository.read(revived), old);
+    EXPECT_EQ(repository.read(second), numbered(5, 25));
+    forget(repository, revived);
+  }
+  prune(repository);
+  expect_sound(repository);
+}
+
+TEST(Pruner, KeepsThePacksOfASnapshotThatAppearsAfterTheOldIndexWent) {
+  SmallRepository repository;
+  const SnapshotId first = repository.backup(numbered(0, 20));
+  repository.backup(numbered(5, 25));
+  const Snapshot snapshot = repository.repository().load_snapshot(repository.context(), first);
+  forget(repository, first);
+  const std::unique_ptr<Repository> fresh = repository.reopen();
+  PruneOptions options = everything();
+  SnapshotId revived;
+  int confirmations = 0;
+  options.confirm_lock = [&] {
+    if (++confirmations == 2) {  // after the second look, right before the old index goes
+      revived = repository.repository().save_snapshot(repository.context(), snapshot);
+    }
+  };
+  Pruner pruner(repository.context(), *fresh, options);
+  (void)pruner.plan();
+  EXPECT_THROW(pruner.execute(), Error);
+  EXPECT_EQ(confirmations, 2);
+  const std::unique_ptr<Repository> again = repository.reopen();
+  (void)repair_index(repository.context(), *again, false, {});
+  EXPECT_EQ(repository.read(revived), numbered(0, 20));
+  prune(repository);
+  expect_sound(repository);
+}
+
+TEST(Pruner, GoesOnBesideASnapshotThatNeedsOnlyWhatStays) {
+  SmallRepository repository;
+  const SnapshotId first = repository.backup(numbered(0, 20));
+  repository.backup(numbered(5, 25));
+  forget(repository, first);
+  const std::unique_ptr<Repository> fresh = repository.reopen();
+  Pruner pruner(repository.context(), *fresh, everything());
+  (void)pruner.plan();
+  const Files files = numbered(10, 30);
+  const SnapshotId third = repository.backup(files);  // new packs, a new index file
+  pruner.execute();
+  EXPECT_EQ(repository.read(third), files);
+  expect_sound(repository);
+}
+
+TEST(Pruner, RemovesNothingWithoutItsLock) {
+  SmallRepository repository;
+  const SnapshotId first = repository.backup(numbered(0, 20));
+  const SnapshotId second = repository.backup(numbered(5, 25));
+  forget(repository, first);
+  const size_t packs = repository.list(ObjectKind::kPack).size();
+  for (int allowed = 0; allowed < 3; ++allowed) {
+    PruneOptions options = everything();
+    int confirmed = 0;
+    options.confirm_lock = [&] {
+      if (confirmed++ == allowed) {
+        throw Error(ErrorCode::kLocked, "lost");
+      }
+    };
+    EXPECT_THROW(prune(repository, options), Error);
+    EXPECT_GE(repository.list(ObjectKind::kPack).size(), packs);
+    EXPECT_EQ(repository.read(second), numbered(5, 25));
+  }
+  // The interrupted runs have left duplicates and packs without index; the next one tidies up.
+  prune(repository);
+  expect_sound(repository);
+  EXPECT_EQ(blobs(repository), 62U);
+}
+
+TEST(MaxUnused, IsResticsRule) {
+  EXPECT_EQ(parse_max_unused("5%").allowed(950), 50U);
+  EXPECT_EQ(parse_max_unused("10k").allowed(1), 10240U);
+  EXPECT_EQ(parse_max_unused("unlimited").allowed(1), UINT64_MAX);
+  EXPECT_EQ(parse_max_unused("0").allowed(1000), 0U);
+  for (const char* bad : {"", "100%", "-1%", "x", "5 %x"}) {
+    EXPECT_THROW((void)parse_max_unused(bad), Error) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace salvor

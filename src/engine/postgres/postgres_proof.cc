@@ -1,0 +1,155 @@
+#include "engine/postgres/postgres_proof.h"
+
+#include <charconv>
+#include <filesystem>
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "codec/go_json.h"
+#include "repo/journal.h"
+
+namespace salvor {
+namespace {
+
+namespace fs = std::filesystem;
+using postgres::Connection;
+using postgres::ConnectionMode;
+using postgres::LocalServer;
+
+constexpr std::string_view kSandboxPrefix = "salvor-verify-";
+
+void append_field(std::string& out, std::string_view name, std::string_view text) {
+  out += out.ends_with('{') ? "" : ",";
+  append_json_string(out, name);
+  out += ":";
+  append_json_string(out, text);
+}
+
+// Process numbers in names of sandboxes whose process has ended.
+bool is_left_over(const std::string& name) {
+  if (!name.starts_with(kSandboxPrefix)) {
+    return false;
+  }
+  int pid = 0;
+  const char* begin = name.data() + kSandboxPrefix.size();
+  const auto [end, error] = std::from_chars(begin, name.data() + name.size(), pid);
+  return error == std::errc() && *end == '-' && pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+}  // namespace
+
+bool Proof::proven() const {
+  return failure.empty() &&
+         std::all_of(checks.begin(), checks.end(), [](const ProofCheck& c) { return c.passed; });
+}
+
+Proof prove_recovery(const Context& context, Repository& repository, const WalArchive& archive,
+                     const RecoveryPlan& plan, ProofOptions options) {
+  Proof proof{.system_identifier = plan.backup.facts.system_identifier,
+              .snapshot = plan.backup.snapshot.id,
+              .target = options.restore.recovery.display(),
+              .at = context.clock.now(),
+              .program_version = options.program_version};
+  options.restore.after = AfterRecovery::kPromote;
+  options.restore.copy = true;
+  options.restore.inspect = [&](const LocalServer& server, const std::string& binaries) {
+    const MonotonicTime begun = context.clock.monotonic();
+    Connection main(context, server.target(), ConnectionMode::kSql);
+    proof.position =
+        postgres::Lsn::parse(main.run(context, "SELECT pg_current_wal_lsn()").text(0, 0)).value();
+    proof.server_version = main.run(context, "SHOW server_version").text(0, 0);
+    proof.checks = inspect_server(context, server,
+                                  {.binaries = binaries,
+                                   .superuser = options.restore.superuser,
+                                   .amcheck = options.amcheck,
+                                   .count_rows = options.count_rows,
+                                   .assertions = options.assertions});
+    proof.checks_seconds = std::chrono::duration<double>(context.clock.monotonic() - begun).count();
+  };
+  try {
+    PostgresRestorer restorer(repository, archive);
+    const PostgresRestoreResult result = restorer.run(context, plan, options.restore);
+    proof.files_seconds = result.files_time.count();
+    proof.recovery_seconds = result.recovery_time.count();
+    proof.bytes = result.restored_bytes;
+    constexpr std::string_view kWords = "at log time ";
+    const size_t at = result.last_transaction.find(kWords);
+    proof.reached = at == std::string::npos ? postgres::format_utc(plan.backup.facts.stop_time)
+                                            : result.last_transaction.substr(at + kWords.size());
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled || error.code() == ErrorCode::kUnreachable ||
+        error.code() == ErrorCode::kUsage) {
+      throw;
+    }
+    proof.failure = error.message();
+  }
+  return proof;
+}
+
+std::string format_proof(const Proof& proof) {
+  std::string out = "{";
+  out += "\"version\":1";
+  append_field(out, "kind", "postgresql");
+  append_field(out, "system", std::to_string(proof.system_identifier));
+  append_field(out, "snapshot", proof.snapshot.hex());
+  append_field(out, "target", proof.target);
+  append_field(out, "reached", proof.reached);
+  append_field(out, "position", proof.position.text());
+  append_field(out, "server", proof.server_version);
+  append_field(out, "time", postgres::format_utc(proof.at));
+  append_field(out, "program", proof.program_version);
+  out += fmt::format(
+      ",\"proven\":{},\"bytes\":{},\"seconds\":{{\"files\":{:.3f},\"recovery\":{:.3f},\"checks\":"
+      "{:.3f}}}",
+      proof.proven(), proof.bytes, proof.files_seconds, proof.recovery_seconds,
+      proof.checks_seconds);
+  append_field(out, "failure", proof.failure);
+  out += ",\"checks\":[";
+  for (const ProofCheck& done : proof.checks) {
+    out += out.ends_with('[') ? "{" : ",{";
+    append_field(out, "name", one_line(done.name));
+    out += fmt::format(",\"passed\":{}", done.passed);
+    append_field(out, "value", done.value);
+    out += "}";
+  }
+  return out + "]}";
+}
+
+void record_proof(const Context& context, const Repository& repository, const Proof& proof) {
+  std::string stamp = postgres::format_utc(proof.at);
+  std::erase_if(stamp, [](char c) { return c == ':'; });
+  const Journal journal(repository, "postgresql-" + std::to_string(proof.system_identifier),
+                        "proofs");
+  static_cast<void>(journal.put(context, stamp + "-" + proof.snapshot.short_hex(),
+                                as_bytes(format_proof(proof))));
+}
+
+Sandbox::Sandbox(const std::string& parent) {
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(parent, ignored)) {
+    struct stat status{};
+    if (is_left_over(entry.path().filename().string()) &&
+        ::lstat(entry.path().c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+        status.st_uid == ::geteuid()) {
+      fs::remove_all(entry.path(), ignored);
+    }
+  }
+  std::string name =
+      parent + "/" + std::string(kSandboxPrefix) + std::to_string(::getpid()) + "-XXXXXX";
+  if (::mkdtemp(name.data()) == nullptr) {
+    throw Error::from_errno(errno, "cannot make a sandbox in " + parent);
+  }
+  path_ = name;
+  // The server's user must get to what root restores; its own directories are closed.
+  fs::permissions(path_, ::geteuid() == 0 ? static_cast<fs::perms>(0711) : fs::perms::owner_all);
+}
+
+Sandbox::~Sandbox() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+}  // namespace salvor

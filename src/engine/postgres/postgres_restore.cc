@@ -1,0 +1,440 @@
+#include "engine/postgres/postgres_restore.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/format.h"
+#include "connector/postgres/control_file.h"
+#include "connector/postgres/local_server.h"
+#include "engine/postgres/wal_server.h"
+#include "engine/reading/tree_walk.h"
+#include "engine/restore/restorer.h"
+#include "engine/snapshots/snapshot_filter.h"
+
+namespace salvor {
+
+struct PostgresRestorer::Place {
+  std::string path;
+  BlobId tree;
+  std::vector<std::string> excludes;
+  bool tablespace = false;
+  bool delta = false;  // it holds something that is to be changed into this
+};
+
+namespace {
+
+namespace fs = std::filesystem;
+using postgres::TablespaceLocation;
+
+constexpr const char* kControl = "global/pg_control";
+// Marks a directory that a restore has begun to fill.
+constexpr const char* kBegun = "/.salvor-restore";
+constexpr std::chrono::milliseconds kPoll{100};
+
+std::optional<std::pair<uid_t, gid_t>> owner_of(const std::string& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) {
+    throw Error::from_errno(errno, "cannot look at " + path);
+  }
+  return std::pair(status.st_uid, status.st_gid);
+}
+
+void write_file(const std::string& path, std::string_view content, bool append) {
+  const UniqueFd file(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (append ? O_APPEND : O_TRUNC), 0600));
+  if (!file) {
+    throw Error::from_errno(errno, "cannot write " + path);
+  }
+  write_full(file.get(), as_bytes(content), path);
+  if (::fsync(file.get()) != 0) {
+    throw Error::from_errno(errno, "cannot write " + path);
+  }
+}
+
+// As the rest of the data directory belongs to (when we may).
+void give_to_owner(const std::string& path, const std::pair<uid_t, gid_t>& owner) {
+  if (::geteuid() == 0 && ::lchown(path.c_str(), owner.first, owner.second) != 0) {
+    throw Error::from_errno(errno, "cannot give away " + path);
+  }
+}
+
+// A value in postgresql.conf's syntax.
+std::string quoted(const std::string& value) {
+  std::string text = "'";
+  for (const char c : value) {
+    text += c == '\'' ? "''" : c == '\\' ? "\\\\" : std::string(1, c);
+  }
+  return text + "'";
+}
+
+[[noreturn]] void recovery_failed(const postgres::LocalServer& server, const WalServer& wal,
+                                  const RecoveryPlan& plan) {
+  if (const auto cause = wal.failure()) {
+    throw Error(cause->code(), "recovery was stopped: " + cause->message(),
+                "The cluster was not promoted. " + cause->hint());
+  }
+  // Not the refusals of connections meanwhile ("the database system is starting up").
+  const std::string fatal = server.log_line("FATAL:", "the database system is ");
+  if (fatal.find("recovery ended before configured recovery target was reached") !=
+      std::string::npos) {
+    throw Error(ErrorCode::kFailed,
+                "the recovery target was not met: the WAL behind backup " +
+                    plan.backup.snapshot.id.short_hex() +
+                    " ends before it, or it lies before the backup's end",
+                "The cluster was not promoted. Name an older backup for a target before " +
+                    postgres::format_utc(plan.backup.facts.stop_time) + ", or another --timeline.");
+  }
+  throw Error(ErrorCode::kFailed,
+              "recovery failed: " + (fatal.empty() ? "the server ended" : fatal),
+              "The cluster was not promoted. The server's log ends with:\n" + server.log_tail());
+}
+
+// True when the server has got where it should.
+bool arrived(const Context& context, const postgres::LocalServer& server, AfterRecovery after) {
+  try {
+    postgres::Connection connection(context, server.target(), postgres::ConnectionMode::kSql);
+    if (after == AfterRecovery::kPromote) {
+      return connection.run(context, "SELECT pg_is_in_recovery()").text(0, 0) == "f";
+    }
+    return connection.run(context, "SELECT pg_is_in_recovery() AND pg_is_wal_replay_paused()")
+               .text(0, 0) == "t";
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled) {
+      throw;
+    }
+    if (error.message().find("does not exist") != std::string::npos) {
+      throw Error(error.code(), error.message(),
+                  "Name a superuser of the cluster with --superuser.");
+    }
+    return false;  // it is not ready yet
+  }
+}
+
+// Opens every database and reads its catalog; returns how many.
+uint64_t check_databases(const Context& context, const postgres::LocalServer& server) {
+  postgres::Connection main(context, server.target(), postgres::ConnectionMode::kSql);
+  const postgres::ResultSet names =
+      main.run(context, "SELECT datname FROM pg_database WHERE datallowconn");
+  for (size_t row = 0; row < names.rows.size(); ++row) {
+    postgres::Connection one(context, server.target(names.text(row, 0)),
+                             postgres::ConnectionMode::kSql);
+    static_cast<void>(one.run(context,
+                              "SELECT count(*), sum(pg_relation_size(oid)) FROM pg_class WHERE "
+                              "relkind IN ('r', 'i', 'm')"));
+  }
+  return names.rows.size();
+}
+
+}  // namespace
+
+void require_stopped(const std::string& data) {
+  const std::string pid_file = data + "/postmaster.pid";
+  if (!fs::exists(pid_file)) {
+    return;
+  }
+  const Buffer content = read_file(pid_file, 1U << 16);
+  const int pid = std::atoi(std::string(as_text(content.view())).c_str());
+  if (pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM)) {
+    throw Error(ErrorCode::kFailed,
+                "a PostgreSQL server runs on " + data + " (process " + std::to_string(pid) + ")",
+                "Stop it first.");
+  }
+}
+
+PostgresRestoreResult PostgresRestorer::run(const Context& context, const RecoveryPlan& plan,
+                                            const PostgresRestoreOptions& options) {
+  PostgresRestoreResult result;
+  std::vector<Place> all = places(context, plan.backup.snapshot.snapshot.tree, options);
+  for (Place& place : all) {
+    make_room(place, options, result);
+  }
+  const MonotonicTime begun = context.clock.monotonic();
+  restore_files(context, all, options, result);
+  result.files_time = context.clock.monotonic() - begun;
+  prepare(plan, options);
+  if (options.after != AfterRecovery::kNone) {
+    recover(context, plan, options, result);
+  }
+  return result;
+}
+
+std::vector<TablespaceLocation> PostgresRestorer::read_map(const Context& context,
+                                                           const BlobId& tree) const {
+  BlobReader reader(repository_);
+  const auto node = find_node(context, reader, tree, "/tablespace_map");
+  std::string text;
+  if (node) {
+    for (const BlobId& id : node->content) {
+      text += as_text(reader.load(context, {BlobType::kData, id}).view());
+    }
+  }
+  return postgres::parse_tablespace_map(text);
+}
+
+std::vector<PostgresRestorer::Place> PostgresRestorer::places(
+    const Context& context, const BlobId& tree, const PostgresRestoreOptions& options) {
+  map_ = read_map(context, tree);
+  Place data{.path = fs::absolute(options.target).lexically_normal().string(),
+             .tree = tree,
+             .excludes = {}};
+  while (data.path.size() > 1 && data.path.ends_with('/')) {
+    data.path.pop_back();
+  }
+  std::vector<Place> all;
+  BlobReader reader(repository_);
+  for (TablespaceLocation& tablespace : map_) {
+    const std::string oid = std::to_string(tablespace.oid);
+    const auto mapped =
+        std::find_if(options.tablespaces.begin(), options.tablespaces.end(),
+                     [&](const auto& entry) { return entry.first == tablespace.path; });
+    if (mapped != options.tablespaces.end()) {
+      tablespace.path = mapped->second;
+    } else if (!options.tablespaces_in.empty()) {
+      tablespace.path = options.tablespaces_in + "/" + oid;
+    }
+    tablespace.path = fs::absolute(tablespace.path).lexically_normal().string();
+    data.excludes.push_back("/pg_tblspc/" + oid);
+    all.push_back(
+        {tablespace.path, find_subfolder(context, reader, tree, "/pg_tblspc/" + oid), {}, true});
+  }
+  all.push_back(data);
+  return all;
+}
+
+// Whether the place can be filled now as an empty one.
+bool PostgresRestorer::move_aside(Place& place, const PostgresRestoreOptions& options,
+                                  PostgresRestoreResult& result) const {
+  std::string suffix = options.aside;
+  if (suffix.empty()) {
+    suffix = postgres::format_utc(std::chrono::system_clock::now()).substr(0, 19);
+    std::replace(suffix.begin(), suffix.end(), ':', '-');
+  }
+  const std::string aside = place.path + ".before-" + suffix;
+  const auto moved = [&] {
+    result.moved.emplace_back(place.path, aside);
+    if (options.on_moved) {
+      options.on_moved(place.path, aside);
+    }
+    if (!place.tablespace) {
+      result.moved_aside = aside;
+    }
+  };
+  std::error_code error;
+  if (fs::exists(aside)) {
+    moved();
+    options.on_step(place.path + " was moved to " + aside + " already");
+    place.delta = fs::exists(place.path) && !fs::is_empty(place.path, error);
+    return !place.delta;
+  }
+  if (!fs::exists(place.path) || fs::is_empty(place.path, error)) {
+    return true;
+  }
+  if (!place.tablespace) {
+    require_stopped(place.path);
+  }
+  if (::rename(place.path.c_str(), aside.c_str()) != 0) {
+    throw Error::from_errno(errno, "cannot move " + place.path + " aside");
+  }
+  moved();
+  options.on_step("moved " + place.path + " to " + aside);
+  return true;
+}
+
+void PostgresRestorer::make_room(Place& place, const PostgresRestoreOptions& options,
+                                 PostgresRestoreResult& result) const {
+  std::error_code error;
+  const bool cleared =
+      options.existing == ExistingCluster::kMoveAside && move_aside(place, options, result);
+  if (cleared || !fs::exists(place.path) || fs::is_empty(place.path, error)) {
+    fs::create_directories(place.path, error);
+    if (error) {
+      throw Error::from_errno(error.value(), "cannot make " + place.path);
+    }
+    fs::permissions(place.path, fs::perms::owner_all);
+    return;
+  }
+  const std::string what = place.tablespace ? "the tablespace directory " : "the target ";
+  if (options.existing == ExistingCluster::kRefuse) {
+    throw Error(
+        ErrorCode::kUsage, what + place.path + " is not empty",
+        "Give an empty one; or --existing move, which keeps what is there under another name; or "
+        "--existing delta, which changes it into the restored cluster.");
+  }
+  if (!place.tablespace) {
+    require_stopped(place.path);
+  }
+  const bool ours = place.delta;
+  place.delta = true;
+  if (!ours && !place.tablespace && !fs::exists(place.path + "/PG_VERSION") &&
+      !fs::exists(place.path + kBegun)) {
+    throw Error(
+        ErrorCode::kUsage, what + place.path + " does not hold a PostgreSQL cluster",
+        "--existing delta removes what is not in the backup: it is refused for anything else.");
+  }
+  // No server may start from what is half the old and half the new.
+  if (!place.tablespace && ::unlink((place.path + "/" + kControl).c_str()) != 0 &&
+      errno != ENOENT) {
+    throw Error::from_errno(errno, "cannot remove " + place.path + "/" + kControl);
+  }
+}
+
+void PostgresRestorer::restore_files(const Context& context, const std::vector<Place>& places,
+                                     const PostgresRestoreOptions& options,
+                                     PostgresRestoreResult& result) {
+  write_file(places.back().path + kBegun, "", false);
+  // pg_control comes last: until then no server starts here.
+  for (const bool control : {false, true}) {
+    for (const Place& place : places) {
+      if (control && place.tablespace) {
+        continue;
+      }
+      Restorer restorer(repository_);
+      RestoreOptions restore;
+      restore.target = place.path;
+      restore.ownership_by_name = ::geteuid() == 0;
+      restore.delete_unexpected = !control && place.delta;
+      if (control) {
+        restore.selection.includes = PathPatterns(std::vector<std::string>{"/global/pg_control"});
+      } else if (!place.tablespace) {
+        std::vector<std::string> excludes = place.excludes;
+        excludes.emplace_back("/global/pg_control");
+        restore.selection.excludes = PathPatterns(excludes);
+      }
+      options.on_step(control ? "restoring pg_control" : "restoring " + place.path);
+      const RestoreResult done = restorer.run(context, place.tree, restore);
+      if (done.errors > 0) {
+        throw Error(ErrorCode::kIncomplete,
+                    std::to_string(done.errors) + " files could not be restored to " + place.path,
+                    "They are named above. The cluster was not started; run the restore again with "
+                    "--existing "
+                    "delta.");
+      }
+      result.restored_bytes += restorer.progress().bytes_restored;
+      result.written_bytes += restorer.progress().bytes_written;
+    }
+  }
+}
+
+void PostgresRestorer::prepare(const RecoveryPlan& plan,
+                               const PostgresRestoreOptions& options) const {
+  const std::string data = fs::absolute(options.target).lexically_normal().string();
+  const auto owner = *owner_of(data + "/PG_VERSION");
+  for (const char* const leftover :
+       {"/standby.signal", "/postmaster.pid", "/postmaster.opts", "/tablespace_map", kBegun}) {
+    ::unlink((data + leftover).c_str());
+  }
+  write_file(data + "/recovery.signal", "", false);
+  std::vector<std::string> ours{data, data + "/recovery.signal"};
+  if (!map_.empty()) {
+    write_file(data + "/tablespace_map", postgres::format_tablespace_map(map_), false);
+    ours.push_back(data + "/tablespace_map");
+  }
+  for (const TablespaceLocation& tablespace : map_) {
+    // What an earlier cluster here had, a directory of a delta restore included; the server makes
+    // the link itself.
+    const std::string link = data + "/pg_tblspc/" + std::to_string(tablespace.oid);
+    std::error_code ignored;
+    fs::remove(link, ignored);
+    ours.push_back(tablespace.path);
+  }
+  if (options.copy) {
+    write_file(data + "/postgresql.auto.conf",
+               "\n# added by salvor postgres restore --copy\narchive_mode = 'off'\n", true);
+    ours.push_back(data + "/postgresql.auto.conf");
+  }
+  if (options.after != AfterRecovery::kPromote) {
+    std::string text = "\n# added by salvor postgres restore\n";
+    for (const auto& [name, value] : options.recovery.settings()) {
+      text += name + " = " + quoted(value) + "\n";
+    }
+    text += "recovery_target_action = 'pause'\nprimary_conninfo = ''\nrestore_command = " +
+            quoted(options.restore_command) + "\n";
+    write_file(data + "/postgresql.auto.conf", text, true);
+    ours.push_back(data + "/postgresql.auto.conf");
+  }
+  for (const std::string& path : ours) {
+    give_to_owner(path, owner);
+  }
+  static_cast<void>(plan);
+}
+
+void PostgresRestorer::recover(const Context& context, const RecoveryPlan& plan,
+                               const PostgresRestoreOptions& options,
+                               PostgresRestoreResult& result) const {
+  const std::string data = fs::absolute(options.target).lexically_normal().string();
+  const auto owner = *owner_of(data + "/PG_VERSION");
+  const postgres::ControlFile control =
+      postgres::parse_control_file(read_file(data + "/" + kControl, 1U << 20).view());
+  const std::string binaries = postgres::find_binaries(options.binaries, control.major_version);
+  const postgres::RuntimeFolder folder(owner);
+  const std::string incoming = data + "/pg_wal/salvor-prefetch";
+  fs::create_directory(incoming);
+  give_to_owner(incoming, owner);
+  const auto given = ::geteuid() == 0 ? std::optional(owner) : std::nullopt;
+  const WalServer wal(context, archive_,
+                      {.socket = folder.path() + "/wal.sock", .folder = incoming, .owner = given});
+  std::vector<std::pair<std::string, std::string>> settings = options.recovery.settings();
+  settings.emplace_back("recovery_target_action",
+                        options.after == AfterRecovery::kPromote ? "promote" : "pause");
+  settings.emplace_back("restore_command", "'" + options.program + "' wal fetch --socket '" +
+                                               folder.path() + "/wal.sock' %f %p");
+  settings.emplace_back("hot_standby", options.after == AfterRecovery::kPromote ? "off" : "on");
+  if (options.copy) {
+    settings.emplace_back("archive_mode", "off");
+  }
+  settings.insert(settings.end(), options.settings.begin(), options.settings.end());
+  options.on_step("starting the server to recover to " + options.recovery.display());
+  postgres::LocalServer server({.binaries = binaries,
+                                .data = data,
+                                .folder = folder.path(),
+                                .owner = given,
+                                .superuser = options.superuser,
+                                .settings = settings,
+                                .no_network = options.no_network});
+  const MonotonicTime started = context.clock.monotonic();
+  const MonotonicTime until = started + options.limit;
+  std::string shown;
+  while (!arrived(context, server, options.after)) {
+    context.check_stopped();
+    if (!server.running()) {
+      recovery_failed(server, wal, plan);
+    }
+    if (context.clock.monotonic() > until) {
+      throw Error(ErrorCode::kFailed, "recovery did not end in time",
+                  "The cluster was not promoted.");
+    }
+    if (const std::string now = wal.last_asked(); now != shown) {
+      shown = now;
+      options.on_step("replaying " + now);
+    }
+    std::this_thread::sleep_for(kPoll);
+  }
+  result.recovery_time = context.clock.monotonic() - started;
+  result.databases = check_databases(context, server);
+  result.last_transaction = server.log_line("last completed transaction was at log time");
+  if (options.inspect) {
+    options.inspect(server, binaries);
+  }
+  result.stopped = server.log_line("recovery stopping");
+  server.stop();
+  std::error_code ignored;
+  fs::remove_all(incoming, ignored);
+  const postgres::ControlFile after =
+      postgres::parse_control_file(read_file(data + "/" + kControl, 1U << 20).view());
+  result.timeline = after.timeline;
+  const bool promoted = after.state == postgres::ClusterState::kShutDown &&
+                        after.timeline > plan.backup.facts.timeline;
+  if (options.after == AfterRecovery::kPromote && !promoted) {
+    throw Error(ErrorCode::kFailed, "the cluster was not promoted although its server said so",
+                "Do not use it. Please report this.");
+  }
+}
+
+}  // namespace salvor

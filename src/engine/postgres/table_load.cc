@@ -1,0 +1,474 @@
+#include "engine/postgres/table_load.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "base/format.h"
+#include "connector/postgres/logical/client_tools.h"
+#include "connector/postgres/logical/snapshot_session.h"
+#include "connector/postgres/logical/sql_text.h"
+
+namespace salvor {
+namespace {
+
+using postgres::Connection;
+using postgres::ConnectionMode;
+using postgres::DumpTable;
+
+constexpr std::chrono::seconds kLockTimeout{30};
+
+// An array of regclass literals for a query.
+std::string regclass_list(const Connection& connection, const std::vector<std::string>& tables) {
+  std::string list;
+  for (const std::string& table : tables) {
+    list += (list.empty() ? "" : ", ") + connection.quote_literal(table) + "::regclass";
+  }
+  return list;
+}
+
+bool table_exists(const Context& context, Connection& connection, const std::string& quoted) {
+  return connection
+      .run(context, "SELECT pg_catalog.to_regclass(" + connection.quote_literal(quoted) + ")")
+      .rows[0][0]
+      .has_value();
+}
+
+}  // namespace
+
+// ---- foreign keys and triggers
+
+DetachedForeignKeys::DetachedForeignKeys(const Context& context, Connection& connection,
+                                         const std::vector<std::string>& tables) {
+  if (tables.empty()) {
+    return;
+  }
+  const std::string list = regclass_list(connection, tables);
+  // A partition's key is its parent's: only the topmost can be dropped.
+  const auto found = connection.run(
+      context,
+      "WITH RECURSIVE k AS (SELECT oid, conparentid FROM pg_catalog.pg_constraint WHERE contype = "
+      "'f' "
+      "AND (conrelid = ANY (ARRAY[" +
+          list + "]) OR confrelid = ANY (ARRAY[" + list +
+          "])) UNION SELECT c.oid, c.conparentid FROM pg_catalog.pg_constraint c JOIN k ON c.oid = "
+          "k.conparentid) SELECT c.conrelid::regclass, pg_catalog.quote_ident(c.conname), "
+          "pg_catalog.pg_get_constraintdef(c.oid) FROM k JOIN pg_catalog.pg_constraint c USING "
+          "(oid) "
+          "WHERE k.conparentid = 0 ORDER BY 1, 2");
+  for (const auto& row : found.rows) {
+    keys_.push_back({row[0].value_or(""), row[1].value_or(""), row[2].value_or("")});
+    static_cast<void>(connection.run(
+        context, "ALTER TABLE " + keys_.back().table + " DROP CONSTRAINT " + keys_.back().name));
+  }
+}
+
+void DetachedForeignKeys::attach(const Context& context, Connection& connection) const {
+  for (const Key& key : keys_) {
+    try {
+      static_cast<void>(connection.run(context, "ALTER TABLE " + key.table + " ADD CONSTRAINT " +
+                                                    key.name + " " + key.definition));
+    } catch (const postgres::ServerError& error) {
+      if (error.state() != "23503") {
+        throw;
+      }
+      throw Error(
+          ErrorCode::kFailed,
+          "rows of " + key.table + " would refer to rows that are not there: " + error.message(),
+          "Nothing was changed. Restore the tables that belong together at once, or put the "
+          "old rows beside the new ones (--rename) and copy what is needed.");
+    }
+  }
+}
+
+SilencedTriggers::SilencedTriggers(const Context& context, Connection& connection,
+                                   const std::vector<std::string>& tables) {
+  if (tables.empty()) {
+    return;
+  }
+  const auto found = connection.run(
+      context,
+      "SELECT tgrelid::regclass, pg_catalog.quote_ident(tgname), tgenabled FROM "
+      "pg_catalog.pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D' AND tgrelid = ANY "
+      "(ARRAY[" +
+          regclass_list(connection, tables) + "])");
+  for (const auto& row : found.rows) {
+    const std::string alter = "ALTER TABLE ONLY " + row[0].value_or("");
+    const std::string name = " TRIGGER " + row[1].value_or("");
+    static_cast<void>(connection.run(context, alter + " DISABLE" + name));
+    const std::string state = row[2].value_or("O");
+    commands_.push_back(alter + " ENABLE" +
+                        (state == "R"   ? " REPLICA"
+                         : state == "A" ? " ALWAYS"
+                                        : "") +
+                        name);
+  }
+}
+
+void SilencedTriggers::restore(const Context& context, Connection& connection) const {
+  for (const std::string& command : commands_) {
+    static_cast<void>(connection.run(context, command));
+  }
+}
+
+// ---- tables
+
+void TableLoader::step(const std::string& text) const {
+  if (options_.on_step) {
+    options_.on_step(text);
+  }
+}
+
+void TableLoader::choose() {
+  tables_.clear();
+  std::set<std::string> chosen;
+  const std::vector<DumpTable>& all = dump_.manifest().tables;
+  for (const DumpTable& table : all) {
+    if (options_.choice.includes(table.schema, table.name)) {
+      chosen.insert(table.display());
+    }
+  }
+  // A partitioned table's rows are in its partitions, which may be partitioned themselves.
+  for (size_t before = 0; before != chosen.size();) {
+    before = chosen.size();
+    for (const DumpTable& table : all) {
+      if (!table.partition_of.empty() && chosen.contains(table.partition_of)) {
+        chosen.insert(table.display());
+      }
+    }
+  }
+  for (const DumpTable& table : all) {
+    if (chosen.contains(table.display())) {
+      tables_.push_back({&table, target_schema(table) + "." + target_name(table), false, 0});
+    }
+  }
+  if (tables_.empty()) {
+    throw Error(ErrorCode::kNotFound, "no table in the backup matches what was chosen",
+                "`salvor ls " + dump_.stored().id.short_hex() + " /data` lists them.");
+  }
+}
+
+std::string TableLoader::target_schema(const DumpTable& table) const {
+  return options_.into_schema.empty() ? table.schema : options_.into_schema;
+}
+
+std::string TableLoader::target_name(const DumpTable& table) const {
+  auto found = options_.renamed.find(table.display());
+  if (found == options_.renamed.end()) {
+    found = options_.renamed.find(table.name);
+  }
+  return found == options_.renamed.end() ? table.name : found->second;
+}
+
+std::string TableLoader::quoted_target(const DumpTable& table) const {
+  return Connection::quote_identifier(target_schema(table)) + "." +
+         Connection::quote_identifier(target_name(table));
+}
+
+void TableLoader::require_columns(const Context& context, Connection& connection,
+                                  const DumpTable& table) const {
+  std::map<std::string, std::string> live;
+  for (const auto& row :
+       connection
+           .run(context,
+                "SELECT attname, pg_catalog.format_type(atttypid, atttypmod) FROM "
+                "pg_catalog.pg_attribute WHERE attnum > 0 AND NOT attisdropped AND "
+                "attgenerated = '' AND attrelid = " +
+                    connection.quote_literal(table.quoted()) + "::regclass")
+           .rows) {
+    live[row[0].value_or("")] = row[1].value_or("");
+  }
+  std::string trouble;
+  for (const std::string& name : table.columns) {
+    const postgres::DumpColumn* column = table.column(name);
+    const auto found = live.find(name);
+    if (found == live.end()) {
+      trouble += (trouble.empty() ? "" : ", ") + name + " is gone";
+    } else if (column != nullptr && found->second != column->type) {
+      trouble += (trouble.empty() ? "" : ", ") + name + " was " + column->type + " and is " +
+                 found->second;
+    }
+  }
+  if (!trouble.empty()) {
+    throw Error(ErrorCode::kFailed,
+                "table " + table.display() + " has changed since the backup: " + trouble,
+                "Put the old rows beside it (--rename " + table.name + "=" + table.name +
+                    "_old) and copy what is needed, or restore the whole database under another "
+                    "name.");
+  }
+}
+
+std::vector<TableImpact> TableLoader::examine(const Context& context) {
+  choose();
+  Connection connection(context, options_.target, ConnectionMode::kSql);
+  postgres::set_stable_session(context, connection, kLockTimeout);
+  bool missing = false;
+  for (TableImpact& impact : tables_) {
+    const DumpTable& table = *impact.table;
+    impact.exists = table_exists(context, connection, quoted_target(table));
+    if (impact.exists && elsewhere()) {
+      throw Error(ErrorCode::kFailed, "there is a table " + impact.target + " already",
+                  "Choose another name or schema, or drop it first.");
+    }
+    if (impact.exists && !table.partitioned) {
+      require_columns(context, connection, table);
+      impact.rows_now = std::stoull(
+          connection.run(context, "SELECT count(*) FROM ONLY " + table.quoted()).text(0, 0));
+    }
+    missing = missing || !impact.exists;
+  }
+  find_lost_schemas(context, connection);
+  if (missing && !elsewhere() && !dump_.manifest().has_schema) {
+    throw Error(ErrorCode::kFailed,
+                "the backup holds no schema (--no-schema), and a chosen table is missing",
+                "Make the table first, or restore it as a plain table with --rename or "
+                "--into-schema.");
+  }
+  return tables_;
+}
+
+// Schemas of which nothing is left, and all of whose tables are to be restored: their views,
+// functions and types come back, too.
+void TableLoader::find_lost_schemas(const Context& context, Connection& connection) {
+  lost_schemas_.clear();
+  if (elsewhere()) {
+    return;
+  }
+  for (const TableImpact& impact : tables_) {
+    const std::string& schema = impact.table->schema;
+    const bool there = connection
+                           .run(context, "SELECT FROM pg_catalog.pg_namespace WHERE nspname = " +
+                                             connection.quote_literal(schema))
+                           .rows.size() == 1;
+    const auto left_out = [&](const DumpTable& table) {
+      return table.schema == schema &&
+             std::none_of(tables_.begin(), tables_.end(),
+                          [&](const TableImpact& one) { return one.table == &table; });
+    };
+    const std::vector<DumpTable>& all = dump_.manifest().tables;
+    if (!there && std::any_of(all.begin(), all.end(), left_out)) {
+      throw Error(ErrorCode::kFailed, "there is no schema " + schema,
+                  "Restore all of it (--schema " + schema + "), or make it first.");
+    }
+    if (!there) {
+      lost_schemas_.insert(schema);
+    }
+  }
+}
+
+void TableLoader::load_rows(const Context& context, Connection& connection, const DumpTable& table,
+                            TableLoadResult& result) {
+  try {
+    const std::string target = quoted_target(table);
+    for (const postgres::DumpPart& part : table.parts) {
+      copy_part(context, connection,
+                copy_in_command(target, table.columns, dump_.manifest().database.encoding), dump_,
+                table, part);
+    }
+    if (table.partitioned) {
+      return;
+    }
+    const uint64_t found =
+        std::stoull(connection.run(context, "SELECT count(*) FROM ONLY " + target).text(0, 0));
+    if (found != table.rows && table.extension.empty()) {
+      throw Error(ErrorCode::kFailed,
+                  fmt::format("{} rows are there, the backup has {}", found, table.rows));
+    }
+    result.rows += found;
+    ++result.tables;
+  } catch (Error& error) {
+    throw error.within("table " + table.display());
+  }
+}
+
+// Makes tables that are not there, one section of their schema at a time.
+void TableLoader::create_missing(const Context& context, Connection& connection,
+                                 const std::string& section, TableLoadResult& result) {
+  std::vector<const DumpTable*> missing;
+  for (const TableImpact& impact : tables_) {
+    if (!impact.exists) {
+      missing.push_back(impact.table);
+    }
+  }
+  if (missing.empty()) {
+    return;
+  }
+  const std::string archive = dump_.text(context, "/schema/archive.dump").value_or("");
+  const std::string program =
+      postgres::find_client_tools(options_.client_programs, "pg_restore",
+                                  static_cast<unsigned>(dump_.manifest().server_version) / 10000) +
+      "/pg_restore";
+  const Buffer list = postgres::run_tool(
+      context, {.program = program, .arguments = {"--list"}, .input = as_bytes(archive)});
+  const std::string chosen = postgres::in_order_of(
+      as_text(list.view()),
+      {postgres::table_of_contents_for(as_text(list.view()), missing, dump_.manifest().sequences),
+       postgres::table_of_contents_for_schema(as_text(list.view()), lost_schemas_)});
+  const postgres::ToolFile entries(chosen);
+  std::vector<std::string> arguments{"--section=" + section, "--file=-",
+                                     "--use-list=" + entries.path()};
+  if (options_.no_owner) {
+    arguments.emplace_back("--no-owner");
+  }
+  if (options_.no_privileges) {
+    arguments.emplace_back("--no-privileges");
+  }
+  const Buffer script = postgres::run_tool(
+      context, {.program = program, .arguments = std::move(arguments), .input = as_bytes(archive)});
+  static_cast<void>(connection.run(context, postgres::without_restrict(as_text(script.view()))));
+  postgres::set_stable_session(context, connection, kLockTimeout);
+  if (section == "pre-data") {
+    result.created += missing.size();
+  }
+}
+
+void TableLoader::replace(const Context& context, Connection& connection, TableLoadResult& result) {
+  std::vector<std::string> existing;
+  for (const TableImpact& impact : tables_) {
+    if (impact.exists) {
+      existing.push_back(impact.table->quoted());
+    }
+  }
+  if (!existing.empty()) {
+    std::string list;
+    for (const std::string& table : existing) {
+      list += (list.empty() ? "" : ", ") + table;
+    }
+    static_cast<void>(connection.run(context, "LOCK TABLE " + list + " IN ACCESS EXCLUSIVE MODE"));
+  }
+  create_missing(context, connection, "pre-data", result);
+  const DetachedForeignKeys keys(context, connection, existing);
+  const SilencedTriggers triggers(context, connection, existing);
+  for (const TableImpact& impact : tables_) {
+    step("table " + impact.target);
+    if (impact.exists && !impact.table->partitioned) {
+      static_cast<void>(connection.run(context, "TRUNCATE ONLY " + impact.table->quoted()));
+    }
+    load_rows(context, connection, *impact.table, result);
+  }
+  triggers.restore(context, connection);
+  create_missing(context, connection, "post-data", result);
+  step("foreign keys");
+  keys.attach(context, connection);
+  attach_lost_keys(context, connection, result);
+  advance_sequences(context, connection);
+}
+
+// Foreign keys to tables that were made anew: they went with the tables (DROP ... CASCADE). Those
+// of restored tables come back; of others they are only told, for their rows may not fit.
+void TableLoader::attach_lost_keys(const Context& context, Connection& connection,
+                                   TableLoadResult& result) const {
+  std::set<std::string> made;
+  std::set<std::string> restored;
+  for (const TableImpact& impact : tables_) {
+    (impact.exists ? restored : made).insert(impact.table->display());
+  }
+  for (const DumpTable& table : dump_.manifest().tables) {
+    for (const postgres::DumpConstraint& key : table.constraints) {
+      if (key.kind != 'f' || !made.contains(key.references) || made.contains(table.display()) ||
+          !table_exists(context, connection, table.quoted()) ||
+          !connection
+               .run(context, "SELECT FROM pg_catalog.pg_constraint WHERE conrelid = " +
+                                 connection.quote_literal(table.quoted()) +
+                                 "::regclass AND conname = " + connection.quote_literal(key.name))
+               .rows.empty()) {
+        continue;
+      }
+      const std::string command = "ALTER TABLE " + table.quoted() + " ADD CONSTRAINT " +
+                                  Connection::quote_identifier(key.name) + " " + key.definition;
+      if (restored.contains(table.display())) {
+        static_cast<void>(connection.run(context, command));
+      } else {
+        result.warnings.push_back(
+            "a foreign key went with the table that is back now; if the rows "
+            "fit: " +
+            printable(command));
+      }
+    }
+  }
+}
+
+// Forward only: numbers that were given out since the backup must not be given out again.
+void TableLoader::advance_sequences(const Context& context, Connection& connection) const {
+  std::set<std::string> restored;
+  for (const TableImpact& impact : tables_) {
+    restored.insert(impact.table->display());
+  }
+  for (const postgres::CatalogSequence& sequence : dump_.manifest().sequences) {
+    const std::string name = Connection::quote_identifier(sequence.schema) + "." +
+                             Connection::quote_identifier(sequence.name);
+    if (!restored.contains(sequence.table) || !table_exists(context, connection, name)) {
+      continue;
+    }
+    static_cast<void>(connection.run(
+        context, "SELECT pg_catalog.setval(" + connection.quote_literal(name) + ", " +
+                     sequence.last_value + ", " + (sequence.called ? "true" : "false") + ") FROM " +
+                     name + " AS now, pg_catalog.pg_sequence s WHERE s.seqrelid = " +
+                     connection.quote_literal(name) +
+                     "::regclass AND CASE WHEN s.seqincrement > 0 THEN " + sequence.last_value +
+                     " > now.last_value ELSE " + sequence.last_value +
+                     " < now.last_value END OR NOT now.is_called AND now.last_value = " +
+                     sequence.last_value + " AND s.seqrelid = " + connection.quote_literal(name) +
+                     "::regclass"));
+  }
+}
+
+void TableLoader::copy_elsewhere(const Context& context, Connection& connection,
+                                 TableLoadResult& result) {
+  if (!options_.into_schema.empty()) {
+    static_cast<void>(connection.run(
+        context,
+        "CREATE SCHEMA IF NOT EXISTS " + Connection::quote_identifier(options_.into_schema)));
+  }
+  for (const TableImpact& impact : tables_) {
+    const DumpTable& table = *impact.table;
+    if (table.partitioned) {
+      continue;  // its partitions become tables of their own
+    }
+    step("table " + impact.target);
+    const std::string target = quoted_target(table);
+    static_cast<void>(connection.run(context, postgres::create_table_sql(table, target)));
+    load_rows(context, connection, table, result);
+    ++result.created;
+    for (const postgres::DumpConstraint& constraint : table.constraints) {
+      if (constraint.kind != 'f') {
+        static_cast<void>(
+            connection.run(context, "ALTER TABLE " + target + " ADD " + constraint.definition));
+      }
+    }
+    for (const postgres::DumpIndex& index : table.indexes) {
+      if (const auto command = postgres::index_for(index.definition, target)) {
+        static_cast<void>(connection.run(context, *command));
+      }
+    }
+    for (const postgres::DumpColumn& column : table.all_columns) {
+      if (!column.identity.empty()) {
+        static_cast<void>(connection.run(
+            context, "SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence(" +
+                         connection.quote_literal(target) + ", " +
+                         connection.quote_literal(column.name) + "), max(" +
+                         Connection::quote_identifier(column.name) + ")) FROM " + target));
+      }
+    }
+    for (const std::string& text : postgres::left_out_defaults(table)) {
+      result.warnings.push_back(impact.target + " has no default for " + printable(text));
+    }
+  }
+}
+
+TableLoadResult TableLoader::run(const Context& context) {
+  TableLoadResult result;
+  Connection connection(context, options_.target, ConnectionMode::kSql);
+  postgres::set_stable_session(context, connection, kLockTimeout);
+  static_cast<void>(connection.run(context, "BEGIN"));
+  if (elsewhere()) {
+    copy_elsewhere(context, connection, result);
+  } else {
+    replace(context, connection, result);
+  }
+  static_cast<void>(connection.run(context, "COMMIT"));
+  return result;
+}
+
+}  // namespace salvor

@@ -1,0 +1,205 @@
+#include "engine/postgres/wal_server.h"
+
+#include <cstring>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/format.h"
+
+namespace salvor {
+namespace {
+
+// One request and one answer a connection: "name\n" -> "0 path\n", "1\n" or "255 message\n".
+constexpr size_t kLineLimit = 4096;
+constexpr int kStepMilliseconds = 200;
+
+sockaddr_un address_of(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    throw Error(ErrorCode::kUsage, "the path of the socket " + path + " is too long");
+  }
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+std::string read_line(int fd) {
+  std::string line;
+  std::byte byte{};
+  while (line.size() < kLineLimit && read_some(fd, {&byte, 1}, "the socket") == 1) {
+    if (byte == std::byte{'\n'}) {
+      return line;
+    }
+    line += static_cast<char>(byte);
+  }
+  throw Error(ErrorCode::kUnreachable, "the other end of the socket has gone");
+}
+
+}  // namespace
+
+WalServer::WalServer(const Context& context, const WalArchive& archive, WalServerOptions options)
+    : context_(context),
+      archive_(archive),
+      options_(std::move(options)),
+      listener_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)),
+      pool_("salvor-wal", options_.threads) {
+  const sockaddr_un address = address_of(options_.socket);
+  if (!listener_ ||
+      ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(listener_.get(), 8) != 0) {
+    throw Error::from_errno(errno, "cannot listen at " + options_.socket);
+  }
+  if (options_.owner &&
+      ::chown(options_.socket.c_str(), options_.owner->first, options_.owner->second) != 0) {
+    throw Error::from_errno(errno, "cannot give away " + options_.socket);
+  }
+  thread_ = std::jthread([this](const std::stop_token& stop) { serve(stop); });
+}
+
+WalServer::~WalServer() {
+  thread_.request_stop();
+  thread_.join();
+  ::unlink(options_.socket.c_str());
+}
+
+void WalServer::serve(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    pollfd waiting{.fd = listener_.get(), .events = POLLIN, .revents = 0};
+    if (poll(&waiting, 1, kStepMilliseconds) <= 0) {
+      continue;
+    }
+    const UniqueFd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!client) {
+      continue;
+    }
+    try {
+      const timeval limit{.tv_sec = 5, .tv_usec = 0};
+      static_cast<void>(::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit));
+      const std::string reply = answer(read_line(client.get())) + "\n";
+      write_full(client.get(), as_bytes(reply), "the socket");
+    } catch (const Error&) {
+      continue;  // the client went away: its server will ask again or has ended
+    }
+  }
+}
+
+void WalServer::request(const std::string& name) {
+  if (files_.try_emplace(name).second) {
+    pool_.post([this, name] { bring(name); });
+  }
+}
+
+void WalServer::put(const std::string& name, ByteView content) const {
+  const std::string path = options_.folder + "/" + name;
+  const UniqueFd out(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!out) {
+    throw Error::from_errno(errno, "cannot write " + path);
+  }
+  write_full(out.get(), content, path);
+  if (options_.owner && ::fchown(out.get(), options_.owner->first, options_.owner->second) != 0) {
+    throw Error::from_errno(errno, "cannot give away " + path);
+  }
+}
+
+void WalServer::bring(const std::string& name) {
+  File file;
+  try {
+    const std::optional<Buffer> content = archive_.fetch(context_, name);
+    file.state = content ? State::kThere : State::kAbsent;
+    if (content) {
+      put(name, content->view());
+    }
+  } catch (const Error& error) {
+    file = {State::kFailed, error.message()};
+  } catch (const std::exception& error) {
+    file = {State::kFailed, error.what()};
+  }
+  const std::scoped_lock lock(mutex_);
+  files_[name] = std::move(file);
+  changed_.notify_all();
+}
+
+std::string WalServer::answer(const std::string& name) {
+  const auto parsed = postgres::parse_wal_file_name(name, archive_.segment_size());
+  if (!parsed) {
+    return "255 \"" + printable(name) + "\" is not a WAL file's name";
+  }
+  const bool segment = parsed->kind == postgres::WalFileKind::kSegment;
+  File file;
+  {
+    std::unique_lock lock(mutex_);
+    last_asked_ = segment ? name : last_asked_;
+    request(name);
+    for (unsigned i = 1; segment && i <= options_.ahead; ++i) {
+      request(postgres::segment_name(parsed->timeline, {parsed->segment.value + i},
+                                     archive_.segment_size()));
+    }
+    changed_.wait(lock, [&] { return files_[name].state != State::kComing; });
+    file = files_[name];
+    // What was brought ahead was the end then; asked for again it may be there, or be another
+    // one's.
+    files_.erase(name);
+  }
+  if (file.state == State::kThere) {
+    return "0 " + options_.folder + "/" + name;
+  }
+  std::optional<Error> error;
+  try {
+    if (file.state == State::kAbsent && segment) {
+      if (const auto tail = archive_.assemble_tail(context_, name)) {
+        put(name, tail->view());
+        return "0 " + options_.folder + "/" + name;
+      }
+    }
+    if (file.state == State::kAbsent && !archive_.is_hole(context_, *parsed)) {
+      return "1";
+    }
+    error = file.state == State::kFailed
+                ? Error(ErrorCode::kDamaged, file.message)
+                : Error(ErrorCode::kDamaged, "the WAL archive has a hole: " + name +
+                                                 " is missing, later ones are there");
+  } catch (const Error& failed) {
+    error = failed;
+  }
+  const std::scoped_lock lock(mutex_);
+  failure_ = error;
+  return "255 " + error->message();
+}
+
+std::string WalServer::last_asked() const {
+  const std::scoped_lock lock(mutex_);
+  return last_asked_;
+}
+
+std::optional<Error> WalServer::failure() const {
+  const std::scoped_lock lock(mutex_);
+  return failure_;
+}
+
+bool ask_wal_server(const std::string& socket, const std::string& name,
+                    const std::string& destination) {
+  const sockaddr_un address = address_of(socket);
+  const UniqueFd connection(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!connection || ::connect(connection.get(), reinterpret_cast<const sockaddr*>(&address),
+                               sizeof address) != 0) {
+    throw Error::from_errno(errno, "cannot reach the recovering salvor at " + socket);
+  }
+  write_full(connection.get(), as_bytes(name + "\n"), "the socket");
+  const std::string reply = read_line(connection.get());
+  if (reply == "1") {
+    return false;
+  }
+  if (!reply.starts_with("0 ")) {
+    throw Error(ErrorCode::kFailed, reply.substr(std::min(reply.find(' ') + 1, reply.size())));
+  }
+  if (::rename(reply.c_str() + 2, destination.c_str()) != 0) {
+    throw Error::from_errno(errno, "cannot put " + destination + " in place");
+  }
+  return true;
+}
+
+}  // namespace salvor

@@ -1,0 +1,42 @@
+// Is the WAL unbroken from each backup on, and how far does it reach?
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/postgres/wal_archive.h"
+
+namespace salvor {
+
+// How far WAL carries one backup, along its own timeline and every one that branches off later.
+struct BackupReach {
+  PhysicalBackup backup;
+  // The reachable end on the newest timeline that the backup can follow; the backup's own stop when
+  // there is no WAL.
+  postgres::Timeline timeline;
+  postgres::Lsn end;
+  std::vector<std::string>
+      missing;  // first segment of each hole, on the way to the newest timeline
+};
+
+struct WalReport {
+  std::vector<WalTimeline> timelines;
+  std::vector<BackupReach> backups;
+  uint64_t segments = 0;
+  std::vector<std::string> damaged;  // with `read_data`: what does not verify, and why
+  [[nodiscard]] bool good() const;
+};
+
+[[nodiscard]] WalReport verify_wal(const Context& context, const WalArchive& archive,
+                                   std::vector<PhysicalBackup> backups, bool read_data);
+
+// The reach of one backup on the way to `target` (a timeline in `timelines`, or the backup's own).
+[[nodiscard]] BackupReach reach_of(const PhysicalBackup& backup,
+                                   const std::vector<WalTimeline>& timelines,
+                                   postgres::Timeline target, postgres::SegmentSize segment_size);
+// The newest timeline that the backup can follow.
+[[nodiscard]] postgres::Timeline newest_timeline(const PhysicalBackup& backup,
+                                                 const std::vector<WalTimeline>& timelines);
+
+}  // namespace salvor

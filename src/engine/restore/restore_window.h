@@ -1,0 +1,68 @@
+// Fetches and writes one window of files (see restorer.h).
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <mutex>
+
+#include "base/buffer_pool.h"
+#include "base/context.h"
+#include "base/memory_budget.h"
+#include "base/task.h"
+#include "connector/files/files_target.h"
+#include "engine/restore/file_writer.h"
+#include "engine/restore/restore_file.h"
+#include "engine/restore/restore_options.h"
+#include "engine/restore/restore_plan.h"
+#include "engine/restore/restore_progress.h"
+#include "repo/repository.h"
+
+namespace salvor {
+
+// Not thread-safe; works on its own threads inside. Reused for one window after the other.
+class RestoreWindow {
+ public:
+  RestoreWindow(const Context& context, Repository& repository, FilesTarget& target,
+                const RestoreOptions& options, RestoreProgress& progress);
+  ~RestoreWindow();
+
+  // `file.existing` tells whether it may be updated in place. Its size and matches are found out
+  // here.
+  RestoreFile& add(Node node, std::shared_ptr<RestoreDirectory> directory);
+  // The last added file is not to be restored after all.
+  void drop_last() { files_.pop_back(); }
+  [[nodiscard]] bool full() const;
+  [[nodiscard]] bool empty() const { return files_.empty(); }
+  // Restores all, and verifies if asked to. The window is empty afterwards.
+  void run();
+
+ private:
+  class Worker;
+
+  void compare_existing();
+  void compare(RestoreFile& file, Buffer& buffer);
+  [[nodiscard]] static bool must_be_replaced(const RestoreFile& file);
+  [[nodiscard]] bool read_and_compare(RestoreFile& file, int fd, Buffer& buffer);
+  void make_plan(RestorePlan& plan, std::vector<RestoreFile*>& unwritten);
+  void count_dry_run();
+  void fetch(const RestorePlan& plan);
+  void finish_unwritten(const std::vector<RestoreFile*>& files);
+  void verify();
+  void verify(RestoreFile& file, Buffer& buffer);
+  void report(const RestoreFile& file, const char* operation, const Error& error);
+  // Runs `work(item, scratch)` for each of `count` items on all threads.
+  void for_each(size_t count, const std::function<void(size_t item, Buffer& scratch)>& work);
+
+  const Context& context_;
+  Repository& repository_;
+  FilesTarget& target_;
+  const RestoreOptions& options_;
+  RestoreProgress& progress_;
+  MemoryBudget budget_;
+  BufferPool buffers_;
+  ThreadPool pool_;
+  std::deque<RestoreFile> files_;
+  size_t blobs_ = 0;
+};
+
+}  // namespace salvor

@@ -1,0 +1,685 @@
+#include "storage/azure/azure_storage.h"
+
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <mutex>
+#include <set>
+
+#include "base/format.h"
+#include "codec/go_json.h"
+#include "codec/xml_reader.h"
+#include "storage/azure/azure_credentials.h"
+#include "storage/azure/azure_errors.h"
+#include "storage/azure/azure_settings.h"
+#include "storage/azure/azure_sign.h"
+#include "storage/layout.h"
+#include "storage/md5.h"
+
+namespace salvor {
+namespace {
+
+constexpr const char* kVersion = "2021-12-02";
+constexpr uint64_t kListReply = uint64_t{32} << 20;
+constexpr uint64_t kMostBlocks = 50'000;
+constexpr unsigned kRemovals = 8;                        // at a time
+constexpr auto kSkewAllowed = std::chrono::minutes(10);  // Azure allows 15
+constexpr auto kSoon = std::chrono::hours(72);
+
+using Query = std::vector<std::pair<std::string, std::string>>;
+
+// One request, as far as it does not depend on address, time and credentials.
+struct Call {
+  std::string method;
+  std::string key;  // in the container; empty: the container itself
+  Query query;      // not encoded
+  std::vector<HttpHeader> headers;
+  std::span<const ByteView> body;
+  std::optional<MutableBytes> into;
+  uint64_t limit_bytes = uint64_t{1} << 20;
+  std::string what;   // for messages
+  std::string right;  // that it needs
+};
+
+std::optional<uint64_t> number(std::string_view text) {
+  uint64_t value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  return !text.empty() && parsed.ec == std::errc() && parsed.ptr == text.data() + text.size()
+             ? std::optional(value)
+             : std::nullopt;
+}
+
+// `parts` from `offset`, `size` bytes of them.
+std::vector<ByteView> cut(std::span<const ByteView> parts, uint64_t offset, uint64_t size) {
+  std::vector<ByteView> piece;
+  for (const ByteView part : parts) {
+    if (offset >= part.size()) {
+      offset -= part.size();
+      continue;
+    }
+    const ByteView taken = part.subspan(offset, std::min<uint64_t>(size, part.size() - offset));
+    piece.push_back(taken);
+    size -= taken.size();
+    offset = 0;
+    if (size == 0) {
+      break;
+    }
+  }
+  return piece;
+}
+
+// When a shared access signature ends; nothing when it does not say (a stored policy does).
+std::optional<WallTime> expiry_of(const Secret& sas) {
+  const std::string text = "&" + std::string(sas.reveal());
+  const size_t at = text.find("&se=");
+  if (at == std::string::npos) {
+    return std::nullopt;
+  }
+  std::string time =
+      percent_decode(text.substr(at + 4, text.find('&', at + 4) - at - 4)).value_or("");
+  if (time.size() == 10) {
+    time += "T00:00:00Z";
+  }
+  const auto parsed = parse_go_time(time);
+  return parsed ? std::optional(parsed->wall()) : std::nullopt;
+}
+
+class AzureStorage final : public Storage {
+ public:
+  AzureStorage(AzureSettings settings, const StorageOptions& options)
+      : settings_(std::move(settings)),
+        tokens_(options),
+        client_(options.http),
+        sas_expires_(expiry_of(settings_.sas)) {
+    const size_t host = settings_.endpoint.find("://") + 3;
+    const size_t slash = settings_.endpoint.find('/', host);
+    endpoint_path_ = slash == std::string::npos ? "" : settings_.endpoint.substr(slash);
+  }
+
+  using Storage::put;
+  void create(const Context& context) override;
+  void put(const Context& context, const ObjectName& object,
+           std::span<const ByteView> parts) override {
+    check_call(context, object);
+    upload(context, object, parts, true);
+  }
+  void replace_config(const Context& context, ByteView bytes) override {
+    const ObjectName config{ObjectKind::kConfig, ""};
+    check_call(context, config);
+    upload(context, config, {&bytes, 1}, false);
+  }
+  Buffer get(const Context& context, const ObjectName& object, uint64_t limit_bytes) override;
+  void get_range(const Context& context, const ObjectName& object, uint64_t offset,
+                 MutableBytes out) override;
+  std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override;
+  void list(const Context& context, ObjectKind kind,
+            const std::function<void(const ObjectInfo&)>& on_object) override;
+  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                   const std::function<void(const ObjectInfo&)>& on_object) override;
+  void remove(const Context& context, const ObjectName& object) override;
+  void remove_many(const Context& context, std::span<const ObjectName> objects) override {
+    remove_in_parallel(*this, context, objects, std::min(kRemovals, settings_.connections));
+  }
+  std::optional<Retention> retention(const Context& context, const ObjectName& object) override;
+  void extend_retention(const Context& context, const ObjectName& object, WallTime until) override;
+  [[nodiscard]] StorageTraits traits() const override {
+    return {.connections = settings_.connections,
+            .remote = true,
+            .description = settings_.description()};
+  }
+
+ private:
+  [[nodiscard]] std::string what(const char* verb, const ObjectName& object) const {
+    return std::string("cannot ") + verb + " " + object.display() +
+           (*verb == 'w' ? " to " : " from ") + settings_.description();
+  }
+  [[nodiscard]] std::string key_of(const std::string& path) const {
+    return settings_.prefix.empty() ? path : settings_.prefix + "/" + path;
+  }
+
+  // `token`: where there is neither a key nor a signature.
+  HttpResponse send(const Context& context, const Call& call, const Secret& token);
+  // Sends, and once more when the clock was wrong or a token had expired. Any status that is
+  // neither a success nor one of `expected` is thrown.
+  HttpResponse execute(const Context& context, const Call& call,
+                       std::initializer_list<int> expected = {});
+  void warn_of_expiry(const Context& context);
+  bool adjust_clock(const Context& context, const AzureFailure& failure,
+                    const HttpResponse& response);
+
+  void upload(const Context& context, const ObjectName& object, std::span<const ByteView> parts,
+              bool if_absent);
+  // Uploads what has not arrived yet, and returns the list that makes an object of the blocks.
+  std::string upload_blocks(const Context& context, const ObjectName& object,
+                            std::span<const ByteView> parts, uint64_t size_bytes);
+  std::set<std::string> arrived_blocks(const Context& context, const ObjectName& object);
+  std::vector<HttpHeader> upload_headers(const Context& context, const ObjectName& object) const;
+  [[nodiscard]] bool is_kept(const ObjectName& object) const {
+    return !settings_.lock_mode.empty() && object.kind != ObjectKind::kLock;
+  }
+  void check_policy(const Context& context, const ObjectName& object);
+  // Whether the container has version-level immutability; asked once.
+  bool may_be_kept(const Context& context);
+  // One page; returns where the next one begins, "" at the end.
+  std::string list_page(const Context& context, const std::string& prefix, const std::string& from,
+                        std::vector<std::pair<std::string, uint64_t>>& found);
+
+  const AzureSettings settings_;
+  AzureTokenSource tokens_;  // where there is neither a key nor a signature
+  HttpClient client_;
+  const std::optional<WallTime> sas_expires_;
+  std::string endpoint_path_;
+  std::atomic<bool> warned_ = false;
+  std::atomic<bool> policy_seen_ = false;
+  std::mutex kept_mutex_;
+  std::optional<bool> kept_;  // under kept_mutex_
+  mutable std::mutex mutex_;
+  std::chrono::nanoseconds clock_offset_{};  // the server's clock minus ours; under mutex_
+};
+
+// ---- requests ----
+
+void AzureStorage::warn_of_expiry(const Context& context) {
+  if (!sas_expires_) {
+    return;
+  }
+  const auto left = *sas_expires_ - context.clock.now();
+  if (left < kSoon && !warned_.exchange(true)) {
+    const std::string when = http_date(*sas_expires_);
+    context.events.on(Warning{left.count() < 0
+                                  ? "the shared access signature has expired: " + when
+                                  : "the shared access signature expires soon: " + when,
+                              "Make a new one and put it into AZURE_ACCOUNT_SAS."});
+  }
+}
+
+HttpResponse AzureStorage::send(const Context& context, const Call& call, const Secret& token) {
+  const std::string path =
+      "/" + settings_.container + (call.key.empty() ? "" : "/" + percent_encode(call.key, true));
+  std::string url = settings_.endpoint + path;
+  char mark = '?';
+  for (const auto& [name, value] : call.query) {
+    url += mark + name + "=" + percent_encode(value);
+    mark = '&';
+  }
+  HttpRequest request{.method = call.method,
+                      .headers = call.headers,
+                      .body = call.body,
+                      .into = call.into,
+                      .limit_bytes = call.limit_bytes};
+  request.headers.push_back({"x-ms-version", kVersion});
+  if (!token.empty()) {
+    request.headers.push_back({"Authorization", "Bearer " + std::string(token.reveal())});
+  } else if (settings_.key.empty()) {
+    warn_of_expiry(context);
+    url += mark + std::string(settings_.sas.reveal());
+  } else {
+    WallTime now = context.clock.now();
+    {
+      const std::scoped_lock lock(mutex_);
+      now += clock_offset_;
+    }
+    request.headers.push_back({"x-ms-date", http_date(now)});
+    const std::string signed_path = endpoint_path_ + path;
+    request.headers.push_back(
+        {"Authorization", azure_authorization(settings_.account, settings_.key,
+                                              {.method = call.method,
+                                               .path = signed_path,
+                                               .query = call.query,
+                                               .headers = request.headers,
+                                               .body_bytes = total_size(call.body)})});
+  }
+  request.url = std::move(url);
+  return client_.request(context, request);
+}
+
+HttpResponse AzureStorage::execute(const Context& context, const Call& call,
+                                   std::initializer_list<int> expected) {
+  const bool by_token = settings_.key.empty() && settings_.sas.empty();
+  for (unsigned attempt = 0;; ++attempt) {
+    const Secret token = by_token ? tokens_.get(context) : Secret();
+    HttpResponse response = send(context, call, token);
+    if (response.success()) {
+      return response;
+    }
+    if (response.status == 401 && by_token && attempt == 0 && tokens_.renew(token)) {
+      continue;
+    }
+    const AzureFailure failure = parse_azure_failure(response);
+    if (attempt == 0 && adjust_clock(context, failure, response)) {
+      continue;
+    }
+    if (std::ranges::find(expected, response.status) != expected.end()) {
+      return response;
+    }
+    throw azure_error(settings_, failure, response, call.what, call.right);
+  }
+}
+
+// False when the clock is not the cause.
+bool AzureStorage::adjust_clock(const Context& context, const AzureFailure& failure,
+                                const HttpResponse& response) {
+  const auto date = response.header("date");
+  const auto time = date ? parse_http_date(*date) : std::nullopt;
+  if (failure.status != 403 || failure.code != "AuthenticationFailed" || settings_.key.empty() ||
+      !time) {
+    return false;
+  }
+  const auto offset = *time - context.clock.now();
+  {
+    const std::scoped_lock lock(mutex_);
+    if (std::chrono::abs(offset - clock_offset_) < kSkewAllowed) {
+      return false;
+    }
+    clock_offset_ = offset;
+  }
+  context.events.on(Warning{"this machine's clock differs from that of " +
+                                printable(settings_.endpoint) +
+                                " by more than 10 minutes; requests carry the server's time",
+                            "Set the clock (NTP)."});
+  return true;
+}
+
+// ---- writing ----
+
+void AzureStorage::create(const Context& context) {
+  context.check_stopped();
+  const std::string target = settings_.description();
+  // Without the right to look, what follows will show whether the container is there.
+  const HttpResponse found = execute(context,
+                                     {.method = "HEAD",
+                                      .query = {{"restype", "container"}},
+                                      .what = "cannot look for " + target,
+                                      .right = "r (read)"},
+                                     {403, 404});
+  const AzureFailure failure = parse_azure_failure(found);
+  if (found.status == 403 &&
+      (failure.code == "AuthenticationFailed" || !settings_.key.empty())) {  // a key may all
+    throw azure_error(settings_, failure, found, "cannot look for " + target, "r (read)");
+  }
+  if (found.status != 404) {
+    return;
+  }
+  (void)execute(context,
+                {.method = "PUT",
+                 .query = {{"restype", "container"}},
+                 .what = "cannot make the container " + printable(settings_.container),
+                 .right = "c (create)"},
+                {409});  // somebody was faster
+}
+
+std::vector<HttpHeader> AzureStorage::upload_headers(const Context& context,
+                                                     const ObjectName& object) const {
+  std::vector<HttpHeader> headers;
+  if (!settings_.access_tier.empty() && object.kind == ObjectKind::kPack) {
+    headers.push_back({"x-ms-access-tier", settings_.access_tier});
+  }
+  // Locks must be removable at any time.
+  if (is_kept(object)) {
+    headers.push_back({"x-ms-immutability-policy-mode", settings_.lock_mode});
+    headers.push_back({"x-ms-immutability-policy-until-date",
+                       http_date(context.clock.now() + settings_.lock_days)});
+  }
+  return headers;
+}
+
+void AzureStorage::upload(const Context& context, const ObjectName& object,
+                          std::span<const ByteView> parts, bool if_absent) {
+  const uint64_t size_bytes = total_size(parts);
+  Call call{.method = "PUT",
+            .key = key_of(object_path(object)),
+            .headers = upload_headers(context, object),
+            .body = parts,
+            .what = what("write", object),
+            .right = "c (create)"};
+  if (if_absent) {
+    call.headers.push_back({"If-None-Match", "*"});
+  } else {
+    call.right = "w (write)";
+  }
+  const bool in_blocks = size_bytes > settings_.block_bytes;
+  std::string list;
+  ByteView list_view;
+  if (in_blocks) {
+    list = upload_blocks(context, object, parts, size_bytes);
+    list_view = as_bytes(list);
+    call.body = {&list_view, 1};
+    call.query = {{"comp", "blocklist"}};
+    call.headers.push_back({"x-ms-blob-content-md5", to_base64(md5(parts))});
+  } else {
+    call.headers.push_back({"x-ms-blob-type", "BlockBlob"});
+  }
+  call.headers.push_back({"Content-MD5", to_base64(md5(call.body))});
+  const HttpResponse response = execute(context, call, {409, 412});
+  if (response.success()) {
+    check_policy(context, object);
+    return;
+  }
+  const AzureFailure failure = parse_azure_failure(response);
+  if (if_absent && (failure.code == "BlobAlreadyExists" || response.status == 412)) {
+    if (const auto existing = stat(context, object)) {
+      check_existing(*this, context, object, existing->size_bytes, parts);
+      return;
+    }
+    // It was removed in between.
+    throw Error(ErrorCode::kUnreachable, call.what + ": it appeared and disappeared meanwhile");
+  }
+  throw azure_error(settings_, failure, response, call.what, call.right);
+}
+
+// Servers that know no policies may ignore them: nobody should believe in a protection that is not
+// there. One look is enough, as it is the container that has the support or not.
+void AzureStorage::check_policy(const Context& context, const ObjectName& object) {
+  if (!is_kept(object) || policy_seen_) {
+    return;
+  }
+  const std::string action = "cannot keep " + object.display() + " in " + settings_.description();
+  const HttpResponse response = execute(
+      context,
+      {.method = "HEAD", .key = key_of(object_path(object)), .what = action, .right = "r (read)"});
+  if (!response.header("x-ms-immutability-policy-until-date")) {
+    throw Error(ErrorCode::kFailed, action + ": the server has stored it without the policy",
+                "The container has no version-level immutability: see docs/storage-azure.md.");
+  }
+  policy_seen_ = true;
+}
+
+std::string AzureStorage::upload_blocks(const Context& context, const ObjectName& object,
+                                        std::span<const ByteView> parts, uint64_t size_bytes) {
+  if (size_bytes > settings_.block_bytes * kMostBlocks) {
+    throw Error(ErrorCode::kFailed, what("write", object) + ": more than 50,000 blocks",
+                "Choose larger ones with -o azure.block-size=MIB.");
+  }
+  const std::set<std::string> arrived = arrived_blocks(context, object);
+  std::string list = "<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>";
+  for (uint64_t offset = 0; offset < size_bytes; offset += settings_.block_bytes) {
+    const auto piece = cut(parts, offset, std::min(settings_.block_bytes, size_bytes - offset));
+    const auto hash = md5(piece);
+    // All names of one object have to be of one length.
+    std::string place = std::to_string(offset / settings_.block_bytes);
+    place.insert(0, 6 - place.size(), '0');
+    const std::string name = to_base64(as_bytes(place + "-" + to_hex(hash)));
+    if (!arrived.contains(name)) {
+      (void)execute(context, {.method = "PUT",
+                              .key = key_of(object_path(object)),
+                              .query = {{"blockid", name}, {"comp", "block"}},
+                              .headers = {{"Content-MD5", to_base64(hash)}},
+                              .body = piece,
+                              .what = what("write", object),
+                              .right = "c (create)"});
+    }
+    list += "<Uncommitted>" + name + "</Uncommitted>";
+  }
+  return list + "</BlockList>";
+}
+
+// What an upload that failed has left there. Azure forgets it after a week.
+std::set<std::string> AzureStorage::arrived_blocks(const Context& context,
+                                                   const ObjectName& object) {
+  const HttpResponse response =
+      execute(context,
+              {.method = "GET",
+               .key = key_of(object_path(object)),
+               .query = {{"blocklisttype", "uncommitted"}, {"comp", "blocklist"}},
+               .limit_bytes = kListReply,
+               .what = what("write", object),
+               .right = "r (read)"},
+              {403, 404});  // without that right nothing is reused
+  std::set<std::string> names;
+  if (response.success() && !response.cut) {
+    const XmlElement root = parse_xml(as_text(response.body.view()));
+    if (const XmlElement* blocks = root.child("UncommittedBlocks")) {
+      for (const XmlElement& block : blocks->children) {
+        names.insert(block.child_text("Name"));
+      }
+    }
+  }
+  return names;
+}
+
+// ---- reading ----
+
+Buffer AzureStorage::get(const Context& context, const ObjectName& object, uint64_t limit_bytes) {
+  check_call(context, object);
+  HttpResponse response = execute(context, {.method = "GET",
+                                            .key = key_of(object_path(object)),
+                                            .limit_bytes = limit_bytes,
+                                            .what = what("read", object),
+                                            .right = "r (read)"});
+  if (response.cut) {
+    throw Error(ErrorCode::kDamaged, what("read", object) + ": it has more than " +
+                                         std::to_string(limit_bytes) + " bytes");
+  }
+  return std::move(response.body);
+}
+
+void AzureStorage::get_range(const Context& context, const ObjectName& object, uint64_t offset,
+                             MutableBytes out) {
+  check_call(context, object);
+  const auto ends_before = [&] {
+    return Error(
+        ErrorCode::kDamaged,
+        what("read", object) + ": it ends before byte " + std::to_string(offset + out.size()),
+        "The stored object is damaged. Run check to see what it affects.");
+  };
+  if (out.empty()) {  // there is no range of no bytes
+    const auto info = stat(context, object);
+    if (!info) {
+      throw Error(ErrorCode::kNotFound, what("read", object) + ": it does not exist");
+    }
+    if (info->size_bytes < offset) {
+      throw ends_before();
+    }
+    return;
+  }
+  const HttpResponse response =
+      execute(context,
+              {.method = "GET",
+               .key = key_of(object_path(object)),
+               .headers = {{"x-ms-range", "bytes=" + std::to_string(offset) + "-" +
+                                              std::to_string(offset + out.size() - 1)}},
+               .into = out,
+               .what = what("read", object),
+               .right = "r (read)"},
+              {416});
+  if (response.status == 416) {
+    throw ends_before();
+  }
+  // Status 200: the whole object, whatever was asked for.
+  if (response.cut || (response.status != 206 && offset != 0)) {
+    throw Error(ErrorCode::kFailed, what("read", object) + ": the server ignores ranges");
+  }
+  if (response.body_bytes < out.size()) {
+    throw ends_before();
+  }
+}
+
+std::optional<ObjectInfo> AzureStorage::stat(const Context& context, const ObjectName& object) {
+  check_call(context, object);
+  const Call call{.method = "HEAD",
+                  .key = key_of(object_path(object)),
+                  .what = what("look for", object),
+                  .right = "r (read)"};
+  const HttpResponse response = execute(context, call, {404});
+  if (response.status == 404) {
+    return std::nullopt;
+  }
+  const auto size_bytes = number(response.header("content-length").value_or(""));
+  if (!size_bytes) {
+    throw Error(ErrorCode::kFailed, call.what + ": the server does not say how long it is");
+  }
+  return ObjectInfo{object.name, *size_bytes};
+}
+
+std::string AzureStorage::list_page(const Context& context, const std::string& prefix,
+                                    const std::string& from,
+                                    std::vector<std::pair<std::string, uint64_t>>& found) {
+  Call call{.method = "GET",
+            .query = {{"comp", "list"},
+                      {"maxresults", std::to_string(settings_.list_page)},
+                      {"prefix", prefix},
+                      {"restype", "container"}},
+            .limit_bytes = kListReply,
+            .what = "cannot list " + settings_.description(),
+            .right = "l (list)"};
+  if (!from.empty()) {
+    call.query.emplace_back("marker", from);
+  }
+  const HttpResponse response = execute(context, call, {404});
+  if (response.status == 404) {
+    return {};  // no container, no objects
+  }
+  const auto refuse = [&](const std::string& why) {
+    return Error(ErrorCode::kFailed, call.what + ": " + why,
+                 "Does " + printable(settings_.endpoint) + " speak Azure Blob Storage?");
+  };
+  XmlElement root;
+  try {
+    root = parse_xml(as_text(response.body.view()));
+  } catch (const Error& error) {
+    throw refuse(error.message());
+  }
+  const XmlElement* blobs = root.child("Blobs");
+  if (root.name != "EnumerationResults" || blobs == nullptr || response.cut) {
+    throw refuse("the reply is not a listing");
+  }
+  for (const XmlElement& blob : blobs->children) {
+    const XmlElement* properties = blob.child("Properties");
+    if (blob.name != "Blob" || properties == nullptr) {
+      continue;
+    }
+    const auto size_bytes = number(properties->child_text("Content-Length"));
+    if (!size_bytes) {
+      throw refuse("the reply has no sizes");
+    }
+    found.emplace_back(blob.child_text("Name"), *size_bytes);
+  }
+  std::string next = root.child_text("NextMarker");
+  if (!next.empty() && next == from) {
+    throw refuse("the listing does not go on");
+  }
+  return next;
+}
+
+void AzureStorage::list(const Context& context, ObjectKind kind,
+                        const std::function<void(const ObjectInfo&)>& on_object) {
+  list_prefix(context, kind, "", on_object);
+}
+
+void AzureStorage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                               const std::function<void(const ObjectInfo&)>& on_object) {
+  context.check_stopped();
+  if (!may_begin_name(kind, prefix)) {
+    return;
+  }
+  if (kind == ObjectKind::kConfig) {
+    if (const auto info = stat(context, {kind, ""})) {
+      on_object(*info);
+    }
+    return;
+  }
+  const std::string below = key_of(path_prefix(kind, prefix));
+  const size_t root = settings_.prefix.empty() ? 0 : settings_.prefix.size() + 1;
+  std::string from;
+  do {
+    std::vector<std::pair<std::string, uint64_t>> page;
+    from = list_page(context, below, from, page);
+    for (const auto& [key, size_bytes] : page) {
+      if (!key.starts_with(below)) {
+        continue;
+      }
+      if (auto name = name_of_path(kind, std::string_view(key).substr(root))) {
+        context.check_stopped();
+        on_object({std::move(*name), size_bytes});
+      }
+    }
+  } while (!from.empty());
+}
+
+void AzureStorage::remove(const Context& context, const ObjectName& object) {
+  check_call(context, object);
+  (void)execute(context,
+                {.method = "DELETE",
+                 .key = key_of(object_path(object)),
+                 .what = what("remove", object),
+                 .right = "d (delete)"},
+                {404});
+}
+
+// ---- retention ----
+
+bool AzureStorage::may_be_kept(const Context& context) {
+  const std::scoped_lock lock(kept_mutex_);
+  if (!kept_) {
+    const HttpResponse response =
+        execute(context,
+                {.method = "HEAD",
+                 .query = {{"restype", "container"}},
+                 .what = "cannot look for the immutability of " + settings_.description(),
+                 .right = "r (read)"},
+                {403, 404});
+    // Without the right to know it, each object is asked.
+    kept_ = response.header("x-ms-immutable-storage-with-versioning-enabled") == "true" ||
+            response.status == 403;
+  }
+  return *kept_ || !settings_.lock_mode.empty();
+}
+
+std::optional<Retention> AzureStorage::retention(const Context& context, const ObjectName& object) {
+  check_call(context, object);
+  if (!may_be_kept(context)) {
+    return std::nullopt;
+  }
+  const HttpResponse response = execute(context,
+                                        {.method = "HEAD",
+                                         .key = key_of(object_path(object)),
+                                         .what = what("look for", object),
+                                         .right = "r (read)"},
+                                        {404});
+  if (response.status == 404) {
+    return std::nullopt;
+  }
+  Retention found{.legal_hold = response.header("x-ms-legal-hold") == "true"};
+  if (const auto until = response.header("x-ms-immutability-policy-until-date")) {
+    found.until = parse_http_date(*until);
+    std::string mode(response.header("x-ms-immutability-policy-mode").value_or(""));
+    std::ranges::transform(mode, mode.begin(), ::tolower);
+    found.compliance = mode == "locked";
+  }
+  return found.until || found.legal_hold ? std::optional(found) : std::nullopt;
+}
+
+void AzureStorage::extend_retention(const Context& context, const ObjectName& object,
+                                    WallTime until) {
+  check_call(context, object);
+  if (!may_be_kept(context)) {
+    Storage::extend_retention(context, object, until);
+    return;
+  }
+  const auto now = retention(context, object);
+  if (now && now->until && *now->until >= until) {
+    return;  // never shorter
+  }
+  const bool locked = now && now->until ? now->compliance : settings_.lock_mode == "Locked";
+  (void)execute(context,
+                {.method = "PUT",
+                 .key = key_of(object_path(object)),
+                 .query = {{"comp", "immutabilityPolicies"}},
+                 .headers = {{"x-ms-immutability-policy-mode", locked ? "Locked" : "Unlocked"},
+                             {"x-ms-immutability-policy-until-date", http_date(until)}},
+                 .what = "cannot extend the protection of " + object.display() + " in " +
+                         settings_.description(),
+                 .right = "i (immutability)"});
+}
+
+}  // namespace
+
+std::unique_ptr<Storage> open_azure_storage(AzureSettings settings, const StorageOptions& options) {
+  return std::make_unique<AzureStorage>(std::move(settings), options);
+}
+
+std::unique_ptr<Storage> open_azure_storage(std::string_view rest, const StorageOptions& options) {
+  return open_azure_storage(azure_settings(rest, options), options);
+}
+
+}  // namespace salvor

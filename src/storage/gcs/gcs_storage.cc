@@ -1,0 +1,519 @@
+#include "storage/gcs/gcs_storage.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <mutex>
+
+#include <nlohmann/json.hpp>
+
+#include "base/format.h"
+#include "codec/go_json.h"
+#include "crypto/crc32c.h"
+#include "storage/gcs/gcs_credentials.h"
+#include "storage/gcs/gcs_errors.h"
+#include "storage/gcs/gcs_settings.h"
+#include "storage/layout.h"
+
+namespace salvor {
+namespace {
+
+constexpr uint64_t kListReply = uint64_t{8} << 20;
+constexpr unsigned kRemovals = 8;  // at a time
+
+// One request, as far as it does not depend on address and credentials.
+struct Call {
+  std::string method;
+  std::string path;  // "/storage/v1/b/..." and the query
+  std::vector<HttpHeader> headers;
+  std::span<const ByteView> body;
+  std::optional<MutableBytes> into;
+  uint64_t limit_bytes = uint64_t{1} << 20;
+  std::string what;        // for messages
+  std::string permission;  // that it needs
+};
+
+std::string crc32c_base64(std::span<const ByteView> parts) {
+  Crc32c crc;
+  for (const ByteView part : parts) {
+    crc.update(part);
+  }
+  std::array<std::byte, 4> big_endian{};
+  for (size_t i = 0; i < big_endian.size(); ++i) {
+    big_endian[i] = static_cast<std::byte>(crc.value() >> (24 - 8 * i));
+  }
+  return to_base64(big_endian);
+}
+
+// A string member; "" when there is none.
+std::string text_of(const nlohmann::json& json, const char* key) {
+  return json.is_object() && json.contains(key) && json.at(key).is_string()
+             ? json.at(key).get<std::string>()
+             : std::string();
+}
+
+// Sizes come as text.
+std::optional<uint64_t> number_of(const nlohmann::json& json, const char* key) {
+  const std::string text = text_of(json, key);
+  uint64_t value = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
+  return !text.empty() && parsed.ec == std::errc() && parsed.ptr == text.data() + text.size()
+             ? std::optional(value)
+             : std::nullopt;
+}
+
+// "2026-11-21T10:00:00Z"
+std::string utc_text(WallTime time) {
+  std::string text;
+  append_go_time(
+      text,
+      {.seconds =
+           std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count()});
+  return text;
+}
+
+class GcsStorage final : public Storage {
+ public:
+  GcsStorage(GcsSettings settings, const StorageOptions& options)
+      : settings_(std::move(settings)), tokens_(options), client_(options.http) {}
+
+  using Storage::put;
+  void create(const Context& context) override;
+  void put(const Context& context, const ObjectName& object,
+           std::span<const ByteView> parts) override {
+    check_call(context, object);
+    upload(context, object, parts, true);
+  }
+  void replace_config(const Context& context, ByteView bytes) override {
+    const ObjectName config{ObjectKind::kConfig, ""};
+    check_call(context, config);
+    upload(context, config, {&bytes, 1}, false);
+  }
+  Buffer get(const Context& context, const ObjectName& object, uint64_t limit_bytes) override;
+  void get_range(const Context& context, const ObjectName& object, uint64_t offset,
+                 MutableBytes out) override;
+  std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override;
+  void list(const Context& context, ObjectKind kind,
+            const std::function<void(const ObjectInfo&)>& on_object) override;
+  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                   const std::function<void(const ObjectInfo&)>& on_object) override;
+  void remove(const Context& context, const ObjectName& object) override;
+  void remove_many(const Context& context, std::span<const ObjectName> objects) override {
+    remove_in_parallel(*this, context, objects, std::min(kRemovals, settings_.connections));
+  }
+  std::optional<Retention> retention(const Context& context, const ObjectName& object) override;
+  void extend_retention(const Context& context, const ObjectName& object, WallTime until) override;
+  [[nodiscard]] StorageTraits traits() const override {
+    return {.connections = settings_.connections,
+            .remote = true,
+            .description = settings_.description()};
+  }
+
+ private:
+  [[nodiscard]] std::string what(const char* verb, const ObjectName& object) const {
+    return std::string("cannot ") + verb + " " + object.display() +
+           (*verb == 'w' ? " to " : " from ") + settings_.description();
+  }
+  [[nodiscard]] std::string key_of(const std::string& path) const {
+    return settings_.prefix.empty() ? path : settings_.prefix + "/" + path;
+  }
+  [[nodiscard]] std::string bucket_path() const { return "/storage/v1/b/" + settings_.bucket; }
+  [[nodiscard]] std::string object_url(const ObjectName& object, const std::string& query) const {
+    return bucket_path() + "/o/" + percent_encode(key_of(object_path(object))) +
+           (query.empty() ? "" : "?" + query);
+  }
+
+  // Sends, with another token when one has expired. Any status that is neither a success nor one of
+  // `expected` is thrown.
+  HttpResponse execute(const Context& context, const Call& call,
+                       std::initializer_list<int> expected = {});
+  void upload(const Context& context, const ObjectName& object, std::span<const ByteView> parts,
+              bool if_absent);
+  std::string upload_head(const Context& context, const ObjectName& object,
+                          const std::string& checksum, const std::string& boundary) const;
+  [[nodiscard]] bool is_kept(const ObjectName& object) const {
+    return !settings_.lock_mode.empty() && object.kind != ObjectKind::kLock;
+  }
+  nlohmann::json parse(const Call& call, const HttpResponse& response) const;
+  // Whether the bucket has object retention; asked once.
+  bool may_be_kept(const Context& context);
+
+  const GcsSettings settings_;
+  std::mutex kept_mutex_;
+  std::optional<bool> kept_;  // under kept_mutex_
+  GcsTokenSource tokens_;
+  HttpClient client_;
+};
+
+HttpResponse GcsStorage::execute(const Context& context, const Call& call,
+                                 std::initializer_list<int> expected) {
+  for (unsigned attempt = 0;; ++attempt) {
+    HttpRequest request{.method = call.method,
+                        .url = settings_.endpoint + call.path,
+                        .headers = call.headers,
+                        .body = call.body,
+                        .into = call.into,
+                        .limit_bytes = call.limit_bytes};
+    Secret token;
+    if (!settings_.anonymous) {
+      token = tokens_.get(context);
+      request.headers.push_back({"Authorization", "Bearer " + std::string(token.reveal())});
+    }
+    if (!settings_.user_project.empty()) {
+      request.headers.push_back({"x-goog-user-project", settings_.user_project});
+    }
+    HttpResponse response = client_.request(context, request);
+    if (response.success()) {
+      return response;
+    }
+    if (response.status == 401 && attempt == 0 && !settings_.anonymous && tokens_.renew(token)) {
+      continue;
+    }
+    if (std::ranges::find(expected, response.status) != expected.end()) {
+      return response;
+    }
+    throw gcs_error(settings_, parse_gcs_failure(response), response, call.what, call.permission);
+  }
+}
+
+nlohmann::json GcsStorage::parse(const Call& call, const HttpResponse& response) const {
+  auto json = nlohmann::json::parse(as_text(response.body.view()), nullptr, false);
+  if (!json.is_object() || response.cut) {
+    throw Error(ErrorCode::kFailed, call.what + ": the reply is not a JSON object",
+                "Does " + printable(settings_.endpoint) + " speak Google Cloud Storage?");
+  }
+  return json;
+}
+
+// ---- writing ----
+
+void GcsStorage::create(const Context& context) {
+  context.check_stopped();
+  const std::string target = settings_.description();
+  // Without the right to look, what follows will show whether the bucket is there.
+  const HttpResponse found = execute(context,
+                                     {.method = "GET",
+                                      .path = bucket_path() + "?fields=name",
+                                      .what = "cannot look for " + target,
+                                      .permission = "storage.buckets.get"},
+                                     {403, 404});
+  if (found.status != 404) {
+    return;
+  }
+  std::string project = settings_.project;
+  if (project.empty() && !settings_.anonymous) {
+    project = tokens_.project();
+  }
+  if (project.empty() && !settings_.anonymous) {
+    GcsFailure failure = parse_gcs_failure(found);
+    failure.no_bucket = true;
+    throw gcs_error(settings_, failure, found, "cannot look for " + target, "storage.buckets.get");
+  }
+  const std::string description = nlohmann::json{
+      {"name", settings_.bucket},
+      {"location", settings_.location},
+      {"iamConfiguration",
+       {{"uniformBucketLevelAccess", {{"enabled", true}}},
+        {"publicAccessPrevention",
+         "enforced"}}}}.dump();
+  const ByteView body = as_bytes(description);
+  (void)execute(context,
+                {.method = "POST",
+                 .path = "/storage/v1/b?project=" + percent_encode(project) +
+                         (settings_.lock_mode.empty() ? "" : "&enableObjectRetention=true"),
+                 .headers = {{"Content-Type", "application/json"}},
+                 .body = {&body, 1},
+                 .what = "cannot make the bucket " + printable(settings_.bucket),
+                 .permission = "storage.buckets.create"},
+                {409});  // somebody was faster
+}
+
+std::string GcsStorage::upload_head(const Context& context, const ObjectName& object,
+                                    const std::string& checksum,
+                                    const std::string& boundary) const {
+  nlohmann::json resource{{"name", key_of(object_path(object))},
+                          {"contentType", "application/octet-stream"},
+                          {"crc32c", checksum}};
+  if (!settings_.storage_class.empty() && object.kind == ObjectKind::kPack) {
+    resource["storageClass"] = settings_.storage_class;
+  }
+  // Locks must be removable at any time.
+  if (is_kept(object)) {
+    resource["retention"] = {
+        {"mode", settings_.lock_mode},
+        {"retainUntilTime", utc_text(context.clock.now() + settings_.lock_days)}};
+  }
+  return "--" + boundary + "\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n" +
+         resource.dump() + "\r\n--" + boundary +
+         "\r\nContent-Type: application/octet-stream\r\n\r\n";
+}
+
+void GcsStorage::upload(const Context& context, const ObjectName& object,
+                        std::span<const ByteView> parts, bool if_absent) {
+  const std::string checksum = crc32c_base64(parts);
+  // Drawn at random, so that no content holds it.
+  std::array<std::byte, 24> drawn{};
+  SystemRandom().fill(drawn);
+  const std::string boundary = to_hex(drawn);
+  const std::string head = upload_head(context, object, checksum, boundary);
+  const std::string tail = "\r\n--" + boundary + "--\r\n";
+  std::vector<ByteView> body{as_bytes(head)};
+  body.insert(body.end(), parts.begin(), parts.end());
+  body.push_back(as_bytes(tail));
+  std::string query = "?uploadType=multipart&fields=size,crc32c,retention";
+  if (if_absent) {
+    query += "&ifGenerationMatch=0";
+  }
+  if (!settings_.kms_key.empty()) {
+    query += "&kmsKeyName=" + percent_encode(settings_.kms_key);
+  }
+  const Call call{.method = "POST",
+                  .path = "/upload" + bucket_path() + "/o" + query,
+                  .headers = {{"Content-Type", "multipart/related; boundary=" + boundary}},
+                  .body = body,
+                  .what = what("write", object),
+                  .permission = "storage.objects.create"};
+  const HttpResponse response = execute(context, call, {404, 412});
+  if (response.success()) {
+    const auto stored = parse(call, response);
+    if (number_of(stored, "size") != total_size(parts) || text_of(stored, "crc32c") != checksum) {
+      throw Error(ErrorCode::kDamaged, call.what + ": the server has stored something else",
+                  "Remove the object, and report this.");
+    }
+    // Nobody should believe in a protection that is not there.
+    if (is_kept(object) && !stored.contains("retention")) {
+      throw Error(ErrorCode::kFailed, call.what + ": it was stored without the retention",
+                  "The bucket has no object retention: see docs/storage-gcs.md.");
+    }
+    return;
+  }
+  if (response.status == 412 && if_absent) {
+    if (const auto existing = stat(context, object)) {
+      check_existing(*this, context, object, existing->size_bytes, parts);
+      return;
+    }
+    // It was removed in between.
+    throw Error(ErrorCode::kUnreachable, call.what + ": it appeared and disappeared meanwhile");
+  }
+  GcsFailure failure = parse_gcs_failure(response);
+  failure.no_bucket = response.status == 404;  // nothing else can be missing
+  throw gcs_error(settings_, failure, response, call.what, call.permission);
+}
+
+// ---- reading ----
+
+Buffer GcsStorage::get(const Context& context, const ObjectName& object, uint64_t limit_bytes) {
+  check_call(context, object);
+  HttpResponse response = execute(context, {.method = "GET",
+                                            .path = object_url(object, "alt=media"),
+                                            .limit_bytes = limit_bytes,
+                                            .what = what("read", object),
+                                            .permission = "storage.objects.get"});
+  if (response.cut) {
+    throw Error(ErrorCode::kDamaged, what("read", object) + ": it has more than " +
+                                         std::to_string(limit_bytes) + " bytes");
+  }
+  return std::move(response.body);
+}
+
+void GcsStorage::get_range(const Context& context, const ObjectName& object, uint64_t offset,
+                           MutableBytes out) {
+  check_call(context, object);
+  const auto ends_before = [&] {
+    return Error(
+        ErrorCode::kDamaged,
+        what("read", object) + ": it ends before byte " + std::to_string(offset + out.size()),
+        "The stored object is damaged. Run check to see what it affects.");
+  };
+  if (out.empty()) {  // there is no range of no bytes
+    const auto info = stat(context, object);
+    if (!info) {
+      throw Error(ErrorCode::kNotFound, what("read", object) + ": it does not exist");
+    }
+    if (info->size_bytes < offset) {
+      throw ends_before();
+    }
+    return;
+  }
+  const HttpResponse response =
+      execute(context,
+              {.method = "GET",
+               .path = object_url(object, "alt=media"),
+               .headers = {{"Range", "bytes=" + std::to_string(offset) + "-" +
+                                         std::to_string(offset + out.size() - 1)}},
+               .into = out,
+               .what = what("read", object),
+               .permission = "storage.objects.get"},
+              {416});
+  if (response.status == 416) {
+    throw ends_before();
+  }
+  // Status 200: the whole object, whatever was asked for.
+  if (response.cut || (response.status != 206 && offset != 0)) {
+    throw Error(ErrorCode::kFailed, what("read", object) + ": the server ignores ranges");
+  }
+  if (response.body_bytes < out.size()) {
+    throw ends_before();
+  }
+}
+
+std::optional<ObjectInfo> GcsStorage::stat(const Context& context, const ObjectName& object) {
+  check_call(context, object);
+  const Call call{.method = "GET",
+                  .path = object_url(object, "fields=size"),
+                  .what = what("look for", object),
+                  .permission = "storage.objects.get"};
+  const HttpResponse response = execute(context, call, {404});
+  if (response.status == 404) {
+    return std::nullopt;
+  }
+  const auto size_bytes = number_of(parse(call, response), "size");
+  if (!size_bytes) {
+    throw Error(ErrorCode::kFailed, call.what + ": the server does not say how long it is");
+  }
+  return ObjectInfo{object.name, *size_bytes};
+}
+
+void GcsStorage::list(const Context& context, ObjectKind kind,
+                      const std::function<void(const ObjectInfo&)>& on_object) {
+  list_prefix(context, kind, "", on_object);
+}
+
+void GcsStorage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
+                             const std::function<void(const ObjectInfo&)>& on_object) {
+  context.check_stopped();
+  if (!may_begin_name(kind, prefix)) {
+    return;
+  }
+  if (kind == ObjectKind::kConfig) {
+    if (const auto info = stat(context, {kind, ""})) {
+      on_object(*info);
+    }
+    return;
+  }
+  const std::string below = key_of(path_prefix(kind, prefix));
+  const size_t root = settings_.prefix.empty() ? 0 : settings_.prefix.size() + 1;
+  std::string from;
+  do {
+    const Call call{
+        .method = "GET",
+        .path = bucket_path() + "/o?maxResults=" + std::to_string(settings_.list_page) +
+                "&fields=items(name,size),nextPageToken&prefix=" + percent_encode(below) +
+                (from.empty() ? "" : "&pageToken=" + percent_encode(from)),
+        .limit_bytes = kListReply,
+        .what = "cannot list " + settings_.description(),
+        .permission = "storage.objects.list"};
+    const HttpResponse response = execute(context, call, {404});
+    if (response.status == 404) {
+      return;  // no bucket, no objects
+    }
+    const auto page = parse(call, response);
+    // A page may be empty and still not be the last.
+    const auto items = page.find("items");
+    for (const auto& item : items == page.end() ? nlohmann::json() : *items) {
+      const std::string key = text_of(item, "name");
+      const auto size_bytes = number_of(item, "size");
+      if (!key.starts_with(below) || !size_bytes) {
+        continue;
+      }
+      if (auto name = name_of_path(kind, std::string_view(key).substr(root))) {
+        context.check_stopped();
+        on_object({std::move(*name), *size_bytes});
+      }
+    }
+    const std::string next = text_of(page, "nextPageToken");
+    if (!next.empty() && next == from) {
+      throw Error(ErrorCode::kFailed, call.what + ": the listing does not go on");
+    }
+    from = next;
+  } while (!from.empty());
+}
+
+void GcsStorage::remove(const Context& context, const ObjectName& object) {
+  check_call(context, object);
+  (void)execute(context,
+                {.method = "DELETE",
+                 .path = object_url(object, ""),
+                 .what = what("remove", object),
+                 .permission = "storage.objects.delete"},
+                {404});
+}
+
+// ---- retention ----
+
+bool GcsStorage::may_be_kept(const Context& context) {
+  const std::scoped_lock lock(kept_mutex_);
+  if (!kept_) {
+    const Call call{.method = "GET",
+                    .path = bucket_path() + "?fields=objectRetention",
+                    .what = "cannot look for the retention of " + settings_.description(),
+                    .permission = "storage.buckets.get"};
+    const HttpResponse response = execute(context, call, {403, 404});
+    // Without the right to know it, each object is asked.
+    kept_ = response.success() ? parse(call, response).contains("objectRetention")
+                               : response.status == 403;
+  }
+  return *kept_ || !settings_.lock_mode.empty();
+}
+
+std::optional<Retention> GcsStorage::retention(const Context& context, const ObjectName& object) {
+  check_call(context, object);
+  if (!may_be_kept(context)) {
+    return std::nullopt;
+  }
+  const Call call{.method = "GET",
+                  .path = object_url(object, "fields=retention,temporaryHold,eventBasedHold"),
+                  .what = what("look for", object),
+                  .permission = "storage.objects.get"};
+  const HttpResponse response = execute(context, call, {404});
+  if (response.status == 404) {
+    return std::nullopt;
+  }
+  const auto json = parse(call, response);
+  const auto is_true = [&](const char* key) { return json.contains(key) && json.at(key) == true; };
+  Retention found{.legal_hold = is_true("temporaryHold") || is_true("eventBasedHold")};
+  if (json.contains("retention")) {
+    const auto until = parse_go_time(text_of(json["retention"], "retainUntilTime"));
+    found.until = until ? std::optional(until->wall()) : std::nullopt;
+    found.compliance = text_of(json["retention"], "mode") == "Locked";
+  }
+  return found.until || found.legal_hold ? std::optional(found) : std::nullopt;
+}
+
+void GcsStorage::extend_retention(const Context& context, const ObjectName& object,
+                                  WallTime until) {
+  check_call(context, object);
+  if (!may_be_kept(context)) {
+    Storage::extend_retention(context, object, until);
+    return;
+  }
+  const auto now = retention(context, object);
+  if (now && now->until && *now->until >= until) {
+    return;  // never shorter
+  }
+  const bool locked = now && now->until ? now->compliance : settings_.lock_mode == "Locked";
+  const std::string change = nlohmann::json{{"retention",
+                                             {{"mode", locked ? "Locked" : "Unlocked"},
+                                              {"retainUntilTime", utc_text(until)}}}}
+                                 .dump();
+  const ByteView body = as_bytes(change);
+  (void)execute(context, {.method = "PATCH",
+                          .path = object_url(object, "fields=retention"),
+                          .headers = {{"Content-Type", "application/json"}},
+                          .body = {&body, 1},
+                          .what = "cannot extend the protection of " + object.display() + " in " +
+                                  settings_.description(),
+                          .permission = "storage.objects.setRetention"});
+}
+
+}  // namespace
+
+std::unique_ptr<Storage> open_gcs_storage(GcsSettings settings, const StorageOptions& options) {
+  return std::make_unique<GcsStorage>(std::move(settings), options);
+}
+
+std::unique_ptr<Storage> open_gcs_storage(std::string_view rest, const StorageOptions& options) {
+  return open_gcs_storage(gcs_settings(rest, options), options);
+}
+
+}  // namespace salvor

@@ -1,0 +1,87 @@
+// Requests to an S3 server: signed, and mended where a reply says how.
+#pragma once
+
+#include <initializer_list>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "net/http_client.h"
+#include "net/sigv4.h"
+#include "storage/s3/s3_credentials.h"
+#include "storage/s3/s3_errors.h"
+#include "storage/s3/s3_settings.h"
+
+namespace salvor {
+
+// One request, as far as it does not depend on region, address and credentials.
+struct S3Call {
+  std::string method;
+  std::string key;    // in the bucket; empty: the bucket itself
+  std::string query;  // %-encoded
+  std::vector<HttpHeader> headers;
+  std::span<const ByteView> body;
+  std::string payload_sha256{kEmptySha256};
+  std::optional<MutableBytes> into;
+  uint64_t limit_bytes = uint64_t{1} << 20;
+  std::string what;    // for messages
+  std::string action;  // the right it needs
+};
+
+// Thread-safe. The region is learnt from the server's refusal, expired credentials are fetched
+// anew, and a wrong clock is corrected by the server's, each once and without an error. Does not
+// try again otherwise.
+class S3Client {
+ public:
+  S3Client(S3Settings settings, const StorageOptions& options);
+
+  [[nodiscard]] const S3Settings& settings() const { return settings_; }
+  // Sends, and mends what can be mended at once. Any status that is neither a success nor one of
+  // `expected` is thrown (s3_error).
+  HttpResponse execute(const Context& context, const S3Call& call,
+                       std::initializer_list<int> expected = {});
+  // The same, and whatever comes back is returned: for finding out what is permitted.
+  HttpResponse attempt(const Context& context, const S3Call& call);
+  // Where requests are signed for now.
+  [[nodiscard]] std::string region() const;
+  // The server's clock minus ours, where it had to be corrected; else zero.
+  [[nodiscard]] std::chrono::nanoseconds clock_offset() const;
+
+  // The key in the bucket of a path in the repository.
+  [[nodiscard]] std::string key_of(const std::string& path) const {
+    return settings_.prefix.empty() ? path : settings_.prefix + "/" + path;
+  }
+
+ private:
+  [[nodiscard]] std::string host() const;
+  void use_region(const std::string& region);
+  HttpResponse send(const Context& context, const S3Call& call);
+  // The last reply, after what could be mended.
+  HttpResponse send_mended(const Context& context, const S3Call& call);
+  S3Failure ask_reason(const Context& context, const S3Call& call, const S3Failure& failure);
+  // A body that the server found to be another than was signed: changed on the way (which may be
+  // tried again), or wrong from the start.
+  static void check_content(const S3Call& call, const S3Failure& failure);
+  bool mend(const Context& context, const S3Call& call, const S3Failure& failure,
+            const HttpResponse& response, unsigned attempt);
+  bool adjust_clock(const Context& context, WallTime server);
+  std::string ask_region(const Context& context);
+
+  const S3Settings settings_;
+  AwsCredentialSource credentials_;
+  HttpClient client_;
+
+  mutable std::mutex mutex_;
+  std::string region_;                       // under mutex_
+  std::chrono::nanoseconds clock_offset_{};  // the server's clock minus ours; under mutex_
+  std::string last_key_id_;                  // under mutex_
+};
+
+// "2026-11-21T10:00:00Z"
+[[nodiscard]] std::string s3_time(WallTime time);
+// "Content-MD5" of a body.
+[[nodiscard]] std::string md5_base64(std::span<const ByteView> parts);
+
+}  // namespace salvor

@@ -1,0 +1,180 @@
+#include "storage/s3/s3_versions.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/format.h"
+#include "codec/go_json.h"
+#include "net/sigv4.h"
+#include "storage/layout.h"
+
+namespace salvor {
+namespace {
+
+constexpr uint64_t kListReply = uint64_t{8} << 20;
+constexpr std::array kKinds = {ObjectKind::kConfig,   ObjectKind::kKey,   ObjectKind::kLock,
+                               ObjectKind::kSnapshot, ObjectKind::kIndex, ObjectKind::kPack,
+                               ObjectKind::kSalvor};
+
+// versitygw gives a version that is not the newest any more the time when it ceased to be that, and
+// a delete marker the time of what it hides. Its ids are ULIDs, which begin with the time of making
+// in milliseconds: 10 digits of base 32.
+std::optional<WallTime> time_of_ulid(std::string_view id) {
+  static constexpr std::string_view kDigits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+  if (id.size() != 26 || id.find_first_not_of(kDigits) != std::string_view::npos || id[0] > '7') {
+    return std::nullopt;
+  }
+  int64_t milliseconds = 0;
+  for (const char digit : id.substr(0, 10)) {
+    milliseconds = milliseconds * 32 + static_cast<int64_t>(kDigits.find(digit));
+  }
+  constexpr int64_t kFirst = 1'420'070'400'000;  // 2015: anything before is no time
+  constexpr int64_t kLast = 4'102'444'800'000;   // 2100
+  return milliseconds >= kFirst && milliseconds <= kLast
+             ? std::optional(WallTime(std::chrono::milliseconds(milliseconds)))
+             : std::nullopt;
+}
+
+std::optional<S3Version> parse_version(const XmlElement& element) {
+  const bool marker = element.name == "DeleteMarker";
+  if (!marker && element.name != "Version") {
+    return std::nullopt;
+  }
+  const auto modified = parse_go_time(element.child_text("LastModified"));
+  const std::string size = marker ? "0" : element.child_text("Size");
+  if (!modified || size.empty() || size.size() > 18 ||
+      size.find_first_not_of("0123456789") != std::string::npos) {
+    return std::nullopt;
+  }
+  return S3Version{
+      .key = element.child_text("Key"),
+      .id = element.child_text("VersionId"),
+      .modified = time_of_ulid(element.child_text("VersionId")).value_or(modified->wall()),
+      .size_bytes = std::stoull(size),
+      .marker = marker,
+      .latest = element.child_text("IsLatest") == "true"};
+}
+
+std::optional<ObjectName> object_of(std::string_view path) {
+  for (const ObjectKind kind : kKinds) {
+    if (path.starts_with(kind_prefix(kind))) {
+      if (auto name = name_of_path(kind, path)) {
+        return ObjectName{kind, std::move(*name)};
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+S3VersionsPage parse_s3_versions(const XmlElement& root, const std::string& what) {
+  const auto refuse = [&](const char* why) {
+    return Error(ErrorCode::kFailed, what + ": " + why, "Does this server keep versions?");
+  };
+  if (root.name != "ListVersionsResult") {
+    throw refuse("the reply is not a list of versions");
+  }
+  S3VersionsPage page;
+  for (const XmlElement& element : root.children) {
+    if (element.name != "Version" && element.name != "DeleteMarker") {
+      continue;
+    }
+    auto version = parse_version(element);
+    if (!version) {
+      throw refuse("the reply has a version without time or size");
+    }
+    page.versions.push_back(std::move(*version));
+  }
+  if (root.child_text("IsTruncated") == "true") {
+    page.next_key = root.child_text("NextKeyMarker");
+    page.next_id = root.child_text("NextVersionIdMarker");
+    if (page.next_key.empty()) {
+      throw refuse("the list does not go on");
+    }
+  }
+  return page;
+}
+
+void list_s3_versions(const Context& context, S3Client& client, const std::string& prefix,
+                      const std::function<void(const S3Version&)>& on_version) {
+  const std::string what = "cannot list the versions in " + client.settings().description();
+  std::string from;
+  for (;;) {
+    const S3Call call{
+        .method = "GET",
+        .query = "max-keys=1000&prefix=" + percent_encode(prefix) + "&versions=" + from,
+        .limit_bytes = kListReply,
+        .what = what,
+        .action = "s3:ListBucketVersions"};
+    const HttpResponse response = client.execute(context, call);
+    const S3VersionsPage page = parse_s3_versions(parse_xml(as_text(response.body.view())), what);
+    std::ranges::for_each(page.versions, on_version);
+    if (page.next_key.empty()) {
+      return;
+    }
+    std::string next = "&key-marker=" + percent_encode(page.next_key);
+    if (!page.next_id.empty()) {
+      next += "&version-id-marker=" + percent_encode(page.next_id);
+    }
+    if (next == from) {
+      throw Error(ErrorCode::kFailed, what + ": the list does not go on");
+    }
+    from = std::move(next);
+  }
+}
+
+void S3Past::load(const Context& context) {
+  if (loaded_) {
+    return;
+  }
+  std::map<ObjectName, State> objects;
+  const std::string root = client_.key_of("");
+  bool versioned = false;
+  list_s3_versions(context, client_, root, [&](const S3Version& version) {
+    versioned = versioned || (version.id != "null" && !version.id.empty());
+    if (version.modified > as_of_ || !version.key.starts_with(root)) {
+      return;
+    }
+    const auto object = object_of(std::string_view(version.key).substr(root.size()));
+    if (!object) {
+      return;
+    }
+    const auto [at, is_new] = objects.try_emplace(*object);
+    // Of the same moment the first counts: the newest comes first.
+    if (is_new || version.modified > at->second.modified) {
+      at->second = {version.modified, version.marker, {version.id, version.size_bytes}};
+    }
+  });
+  if (!versioned) {
+    throw Error(ErrorCode::kFailed,
+                client_.settings().description() + " keeps no versions, so its past is gone",
+                "Leave out s3.as-of to read what is there now. Versioning protects only from the "
+                "moment on when it is switched on.");
+  }
+  std::erase_if(objects, [](const auto& object) { return object.second.marker; });
+  objects_ = std::move(objects);
+  loaded_ = true;
+}
+
+std::optional<S3Past::Found> S3Past::find(const Context& context, const ObjectName& object) {
+  const std::scoped_lock lock(mutex_);
+  load(context);
+  const auto found = objects_.find(object);
+  return found == objects_.end() ? std::nullopt : std::optional(found->second.found);
+}
+
+void S3Past::list(const Context& context, ObjectKind kind, std::string_view prefix,
+                  const std::function<void(const ObjectInfo&)>& on_object) {
+  {
+    const std::scoped_lock lock(mutex_);
+    load(context);
+  }
+  for (auto at = objects_.lower_bound({kind, std::string(prefix)});
+       at != objects_.end() && at->first.kind == kind && at->first.name.starts_with(prefix); ++at) {
+    context.check_stopped();
+    on_object({at->first.name, at->second.found.size_bytes});
+  }
+}
+
+}  // namespace salvor

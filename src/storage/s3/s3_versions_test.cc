@@ -1,0 +1,67 @@
+#include "storage/s3/s3_versions.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace salvor {
+namespace {
+
+TEST(S3Versions, AreReadInTheOrderOfTheReply) {
+  const S3VersionsPage page = parse_s3_versions(
+      parse_xml(
+          "<ListVersionsResult><IsTruncated>true</IsTruncated><NextKeyMarker>k/b</NextKeyMarker>"
+          "<NextVersionIdMarker>v3</NextVersionIdMarker>"
+          "<DeleteMarker><Key>k/a</Key><VersionId>v2</VersionId><IsLatest>true</IsLatest>"
+          "<LastModified>2026-11-21T10:48:15.5Z</LastModified></DeleteMarker>"
+          "<Version><Key>k/a</Key><VersionId>v1</VersionId><IsLatest>false</IsLatest>"
+          "<LastModified>2026-11-21T10:48:12Z</LastModified><Size>42</Size></Version>"
+          "</ListVersionsResult>"),
+      "x");
+  ASSERT_EQ(page.versions.size(), 2U);
+  EXPECT_TRUE(page.versions[0].marker);
+  EXPECT_TRUE(page.versions[0].latest);
+  EXPECT_EQ(page.versions[1].id, "v1");
+  EXPECT_EQ(page.versions[1].size_bytes, 42U);
+  EXPECT_EQ(page.versions[0].modified - page.versions[1].modified, std::chrono::milliseconds(3500));
+  EXPECT_EQ(page.next_key, "k/b");
+  EXPECT_EQ(page.next_id, "v3");
+}
+
+// versitygw stamps the version with the time when it was written over (10:48:12); it was made at
+// 10:48:09, as its id says.
+TEST(S3Versions, ATimeInTheIdCounts) {
+  const auto modified = [](const std::string& id) {
+    return parse_s3_versions(
+               parse_xml("<ListVersionsResult><Version><Key>a</Key><VersionId>" + id +
+                         "</VersionId><LastModified>2026-11-21T10:48:12Z</LastModified>"
+                         "<Size>3</Size></Version></ListVersionsResult>"),
+               "x")
+        .versions[0]
+        .modified;
+  };
+  const WallTime stamp{std::chrono::seconds(1795258092)};
+  const auto made = stamp - modified("01M7YVH066HZM4ZDG659XE51Q5");
+  EXPECT_GT(made, std::chrono::seconds(2));
+  EXPECT_LT(made, std::chrono::seconds(4));
+  for (const char* id :
+       {"null", "5657c3a5-c9cd-4fee-9cce-291bff7a18d3", "01M7YVH066HZM4ZDG659XE51Ql",
+        "3/L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY+MTRCxf3vjVBH40Nr8X8gdRQBpUMLUo",
+        "00000000000000000000000000", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"}) {
+    EXPECT_EQ(modified(id), stamp) << id;
+  }
+}
+
+TEST(S3Versions, WhatIsNoListIsRefused) {
+  for (const char* reply :
+       {"<ListBucketResult/>",
+        "<ListVersionsResult><Version><Key>a</Key></Version></ListVersionsResult>",
+        "<ListVersionsResult><Version><Key>a</Key><LastModified>2026-11-21T10:48:12Z</LastModified>"
+        "<Size>-1</Size></Version></ListVersionsResult>",
+        "<ListVersionsResult><IsTruncated>true</IsTruncated></ListVersionsResult>"}) {
+    EXPECT_THROW((void)parse_s3_versions(parse_xml(reply), "x"), Error) << reply;
+  }
+}
+
+}  // namespace
+}  // namespace salvor

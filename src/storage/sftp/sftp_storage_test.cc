@@ -1,0 +1,248 @@
+// What the contract cannot say: connections, files on the server, trouble.
+#include "storage/sftp/sftp_storage.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "support/ssh_server.h"
+#include "support/storage_helpers.h"
+#include "support/temp_directory.h"
+#include "support/test_context.h"
+
+namespace salvor::test {
+namespace {
+
+constexpr const char* kServer = "/usr/lib/openssh/sftp-server";
+
+class SftpStorageTest : public testing::Test {
+ protected:
+  [[nodiscard]] Context context() { return *context_; }
+  [[nodiscard]] std::string path(const std::string& name = {}) const {
+    return (directory_ / "repository").string() + (name.empty() ? "" : "/" + name);
+  }
+  // Through a shell, which may count or break things.
+  [[nodiscard]] std::unique_ptr<Storage> open_by(const std::string& script,
+                                                 unsigned connections = 3) const {
+    const std::vector<std::string> arguments = {"sh", "-c", script};
+    return open_sftp_storage({.arguments = arguments,
+                              .more_arguments = arguments,
+                              .place = "test",
+                              .path = path(),
+                              .connections = connections});
+  }
+  [[nodiscard]] std::unique_ptr<Storage> open() const {
+    return open_by(std::string("exec ") + kServer);
+  }
+  [[nodiscard]] std::vector<std::string> files() const {
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(path())) {
+      if (entry.is_regular_file()) {
+        found.push_back(std::filesystem::relative(entry.path(), path()).string());
+      }
+    }
+    return found;
+  }
+  static mode_t mode_of(const std::string& file) {
+    struct stat status{};
+    return ::stat(file.c_str(), &status) == 0 ? status.st_mode & 0777U : 0;
+  }
+
+  TempDirectory directory_{TempPlace::kMemory};
+  TestContext context_;
+};
+
+TEST_F(SftpStorageTest, LayoutAndModesAreThoseOfALocalRepository) {
+  const auto storage = open();
+  storage->create(context());
+  const ObjectName pack = named_by_hash(ObjectKind::kPack, as_bytes("pack"));
+  storage->put(context(), pack, as_bytes("pack"));
+  storage->put(context(), {ObjectKind::kConfig, {}}, as_bytes("config"));
+  EXPECT_THAT(files(), testing::UnorderedElementsAre(
+                           "config", "data/" + pack.name.substr(0, 2) + "/" + pack.name));
+  EXPECT_EQ(mode_of(path("config")), 0400U);
+  EXPECT_EQ(mode_of(path("data/00")), 0700U);
+  // Readable by the group when the config is.
+  std::filesystem::permissions(path("config"), std::filesystem::perms(0440));
+  const auto second = open();
+  const ObjectName index = named_by_hash(ObjectKind::kIndex, as_bytes("index"));
+  second->put(context(), index, as_bytes("index"));
+  EXPECT_EQ(mode_of(path("index/" + index.name)), 0440U);
+}
+
+TEST_F(SftpStorageTest, AMissingDirectoryIsNotMade) {
+  const auto storage = open();
+  const ObjectName pack = named_by_hash(ObjectKind::kPack, as_bytes("pack"));
+  EXPECT_EQ(code_of([&] { storage->put(context(), pack, as_bytes("pack")); }),
+            ErrorCode::kNotFound);
+  EXPECT_FALSE(std::filesystem::exists(path()));
+  // But one below it is.
+  storage->create(context());
+  std::filesystem::remove_all(path("data"));
+  storage->put(context(), pack, as_bytes("pack"));
+  EXPECT_EQ(as_text(storage->get(context(), pack).view()), "pack");
+}
+
+TEST_F(SftpStorageTest, AnInterruptedPutLeavesNothing) {
+  const auto storage = open();
+  storage->create(context());
+  const Buffer content = pattern(64 << 20U, 1);
+  const ObjectName pack = named_by_hash(ObjectKind::kPack, content.view());
+  TestContext stopped;
+  const std::jthread stopper([&] {
+    while (files().empty()) {
+      std::this_thread::yield();
+    }
+    stopped.stop.request_stop();
+  });
+  EXPECT_EQ(code_of([&] { storage->put(*stopped, pack, content.view()); }), ErrorCode::kCancelled);
+  EXPECT_THAT(files(), testing::IsEmpty());
+  EXPECT_FALSE(storage->stat(context(), pack).has_value());
+}
+
+TEST_F(SftpStorageTest, LeftOversOfOthersGoWhenTheyAreOld) {
+  const auto storage = open();
+  storage->create(context());
+  const std::string name(64, 'a');
+  const std::string old_file = path("data/aa/" + name + "-tmp-123");
+  const std::string fresh = path("data/aa/" + name + "-tmp-456");
+  const std::string foreign = path("data/aa/old-tmp-file");
+  for (const std::string& file : {old_file, fresh, foreign}) {
+    std::ofstream(file) << "left over";
+  }
+  const auto then = std::filesystem::file_time_type::clock::now() - std::chrono::hours(72);
+  std::filesystem::last_write_time(old_file, then);
+  std::filesystem::last_write_time(foreign, then);
+  storage->list(context(), ObjectKind::kPack, [](const ObjectInfo&) {});
+  EXPECT_TRUE(std::filesystem::exists(old_file));
+  storage->remove(context(), {ObjectKind::kPack, name});
+  EXPECT_FALSE(std::filesystem::exists(old_file));
+  EXPECT_TRUE(std::filesystem::exists(fresh));
+  EXPECT_TRUE(std::filesystem::exists(foreign));
+}
+
+TEST_F(SftpStorageTest, ALostConnectionIsMadeAgain) {
+  open()->create(context());
+  // Each connection ends after 6,000 bytes of requests.
+  const auto storage = open_by(std::string("dd bs=1 count=6000 2>/dev/null | ") + kServer, 1);
+  const Buffer content = pattern(20'000, 1);
+  const ObjectName pack = named_by_hash(ObjectKind::kPack, content.view());
+  EXPECT_EQ(code_of([&] { storage->put(context(), pack, content.view()); }),
+            ErrorCode::kUnreachable);
+  const ObjectName small = named_by_hash(ObjectKind::kPack, as_bytes("small"));
+  storage->put(context(), small, as_bytes("small"));
+  EXPECT_EQ(as_text(storage->get(context(), small).view()), "small");
+}
+
+TEST_F(SftpStorageTest, FewerConnectionsAreUsedWhenTheServerRefusesMore) {
+  open()->create(context());
+  // The first to make the directory is served.
+  const auto storage =
+      open_by("mkdir " + (directory_ / "taken").string() +
+                  " 2>/dev/null || { echo no more >&2; exit 255; }; exec " + kServer,
+              4);
+  std::atomic<int> wrong = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&, t] {
+        TestContext mine(static_cast<uint64_t>(t) + 1);
+        for (int i = 0; i < 10; ++i) {
+          const std::string text = std::to_string(t * 100 + i);
+          wrong += code_of([&] {
+                     storage->put(*mine, named_by_hash(ObjectKind::kPack, as_bytes(text)),
+                                  as_bytes(text));
+                   }).has_value();
+        }
+      });
+    }
+  }
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(storage->list_all(context(), ObjectKind::kPack).size(), 40U);
+}
+
+TEST_F(SftpStorageTest, AForbiddenDirectoryIsAPermissionError) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "needs root, to be somebody else";
+  }
+  open()->create(context());
+  std::filesystem::permissions(directory_.path(), std::filesystem::perms(0755));
+  std::filesystem::permissions(path(), std::filesystem::perms(0755));
+  const auto storage = open_by(std::string("exec setpriv --reuid=65534 --clear-groups ") + kServer);
+  try {
+    storage->put(context(), {ObjectKind::kConfig, {}}, as_bytes("x"));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kPermission);
+    EXPECT_NE(error.message().find("cannot write config"), std::string::npos) << error.message();
+  }
+}
+
+TEST_F(SftpStorageTest, AFullDiskIsNamed) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "needs root, to mount a small file system";
+  }
+  std::filesystem::create_directories(path());
+  // Mounted in the server's own world: nothing to undo.
+  const auto storage =
+      open_by("exec unshare --mount sh -c 'mount -t tmpfs -o size=3m,mode=700 none " + path() +
+                  " && exec " + kServer + "'",
+              1);
+  storage->create(context());
+  const Buffer content = pattern(4 << 20U, 1);
+  EXPECT_EQ(code_of([&] {
+              storage->put(context(), named_by_hash(ObjectKind::kPack, content.view()),
+                           content.view());
+            }),
+            ErrorCode::kStorageFull);
+  // And the place it took is free again.
+  const Buffer smaller = pattern(2 << 20U, 2);
+  storage->put(context(), named_by_hash(ObjectKind::kPack, smaller.view()), smaller.view());
+}
+
+TEST_F(SftpStorageTest, OverSshWithAConfigurationFile) {
+  const SshServer server;
+  StorageOptions options;
+  options.extended = {{"sftp.args", "-F " + server.client_config()}};
+  const auto storage =
+      open_sftp_storage(parse_sftp_settings("sftp:server:" + path(), options, false));
+  storage->create(context());
+  const Buffer content = pattern(3 << 20U, 1);
+  const ObjectName pack = named_by_hash(ObjectKind::kPack, content.view());
+  storage->put(context(), pack, content.view());
+  EXPECT_TRUE(std::ranges::equal(storage->get(context(), pack).view(), content.view()));
+}
+
+TEST_F(SftpStorageTest, RefusedLogInsSayWhatToDo) {
+  SshServer server;
+  const auto attempt = [&](const std::string& arguments) {
+    StorageOptions options;
+    options.extended = {{"sftp.args", "-F " + server.client_config() + " " + arguments}};
+    const auto storage =
+        open_sftp_storage(parse_sftp_settings("sftp:server:" + path(), options, false));
+    try {
+      (void)storage->stat(context(), {ObjectKind::kConfig, {}});
+    } catch (const Error& error) {
+      return error;
+    }
+    return Error(ErrorCode::kFailed, "no error");
+  };
+  EXPECT_EQ(attempt("").message(), "no error");
+  const Error host = attempt("-oUserKnownHostsFile=/dev/null");
+  EXPECT_EQ(host.code(), ErrorCode::kPermission);
+  EXPECT_NE(host.message().find("Host key verification failed"), std::string::npos)
+      << host.message();
+  std::filesystem::resize_file(server.path("authorized_keys"), 0);
+  const Error denied = attempt("");
+  EXPECT_EQ(denied.code(), ErrorCode::kPermission);
+  EXPECT_NE(denied.message().find("Permission denied (publickey)"), std::string::npos)
+      << denied.message();
+  server.stop();
+  EXPECT_EQ(attempt("").code(), ErrorCode::kUnreachable);
+}
+
+}  // namespace
+}  // namespace salvor::test
