@@ -123,6 +123,7 @@ LockId RepositoryLock::State::write() const {
   lock.gid = getgid();
   lock.username = user_name(lock.uid);
   const std::string json = encode_lock(lock);
+  // Named by its hash. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
   return *LockId::parse(repository.save_document(context, ObjectKind::kLock, as_bytes(json)));
 }
 
@@ -304,6 +305,7 @@ std::vector<StoredLock> list_locks(const Context& context, Repository& repositor
     }
     try {
       const Buffer json = repository.load_document(context, ObjectKind::kLock, info.name);
+      // Listed, so a hash. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
       locks.push_back({*LockId::parse(info.name), decode_lock(json.view())});
     } catch (const Error& error) {
       if (error.code() == ErrorCode::kNotFound) {
