@@ -39,7 +39,7 @@ struct PackFacts {
   std::optional<size_t> finding;  // that it is missing or too short
 };
 
-std::string quoted(std::string_view name) {
+std::string in_quotes(std::string_view name) {
   return "\"" + printable(name) + "\"";
 }
 
@@ -50,29 +50,29 @@ std::string node_trouble(const Node& node, const Node* before) {
   }
   if (node.name == "." || node.name == ".." || node.name.find('/') != std::string::npos ||
       node.name.find('\0') != std::string::npos) {
-    return "the name " + quoted(node.name) + " is not possible in a directory";
+    return "the name " + in_quotes(node.name) + " is not possible in a directory";
   }
   if (before != nullptr && node.name <= before->name) {
-    return quoted(node.name) + " follows " + quoted(before->name) +
+    return in_quotes(node.name) + " follows " + in_quotes(before->name) +
            (node.name == before->name ? ": a name twice" : ": not in order");
   }
   switch (node.type) {
     case NodeType::kFile:
       if (node.content_is_null) {
-        return "file " + quoted(node.name) + " has no list of content";
+        return "file " + in_quotes(node.name) + " has no list of content";
       }
       if (std::any_of(node.content.begin(), node.content.end(),
                       [](const BlobId& id) { return id.is_null(); })) {
-        return "file " + quoted(node.name) + " has a content id of zeros";
+        return "file " + in_quotes(node.name) + " has a content id of zeros";
       }
       break;
     case NodeType::kDir:
       if (!node.subtree || node.subtree->is_null()) {
-        return "directory " + quoted(node.name) + " has no subtree";
+        return "directory " + in_quotes(node.name) + " has no subtree";
       }
       break;
     case NodeType::kOther:
-      return quoted(node.name) + " has the invalid type " + quoted(node.other_type);
+      return in_quotes(node.name) + " has the invalid type " + in_quotes(node.other_type);
     default:
       break;
   }
