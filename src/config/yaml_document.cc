@@ -465,6 +465,7 @@ YamlNode read_yaml_value(const std::string& text, const Place& place, Problems& 
   } catch (const YAML::Exception& error) {
     report_syntax(error, builder, text, inside);
   } catch (const Stopped&) {
+    // What stopped it is among the problems.
   }
   for (const Problem& problem : inside.sorted()) {
     problems.add(place, problem.what, problem.hint);

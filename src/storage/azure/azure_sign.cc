@@ -38,14 +38,14 @@ std::string azure_string_to_sign(std::string_view account, const AzureRequest& r
   }
   for (const auto& [name, value] : headers) {
     if (name.starts_with("x-ms-")) {
-      text += "\n" + name + ":" + value;
+      text.append("\n").append(name).append(":").append(value);
     }
   }
   text += "\n/" + std::string(account) + std::string(request.path);
   auto query = request.query;
   std::ranges::sort(query);
   for (const auto& [name, value] : query) {
-    text += "\n" + name + ":" + value;
+    text.append("\n").append(name).append(":").append(value);
   }
   return text;
 }
