@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "codec/index_codec.h"
@@ -84,8 +85,13 @@ struct WriteSession::State {
     return traits.remote ? std::max(1U, traits.connections) : 1;
   }
 
+  // Full packs, by type, whose last stretch waits for the next call of hash().
+  using ClosingPacks = std::array<std::optional<OpenPack>, 2>;
+
   PackAssembler& assembler(BlobType type) { return assemblers[static_cast<size_t>(type)]; }
   void append(std::span<const SealedBlob> blobs, Sealer& sealer, BlobType type);
+  void close(OpenPack pack, Sealer& sealer, BlobType type);
+  [[nodiscard]] ClosingPacks take_closing();
   void upload(OpenPack open, Sealer& sealer, BlobType type);
   void store_pack(const FinishedPack& pack);
   void list_pack(FinishedPack& pack);
@@ -107,6 +113,8 @@ struct WriteSession::State {
   WriteCounters counters;
   std::once_flag first_write;
   std::array<PackAssembler, 2> assemblers;
+  std::mutex closing_mutex;
+  ClosingPacks closing;
   std::mutex index_mutex;
   std::vector<ListedPack> unindexed;                // durable, not yet in a stored index file
   std::vector<std::pair<PackId, uint64_t>> stored;  // every pack of this session and its length
@@ -139,9 +147,27 @@ void WriteSession::State::append(std::span<const SealedBlob> blobs, Sealer& seal
     }
     blobs = blobs.subspan(appended.count);
     if (appended.finished) {
-      upload(std::move(*appended.finished), sealer, type);
+      close(std::move(*appended.finished), sealer, type);
     }
   }
+}
+
+// A quarter of a full pack has not been hashed yet: alone that takes more than twice the time that
+// it takes beside other messages. One pack a type may wait for those, no more: it holds a buffer.
+void WriteSession::State::close(OpenPack pack, Sealer& sealer, BlobType type) {
+  std::optional<OpenPack> earlier = std::move(pack);
+  {
+    const std::scoped_lock lock(closing_mutex);
+    earlier.swap(closing[static_cast<size_t>(type)]);
+  }
+  if (earlier) {
+    upload(std::move(*earlier), sealer, type);
+  }
+}
+
+WriteSession::State::ClosingPacks WriteSession::State::take_closing() {
+  const std::scoped_lock lock(closing_mutex);
+  return std::exchange(closing, {});
 }
 
 void WriteSession::State::store_pack(const FinishedPack& pack) {
@@ -225,7 +251,11 @@ void WriteSession::finish(const Context& context) {
     throw Error(ErrorCode::kFailed, "a writer ended before its blobs were stored");
   }
   Sealer sealer = state_->repository.make_sealer();
+  State::ClosingPacks closing = state_->take_closing();
   for (const BlobType type : {BlobType::kData, BlobType::kTree}) {
+    if (std::optional<OpenPack>& pack = closing[static_cast<size_t>(type)]) {
+      state_->upload(std::move(*pack), sealer, type);
+    }
     for (OpenPack& pack : state_->assembler(type).take_rest()) {
       state_->upload(std::move(pack), sealer, type);
     }
@@ -404,14 +434,22 @@ void BlobWriter::State::decode_batch() {
   }
 }
 
-// Hashes the messages and moves the hashes of open packs on in the same pass.
+// Hashes the messages and moves the hashes of packs on in the same pass: of those that are full,
+// which are uploaded then, and of those that are still open.
 std::vector<Digest> BlobWriter::State::hash(std::span<const ByteView> of) {
   std::array<std::vector<PackAssembler::HashStretch>, 2> stretches;
   for (size_t type = 0; type < stretches.size(); ++type) {
     stretches[type] = session.assemblers[type].begin_hashing(kHashStretch);
   }
+  WriteSession::State::ClosingPacks closing = session.take_closing();
   hashes.assign(of.size(), Sha256());
   updates.clear();
+  for (std::optional<OpenPack>& pack : closing) {
+    if (pack) {
+      updates.push_back({&pack->hash, pack->bytes.view().subspan(pack->hashed)});
+      pack->hashed = pack->bytes.size();
+    }
+  }
   for (size_t i = 0; i < of.size(); ++i) {
     updates.push_back({&hashes[i], of[i]});
   }
@@ -424,16 +462,23 @@ std::vector<Digest> BlobWriter::State::hash(std::span<const ByteView> of) {
   for (const Sha256Update& update : updates) {
     bytes += update.bytes.size();
   }
-  const StageTimer timer(session.context.profile, Stage::kHash, bytes);
   // Longest first: so that no lane is left alone with a long one at the end.
   std::sort(updates.begin(), updates.end(),
             [](const Sha256Update& left, const Sha256Update& right) {
               return left.bytes.size() > right.bytes.size();
             });
-  sha256_update_many(updates);
+  {
+    const StageTimer timer(session.context.profile, Stage::kHash, bytes);
+    sha256_update_many(updates);
+  }
   for (size_t type = 0; type < stretches.size(); ++type) {
     for (const auto& stretch : stretches[type]) {
       session.assemblers[type].hashed(stretch);
+    }
+  }
+  for (size_t type = 0; type < closing.size(); ++type) {
+    if (closing[type]) {
+      session.upload(std::move(*closing[type]), sealer, static_cast<BlobType>(type));
     }
   }
   std::vector<Digest> digests;

@@ -31,6 +31,9 @@ class Listing {
   [[nodiscard]] const char* c_name(size_t i) const {
     return reinterpret_cast<const char*>(names_.data()) + entries_[i].offset;
   }
+  // Sets entry(i).type to kTaken: somebody else sees to it.
+  static constexpr uint8_t kTaken = 255;
+  void take(size_t i) { entries_[i].type = kTaken; }
   // Binary search.
   [[nodiscard]] bool contains(std::string_view name) const;
 

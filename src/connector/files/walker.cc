@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kBatch = 256;      // entries looked at before they are pushed
 constexpr size_t kOpenFrames = 32;  // directories a thread keeps open above the one it is in
+constexpr size_t kShared = 16;      // directories handed over at once
 
 void append_name(std::string& path, std::string_view name) {
   if (!path.ends_with('/')) {
@@ -59,7 +60,8 @@ struct Walker::Frame {
   std::unique_ptr<Job> job;
   SharedFd fd;  // null while deep below
   Listing names;
-  size_t next = 0;  // first name not looked at
+  size_t next = 0;      // first name not looked at
+  size_t unshared = 0;  // directories from here on have been handed over
   std::vector<const WalkRules::Tag*> tags;
   std::shared_ptr<DirectoryFileOpener> opener;  // made for the first file
   size_t path_length = 0;
@@ -84,6 +86,7 @@ class Walker::Worker {
 
  private:
   void enter(std::unique_ptr<Job> job);
+  void share();
   void step();
   void leave();
   struct Filled {
@@ -94,6 +97,7 @@ class Walker::Worker {
   void fill_item(Frame& frame, size_t index, Item& item);
   void push(Frame& frame, Item& item);
   void descend(Frame& frame, size_t index);
+  std::unique_ptr<Job> open_sub_directory(Frame& frame, size_t index);
   [[nodiscard]] bool left_out_by_name(const Frame& frame, size_t index);
   [[nodiscard]] std::string path_of(std::string_view name) const;
   void report(std::string_view name, int error, const char* what);
@@ -191,6 +195,9 @@ void Walker::Worker::run(std::unique_ptr<Job> job) {
       stack_.clear();
       throw cancelled();
     }
+    if (walker_.wants_work()) {
+      share();
+    }
     step();
   }
 }
@@ -210,9 +217,33 @@ void Walker::Worker::enter(std::unique_ptr<Job> job) {
   if (const int error = frame.names.read(frame.fd->get()); error != 0) {
     walker_.report(path_, Error::from_errno(error, "cannot list directory " + path_));
   }
+  frame.unshared = frame.names.size();
   if (walker_.rules_.has_tags()) {
     frame.tags = walker_.rules_.tags_in(frame.fd->get(), &frame.names, path_,
                                         [&](const std::string& message) { walker_.warn(message); });
+  }
+}
+
+// Hands over sub-directories of the outermost directory that has some left, at most half of its
+// rest. Waking a thread for each of many small directories would cost more than walking them.
+void Walker::Worker::share() {
+  std::vector<std::unique_ptr<Job>> jobs;
+  for (Frame& frame : stack_) {
+    const size_t half = (frame.next + std::max(frame.next, frame.unshared)) / 2;
+    while (frame.unshared > (jobs.empty() ? frame.next : half) && jobs.size() < kShared) {
+      const size_t index = --frame.unshared;
+      if (frame.names.entry(index).type != DT_DIR || left_out_by_name(frame, index)) {
+        continue;
+      }
+      frame.names.take(index);
+      if (std::unique_ptr<Job> job = open_sub_directory(frame, index)) {
+        jobs.push_back(std::move(job));
+      }
+    }
+    if (!jobs.empty()) {
+      walker_.hand_over(std::move(jobs));
+      return;
+    }
   }
 }
 
@@ -279,7 +310,7 @@ Walker::Worker::Filled Walker::Worker::fill_batch(Frame& frame) {
       items_.emplace_back();
     }
     items_[count].kind = Item::Kind::kNothing;
-    if (!left_out && type != DT_SOCK) {
+    if (!left_out && type != DT_SOCK && type != Listing::kTaken) {
       order_.push_back(static_cast<uint32_t>(count));
     }
     ++count;
@@ -328,18 +359,23 @@ void Walker::Worker::push(Frame& frame, Item& item) {
   }
 }
 
-void Walker::Worker::descend(Frame& frame, size_t index) {
+// Null when there is nothing to walk: it is excluded or cannot be opened.
+std::unique_ptr<Walker::Job> Walker::Worker::open_sub_directory(Frame& frame, size_t index) {
   const char* const name = frame.names.c_name(index);
-  std::string path = path_of(name);
+  std::string path = path_.substr(0, frame.path_length);
+  append_name(path, name);
   if (walker_.rules_.excludes_directory(path)) {
-    return;
+    return nullptr;
   }
+  const SharedFd fd = frame.fd ? frame.fd : frame.job->handle->open();
   bool pushed = false;
-  std::unique_ptr<Job> job =
-      open_job(frame.job->sink, frame.fd->get(), frame.job->handle, name,
-               std::string(frame.names.name(index)), std::move(path), frame.job->scope,
-               frame.job->device, frame.job->only_device, pushed);
-  if (job && !walker_.offer(job)) {
+  return open_job(frame.job->sink, fd->get(), frame.job->handle, name,
+                  std::string(frame.names.name(index)), std::move(path), frame.job->scope,
+                  frame.job->device, frame.job->only_device, pushed);
+}
+
+void Walker::Worker::descend(Frame& frame, size_t index) {
+  if (std::unique_ptr<Job> job = open_sub_directory(frame, index)) {
     path_ = job->path;
     enter(std::move(job));
   }
@@ -376,17 +412,13 @@ Walker::~Walker() {
   helpers_.clear();
 }
 
-bool Walker::offer(std::unique_ptr<Job>& job) {
-  if (idle_.load(std::memory_order_relaxed) <= queued_.load(std::memory_order_relaxed)) {
-    return false;
-  }
+void Walker::hand_over(std::vector<std::unique_ptr<Job>> jobs) {
   {
     const std::scoped_lock lock(mutex_);
-    queue_.push_back(std::move(job));
-    ++queued_;
+    queued_ += static_cast<int>(jobs.size());
+    std::move(jobs.begin(), jobs.end(), std::back_inserter(queue_));
   }
-  changed_.notify_one();
-  return true;
+  changed_.notify_all();
 }
 
 void Walker::fail(std::exception_ptr error) {
@@ -505,7 +537,7 @@ bool Walker::visit(TreeSink::Directory* parent, const Leaf& leaf) {
     std::unique_ptr<Job> job =
         worker.open_job(parent, fd->get(), holder, leaf.name.c_str(), leaf.snapshot_name,
                         leaf.absolute_path, scope, above.st_dev, leaf.device, pushed);
-    if (job && !offer(job)) {
+    if (job) {
       worker.run(std::move(job));
     }
     return pushed;

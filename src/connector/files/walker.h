@@ -1,10 +1,11 @@
 // Walks directories into a TreeSink, on several threads.
 //
-// Each thread walks depth first with its own stack. A thread that meets a sub-directory while
-// another is idle hands it over instead of entering it; there is never more waiting work than idle
-// threads, so memory is bounded by the stacks, not by the tree. What a stack holds for a directory
-// is its names; nodes are made in batches, in inode order (disks like that), and pushed in name
-// order.
+// Each thread walks depth first with its own stack. While another is idle it hands over
+// sub-directories of the outermost directory on its stack: those hold the most, so that threads
+// seldom have to be woken. Little more work waits than there are idle threads, so memory is bounded
+// by the stacks, not by the tree. What a stack holds for a directory is its names; nodes are made
+// in batches, in inode order (disks like that), and pushed in name order, except for directories
+// that are handed over.
 #pragma once
 
 #include <atomic>
@@ -61,7 +62,10 @@ class Walker {
   struct Batch;
   class Worker;
 
-  bool offer(std::unique_ptr<Job>& job);
+  [[nodiscard]] bool wants_work() const {
+    return idle_.load(std::memory_order_relaxed) > queued_.load(std::memory_order_relaxed);
+  }
+  void hand_over(std::vector<std::unique_ptr<Job>> jobs);
   void help();
   [[nodiscard]] bool run_one(std::unique_lock<std::mutex>& lock, Worker& worker);
   [[nodiscard]] bool stopped() const {

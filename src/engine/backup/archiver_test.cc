@@ -125,6 +125,30 @@ TEST_F(ArchiverTest, UnchangedFilesAreNotReadAndAddNothing) {
   EXPECT_EQ(second.tree, first.tree);
 }
 
+// Walking threads hand each other directories, which then come out of order.
+TEST_F(ArchiverTest, DirectoriesInAnyOrderAreComparedWithTheirOwnPast) {
+  for (int i = 0; i < 30; ++i) {
+    for (int j = 0; j < 30; ++j) {
+      const std::string number = std::to_string(j);
+      write(std::to_string(i) + "/" + number + "/" + number, number);
+      write(std::to_string(i) + "/f" + number, number);
+    }
+  }
+  const BackupResult first = back_up();
+  const BackupResult second = back_up();
+  EXPECT_EQ(second.tree, first.tree);
+  EXPECT_EQ(second.summary.files_unmodified, 1800U);
+  EXPECT_EQ(second.summary.dirs_unmodified, 931U);
+  EXPECT_EQ(second.summary.tree_blobs, 0U);
+  fs::remove_all(source() / "7/20");
+  write("7/200/new", "n");
+  const BackupResult third = back_up();
+  EXPECT_EQ(third.summary.files_unmodified, 1799U);
+  EXPECT_EQ(third.summary.files_new, 1U);
+  EXPECT_EQ(third.summary.dirs_new, 1U);
+  EXPECT_EQ(third.summary.dirs_changed, 2U);
+}
+
 TEST_F(ArchiverTest, ChangedRemovedAndNewFilesAreSeen) {
   write("same", "same");
   write("changed", "before");

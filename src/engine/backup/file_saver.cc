@@ -59,7 +59,7 @@ FileSaver::FileSaver(const Context& context, const ChunkerTables& tables, Writer
       receiver_(receiver),
       progress_(progress),
       budget_(options.memory_bytes),
-      buffers_(options.memory_bytes / kPieceBytes),
+      buffers_(options.memory_bytes / kPieceBytes + options.read_concurrency),
       reader_pool_("salvor-read", options.read_concurrency),
       readers_(reader_pool_, cpu.stop_token(), kQueuedReads) {}
 

@@ -26,7 +26,7 @@ class TreeSink::Directory {
   // The same directory in the parent snapshot.
   std::optional<BlobId> old_id;
   Tree old_tree;
-  size_t old_position = 0;  // how far the merge has come
+  size_t old_position = 0;  // behind the node found last
 
   std::mutex mutex;  // guards what follows
   std::vector<TreeSlot> slots;
@@ -34,6 +34,11 @@ class TreeSink::Directory {
   size_t pending =
       1;  // entries that are not settled, and the source, until it closes the directory
 
+  // Whether a finished directory is what the parent snapshot has.
+  [[nodiscard]] bool unchanged() const {
+    return old_id && slots.size() == old_tree.nodes.size() &&
+           std::all_of(slots.begin(), slots.end(), [](const TreeSlot& slot) { return slot.same; });
+  }
   [[nodiscard]] std::string path() const {
     return parent == nullptr ? std::string() : parent->path() + "/" + node.name;
   }
@@ -95,17 +100,17 @@ void TreeBuilder::load_old_tree(Directory& directory, const BlobId& id) {
 const Node* TreeBuilder::find_old(Directory& directory, const Node& node) const {
   const std::vector<Node>& old = directory.old_tree.nodes;
   size_t& position = directory.old_position;
-  if (position > 0 && node.name <= old[position - 1].name) {
-    // Names do not come in order: start again behind a look-up.
+  // Names mostly come in the old order: the next one is tried first.
+  if (position >= old.size() || old[position].name != node.name) {
     const auto found = std::lower_bound(
         old.begin(), old.end(), node.name,
         [](const Node& left, const std::string& name) { return left.name < name; });
+    if (found == old.end() || found->name != node.name) {
+      return nullptr;
+    }
     position = static_cast<size_t>(found - old.begin());
   }
-  while (position < old.size() && old[position].name < node.name) {
-    ++position;
-  }
-  return position < old.size() && old[position].name == node.name ? &old[position] : nullptr;
+  return &old[position++];
 }
 
 bool TreeBuilder::content_unchanged(const Node& old, const Node& node) const {
@@ -287,6 +292,12 @@ void TreeBuilder::close_directory(Directory* directory) {
     const std::scoped_lock lock(directory->mutex);
     complete = --directory->pending == 0;
   }
+  // Waking a CPU thread for a directory without changes would take longer than finishing it.
+  while (complete && directory->parent != nullptr && directory->unchanged()) {
+    Directory* parent = directory->parent;
+    complete = finish(*directory);
+    directory = parent;
+  }
   if (complete) {
     cpu_.run([this, directory] { finish_upwards(directory); });
   }
@@ -329,15 +340,12 @@ bool TreeBuilder::finish(Directory& directory) {
 }
 
 BlobId TreeBuilder::store_tree(Directory& directory, bool& empty) {
-  size_t same = 0;
   size_t present = 0;
   for (const TreeSlot& slot : directory.slots) {
-    same += slot.same ? 1 : 0;
     present += slot.absent ? 0 : 1;
   }
   empty = present == 0;
-  if (directory.old_id && same == directory.slots.size() &&
-      same == directory.old_tree.nodes.size()) {
+  if (directory.unchanged()) {
     return *directory.old_id;
   }
   std::string blob;

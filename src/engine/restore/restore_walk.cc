@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -74,15 +75,17 @@ RestoreSelection::Answer RestoreSelection::ask(std::string_view location, bool i
 
 RestoreWalk::RestoreWalk(const Context& context, Repository& repository, FilesTarget& target,
                          const RestoreOptions& options, RestoreProgress& progress)
-    : context_(context),
+    : writing_pool_("restore-window", 1),
+      writing_group_(writing_pool_, context.stop),
+      context_(context.with_stop(writing_group_.stop_token())),
       repository_(repository),
       target_(target),
       options_(options),
       progress_(progress),
-      window_(context, repository, target, options, progress),
-      trees_(context, repository, prefetch_threads(repository)),
+      window_(context_, repository, target, options, progress),
+      trees_(context_, repository, prefetch_threads(repository)),
       reader_(repository),
-      descent_(context, reader_) {}
+      descent_(context_, reader_) {}
 
 RestoreWalk::~RestoreWalk() = default;
 
@@ -116,17 +119,23 @@ void RestoreWalk::skipped(const std::string& location, uint64_t bytes) {
 }
 
 void RestoreWalk::run(const BlobId& root) {
-  auto level = std::make_shared<Level>();
-  level->directory = std::make_shared<RestoreDirectory>();
-  level->directory->handle = target_.open_root(options_.target, !options_.dry_run);
-  level->selected = true;
-  enter(std::move(level), root);
-  while (!stack_.empty()) {
-    context_.check_stopped();
-    descent_.check_paths();  // not in `step`, where it would count as one directory's failure
-    step();
+  try {
+    auto level = std::make_shared<Level>();
+    level->directory = std::make_shared<RestoreDirectory>();
+    level->directory->handle = target_.open_root(options_.target, !options_.dry_run);
+    level->selected = true;
+    enter(std::move(level), root);
+    while (!stack_.empty()) {
+      context_.check_stopped();
+      descent_.check_paths();  // not in `step`, where it would count as one directory's failure
+      step();
+    }
+    begin_writing();
+  } catch (...) {
+    // If writing failed first, its error is the cause and this one ("interrupted") a consequence.
+    writing_group_.fail(std::current_exception());
   }
-  flush();
+  writing_group_.wait();
 }
 
 // A tree that cannot be read costs what is below it; the directory itself is restored.
@@ -187,9 +196,10 @@ void RestoreWalk::step() {
   } catch (const Error& error) {
     report(level.directory->location_of(name), error);
   }
-  constexpr size_t kWindowDirectories = 50'000;
-  if (window_.full() || left_.size() >= kWindowDirectories) {
-    flush();
+  constexpr size_t kWindowDirectories = 25'000;
+  const bool full = window_.full() || rest_.directories.size() >= kWindowDirectories;
+  if (full || (!writing_ && window_.worth_starting())) {
+    begin_writing();
   }
 }
 
@@ -203,7 +213,8 @@ void RestoreWalk::leave() {
   if (!stack_.empty()) {
     stack_.back()->restored = true;
   }
-  left_.push_back(level);
+  level->above.reset();  // from now on it is the writing thread's
+  rest_.directories.push_back(level);
 }
 
 void RestoreWalk::visit(Level& level, Node node) {
@@ -265,8 +276,9 @@ void RestoreWalk::visit_directory(const std::shared_ptr<Level>& level, Node node
 void RestoreWalk::stay_out(const std::shared_ptr<Level>& level) {
   level->may_delete = false;
   if (level->restored) {
-    left_.push_back(level);
     level->above->restored = true;
+    level->above.reset();
+    rest_.directories.push_back(level);
   }
 }
 
@@ -368,7 +380,7 @@ void RestoreWalk::visit_file(Level& level, Node node) {
   std::shared_ptr<LinkedFile> linked;
   if (is_later_name(level, node, linked)) {
     const std::pair key{node.device_id, node.inode};
-    links_.push_back({first_names_.at(key), level.directory, std::move(node)});
+    rest_.links.push_back({first_names_.at(key), level.directory, std::move(node)});
     return;
   }
   const bool same_time_now = present && same_time(node.mtime, present->st_mtim);
@@ -404,14 +416,23 @@ void RestoreWalk::visit_special(Level& level, Node node) {
   handled("restored", location, node_type_name(node.type).data());
 }
 
-void RestoreWalk::flush() {
+void RestoreWalk::begin_writing() {
+  writing_group_.wait();
+  window_.begin();
+  writing_rest_ = std::exchange(rest_, {});
+  writing_ = true;
+  writing_group_.run([this] { write(); });
+}
+
+void RestoreWalk::write() {
   window_.run();
   make_links();
   finish_directories();
+  writing_ = false;
 }
 
 void RestoreWalk::make_links() {
-  for (const Link& link : links_) {
+  for (const Link& link : writing_rest_.links) {
     const std::string location = link.directory->location_of(link.node.name);
     if (link.first->failed) {
       report(location,
@@ -431,19 +452,18 @@ void RestoreWalk::make_links() {
       report(location, error);
     }
   }
-  links_.clear();
+  writing_rest_.links.clear();
 }
 
 void RestoreWalk::finish_directories() {
-  for (const std::shared_ptr<Level>& level : left_) {
+  for (const std::shared_ptr<Level>& level : writing_rest_.directories) {
     try {
       finish_directory(*level);
     } catch (const Error& error) {
       report(level->directory->location(), error);
     }
-    level->above.reset();
   }
-  left_.clear();
+  writing_rest_.directories.clear();
 }
 
 void RestoreWalk::finish_directory(Level& level) {

@@ -2,12 +2,14 @@
 // restorer.h).
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "base/task.h"
 #include "connector/files/files_target.h"
 #include "engine/reading/tree_descent.h"
 #include "engine/reading/tree_prefetch.h"
@@ -19,7 +21,7 @@
 
 namespace salvor {
 
-// Not thread-safe; one walk.
+// One walk. What it has collected is written by another thread while it goes on.
 class RestoreWalk {
  public:
   RestoreWalk(const Context& context, Repository& repository, FilesTarget& target,
@@ -68,7 +70,9 @@ class RestoreWalk {
   [[nodiscard]] std::optional<struct stat> existing(Level& level, const std::string& name);
   [[nodiscard]] bool may_overwrite(const Node& node,
                                    const std::optional<struct stat>& existing) const;
-  void flush();
+  // Lets what was collected be written, once what was collected before it has been.
+  void begin_writing();
+  void write();
   void make_links();
   void finish_directories();
   void finish_directory(Level& level);
@@ -77,7 +81,9 @@ class RestoreWalk {
   void handled(const char* action, const std::string& location, const char* type);
   void report(const std::string& location, const Error& error);
 
-  const Context& context_;
+  ThreadPool writing_pool_;
+  TaskGroup writing_group_;
+  const Context context_;
   Repository& repository_;
   FilesTarget& target_;
   const RestoreOptions& options_;
@@ -87,10 +93,16 @@ class RestoreWalk {
   BlobReader reader_;  // for what has to be read again
   TreeDescent descent_;
   std::vector<std::shared_ptr<Level>> stack_;  // a level for each of the descent's
-  std::vector<std::shared_ptr<Level>> left_;   // done except for metadata, children first
-  std::vector<Link> links_;
+  // Done when the files below them are, children first; links to files that come before them.
+  struct Rest {
+    std::vector<std::shared_ptr<Level>> directories;
+    std::vector<Link> links;
+  };
+  Rest rest_;
   std::map<std::pair<uint64_t, uint64_t>, std::shared_ptr<LinkedFile>> first_names_;
-  bool deletion_safe_ = true;
+  std::atomic<bool> deletion_safe_ = true;
+  std::atomic<bool> writing_ = false;
+  Rest writing_rest_;  // while writing_: the writing thread's
 };
 
 }  // namespace salvor

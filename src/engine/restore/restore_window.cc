@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cerrno>
 #include <thread>
+#include <utility>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -14,9 +15,11 @@
 namespace salvor {
 namespace {
 
-// A window's plan takes about a kilobyte a file and 100 bytes a blob.
-constexpr size_t kWindowFiles = 50'000;
-constexpr size_t kWindowBlobs = 250'000;
+// A window's plan takes about a kilobyte a file and 100 bytes a blob; there are two.
+constexpr size_t kWindowFiles = 25'000;
+constexpr size_t kWindowBlobs = 125'000;
+// Windows are not split finer than this: a blob that two of them need is fetched twice.
+constexpr uint64_t kWorthStarting = uint64_t{64} << 20;
 // Plaintext that is decoded, hashed (several blobs at a time) and written while it is in the cache.
 constexpr size_t kBatchBytes = size_t{4} << 20;
 
@@ -205,15 +208,26 @@ RestoreWindow::RestoreWindow(const Context& context, Repository& repository, Fil
 RestoreWindow::~RestoreWindow() = default;
 
 RestoreFile& RestoreWindow::add(Node node, std::shared_ptr<RestoreDirectory> directory) {
-  RestoreFile& file = files_.emplace_back();
+  RestoreFile& file = collected_.emplace_back();
   file.node = std::move(node);
   file.directory = std::move(directory);
-  blobs_ += file.node.content.size();
+  collected_blobs_ += file.node.content.size();
+  collected_bytes_ += file.node.size;
   return file;
 }
 
 bool RestoreWindow::full() const {
-  return files_.size() >= kWindowFiles || blobs_ >= kWindowBlobs;
+  return collected_.size() >= kWindowFiles || collected_blobs_ >= kWindowBlobs;
+}
+
+bool RestoreWindow::worth_starting() const {
+  return collected_bytes_ >= kWorthStarting;
+}
+
+void RestoreWindow::begin() {
+  files_ = std::exchange(collected_, {});
+  collected_blobs_ = 0;
+  collected_bytes_ = 0;
 }
 
 void RestoreWindow::report(const RestoreFile& file, const char* operation, const Error& error) {
@@ -476,7 +490,6 @@ void RestoreWindow::run() {
     }
   }
   files_.clear();
-  blobs_ = 0;
 }
 
 }  // namespace salvor

@@ -19,7 +19,9 @@
 
 namespace salvor {
 
-// Not thread-safe; works on its own threads inside. Reused for one window after the other.
+// Works on its own threads inside. One window is collected while the one before is restored: `add`,
+// `drop_last`, `full`, `worth_starting` and `begin` belong to the thread that collects, `run` may be
+// called by another, but `begin` only before or after it.
 class RestoreWindow {
  public:
   RestoreWindow(const Context& context, Repository& repository, FilesTarget& target,
@@ -30,10 +32,13 @@ class RestoreWindow {
   // here.
   RestoreFile& add(Node node, std::shared_ptr<RestoreDirectory> directory);
   // The last added file is not to be restored after all.
-  void drop_last() { files_.pop_back(); }
+  void drop_last() { collected_.pop_back(); }
   [[nodiscard]] bool full() const;
-  [[nodiscard]] bool empty() const { return files_.empty(); }
-  // Restores all, and verifies if asked to. The window is empty afterwards.
+  // Enough to keep all processors busy for a while.
+  [[nodiscard]] bool worth_starting() const;
+  // What was collected is what `run` restores next.
+  void begin();
+  // Restores all, and verifies if asked to.
   void run();
 
  private:
@@ -61,8 +66,10 @@ class RestoreWindow {
   MemoryBudget budget_;
   BufferPool buffers_;
   ThreadPool pool_;
-  std::deque<RestoreFile> files_;
-  size_t blobs_ = 0;
+  std::deque<RestoreFile> files_;      // being restored
+  std::deque<RestoreFile> collected_;  // next
+  size_t collected_blobs_ = 0;
+  uint64_t collected_bytes_ = 0;
 };
 
 }  // namespace salvor
