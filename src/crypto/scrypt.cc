@@ -4,7 +4,7 @@
 // idle memory back to their host 1.5 ms. So only every other table entry is kept: the recomputation
 // costs 5 %, the faults halve. Where four lanes fit one register, every fourth: one lane then costs
 // 25 % more, but three run side by side for less than twice the price of one in the memory that
-// they would take one after the other.
+// they would take one after the other. Three lanes beside two on another thread keep every third.
 #include "crypto/scrypt.h"
 
 #include <algorithm>
@@ -150,6 +150,7 @@ class Arena {
 
 // One thread's share: lanes [first, end) of the blocks, `together` at a time.
 struct Share {
+  ScryptShape shape;
   std::byte* blocks;
   size_t first;
   size_t end;
@@ -158,7 +159,7 @@ struct Share {
 };
 
 size_t table_bytes(const ScryptShape& shape) {
-  return size_t{128} * shape.r * (shape.n / shape.stride);
+  return size_t{128} * shape.r * ((shape.n + shape.stride - 1) / shape.stride);
 }
 
 size_t scratch_bytes(const ScryptShape& shape) {
@@ -172,7 +173,8 @@ uint32_t stride(const ScryptParameters& parameters) {
   return parameters.p > 1 && scrypt_kernels().back().lanes == kScryptMaxLanes ? 4 : 2;
 }
 
-void mix_share(const Share& share, const ScryptShape& shape) noexcept {
+void mix_share(const Share& share) noexcept {
+  const ScryptShape& shape = share.shape;
   const ScryptKernel& kernel = scrypt_kernel_for(share.together);
   const size_t table = table_bytes(shape);
   std::byte* scratch = share.arena.data() + table * share.together;
@@ -203,8 +205,12 @@ std::vector<Share> plan(std::byte* blocks, const ScryptShape& shape, size_t p, u
     // As few turns as the width allows, all of the same width.
     const size_t turns = (end - first + widest - 1) / widest;
     const size_t together = (end - first + turns - 1) / turns;
-    const size_t scratch = scratch_bytes(shape) * scrypt_kernel_for(together).lanes;
-    shares.push_back({blocks, first, end, together, Arena(table * together + scratch)});
+    // Three lanes beside a share of two would end last: they get more memory.
+    const bool last_to_end = shape.stride == 4 && together == 3 && p / workers < 3;
+    const ScryptShape own{shape.n, shape.r, last_to_end ? 3 : shape.stride};
+    const size_t scratch = scratch_bytes(own) * scrypt_kernel_for(together).lanes;
+    shares.push_back(
+        {own, blocks, first, end, together, Arena(table_bytes(own) * together + scratch)});
   }
   return shares;
 }
@@ -214,12 +220,12 @@ void mix_all(std::byte* blocks, const ScryptShape& shape, size_t p, unsigned thr
   std::vector<std::jthread> helpers;
   for (size_t i = 1; i < shares.size(); ++i) {
     try {
-      helpers.emplace_back([&shares, &shape, i] { mix_share(shares[i], shape); });
+      helpers.emplace_back([&shares, i] { mix_share(shares[i]); });
     } catch (const std::system_error&) {
-      mix_share(shares[i], shape);  // no thread to be had: slower, not wrong
+      mix_share(shares[i]);  // no thread to be had: slower, not wrong
     }
   }
-  mix_share(shares[0], shape);
+  mix_share(shares[0]);
 }
 
 // Of this thread only: keys must not be weaker because the machine is busy while they are made.

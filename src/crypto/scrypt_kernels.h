@@ -14,16 +14,17 @@ inline constexpr size_t kScryptMaxLanes = 4;
 struct ScryptShape {
   uint32_t n;
   uint32_t r;
-  // Only every stride-th table entry is kept (a power of two, at most n); the others are worked out
-  // again from the one before when they are needed, which costs (stride - 1) / 2 times n more
-  // BlockMix calls on top of 2 n.
+  // Only every stride-th table entry is kept (1 to n); the others are worked out again from the
+  // one before when they are needed, which costs (stride - 1) / 2 times n more BlockMix calls on
+  // top of 2 n.
   uint32_t stride;
 };
 
 // One of the p independent blocks.
 struct ScryptLane {
   std::byte* block;  // 128 * r bytes, replaced by the result
-  std::byte* table;  // 128 * r * n / stride bytes, aligned to 64; left full of intermediate values
+  // 128 * r * ceil(n / stride) bytes, aligned to 64; left full of intermediate values.
+  std::byte* table;
 };
 
 // Runs exactly the kernel's number of lanes. A lane may be given several times: it then does the

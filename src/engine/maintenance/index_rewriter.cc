@@ -16,13 +16,47 @@ constexpr size_t kIndexFullBlobs = 50000;  // as restic; a file of about 8 MiB o
 constexpr size_t kSmallFileBlobs = 5000;
 constexpr size_t kMostSmallFiles = 8;
 constexpr size_t kRemovalsTogether = 64;
+constexpr size_t kKeptBytes = size_t{16} << 20;  // of files that are read in order to be rewritten
 
 struct FileFacts {
   IndexId id;
   size_t blobs = 0;
   bool lists_dropped = false;
   bool has_marks = false;
+  Buffer json;  // empty: read it again
 };
+
+// Reads every file once.
+std::vector<FileFacts> look_at(const Context& context, const Repository& repository,
+                               std::span<const IndexId> files,
+                               const std::function<bool(const PackId&)>& drop) {
+  std::vector<FileFacts> facts(files.size());
+  std::atomic<size_t> kept = 0;
+  const auto look = [&](const Context& inner, FileFacts& fact) {
+    fact.json = repository.load_document(inner, ObjectKind::kIndex, fact.id.hex());
+    decode_index(
+        fact.json.view(),
+        [&](const PackId& pack, std::span<const PackedBlob> blobs) {
+          fact.blobs += blobs.size();
+          fact.lists_dropped = fact.lists_dropped || drop(pack);
+        },
+        [&](const MarkedPack&) { fact.has_marks = true; });
+    if (kept.fetch_add(fact.json.size()) > kKeptBytes) {
+      fact.json = Buffer();
+    }
+  };
+  const StorageTraits traits = repository.storage().traits();
+  ThreadPool pool("salvor-index", std::max(2U, traits.remote ? traits.connections : 0));
+  TaskGroup group(pool, context.stop);
+  for (size_t i = 0; i < files.size(); ++i) {
+    facts[i].id = files[i];
+    group.run([&look, &fact = facts[i], inner = context.with_stop(group.stop_token())] {
+      look(inner, fact);
+    });
+  }
+  group.wait();
+  return facts;
+}
 
 }  // namespace
 
@@ -85,22 +119,11 @@ std::vector<IndexId> rewrite_index(const Context& context, const Repository& rep
                                    std::span<const IndexId> files,
                                    const std::function<bool(const PackId&)>& drop,
                                    const IndexRewriteOptions& options) {
-  std::vector<FileFacts> facts;
-  size_t small = 0;
-  for (const IndexId& file : files) {
-    context.check_stopped();
-    FileFacts fact{file};
-    const Buffer json = repository.load_document(context, ObjectKind::kIndex, file.hex());
-    decode_index(
-        json.view(),
-        [&](const PackId& pack, std::span<const PackedBlob> blobs) {
-          fact.blobs += blobs.size();
-          fact.lists_dropped = fact.lists_dropped || drop(pack);
-        },
-        [&](const MarkedPack&) { fact.has_marks = true; });
-    small += fact.blobs < kSmallFileBlobs ? 1 : 0;
-    facts.push_back(fact);
-  }
+  std::vector<FileFacts> facts = look_at(context, repository, files, drop);
+  const auto small =
+      static_cast<size_t>(std::count_if(facts.begin(), facts.end(), [](const FileFacts& fact) {
+        return fact.blobs < kSmallFileBlobs;
+      }));
   const bool merge_small = small > kMostSmallFiles;
   const auto goes = [&](const FileFacts& fact) {
     return options.rewrite_all || fact.lists_dropped || (fact.has_marks && options.marked) ||
@@ -117,14 +140,16 @@ std::vector<IndexId> rewrite_index(const Context& context, const Repository& rep
   std::vector<IndexId> obsolete;
   IndexWriter writer(context, repository);
   for (const bool staying : {true, false}) {
-    for (const FileFacts& fact : facts) {
+    for (FileFacts& fact : facts) {
       if (goes(fact) == staying) {
         continue;
       }
       context.check_stopped();
-      const Buffer json = repository.load_document(context, ObjectKind::kIndex, fact.id.hex());
+      if (fact.json.empty()) {
+        fact.json = repository.load_document(context, ObjectKind::kIndex, fact.id.hex());
+      }
       decode_index(
-          json.view(),
+          fact.json.view(),
           [&](const PackId& pack, std::span<const PackedBlob> blobs) {
             if (!drop(pack) && listed.emplace(pack, blob_list_mark(blobs)).second && !staying) {
               writer.add(pack, blobs);
@@ -135,6 +160,7 @@ std::vector<IndexId> rewrite_index(const Context& context, const Repository& rep
               writer.add_marked(pack);
             }
           });
+      fact.json = Buffer();
       if (!staying) {
         obsolete.push_back(fact.id);
       }

@@ -49,7 +49,7 @@ struct IndexRewriteOptions {
 // Writes index files for everything that `files` list except packs for which `drop` says so; files
 // that list no such pack stay as they are (many small ones are merged, though). Returns the files
 // that have become superfluous: remove them once the caller is sure. Files that cannot be read
-// throw Error{kDamaged}.
+// throw Error{kDamaged}. `drop` is called by several threads.
 [[nodiscard]] std::vector<IndexId> rewrite_index(const Context& context,
                                                  const Repository& repository,
                                                  std::span<const IndexId> files,

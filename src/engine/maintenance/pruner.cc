@@ -72,7 +72,7 @@ struct Pruner::State {
   PruneProgress own_progress;
   PruneProgress& progress = options.progress != nullptr ? *options.progress : own_progress;
 
-  std::vector<IndexId> marked_index_files;
+  std::vector<IndexId> known_index_files;    // looked at, sorted
   std::vector<SnapshotId> marked_snapshots;  // the ignored ones too
   std::unique_ptr<PackTable> table;
   std::unique_ptr<EntrySet> used;  // first copies
@@ -95,7 +95,7 @@ struct Pruner::State {
 
 void Pruner::State::load() {
   repository.load_index(context);
-  marked_index_files = repository.index_files();
+  known_index_files = repository.index_files();
   know_marked_packs();
   table = std::make_unique<PackTable>(repository.index());
 }
@@ -386,9 +386,11 @@ void Pruner::State::look_again(Moment moment) {
                        "packs again, then the prune."));
   };
   for (const IndexId& file : list_index_files(context, repository)) {
-    if (std::binary_search(marked_index_files.begin(), marked_index_files.end(), file)) {
+    const auto place = std::lower_bound(known_index_files.begin(), known_index_files.end(), file);
+    if (place != known_index_files.end() && *place == file) {
       continue;
     }
+    known_index_files.insert(place, file);
     const Buffer json = repository.load_document(context, ObjectKind::kIndex, file.hex());
     decode_index(json.view(), [&](const PackId& pack, std::span<const PackedBlob> blobs) {
       if (going.contains(pack)) {

@@ -20,8 +20,8 @@
 namespace salvor {
 
 // Works on its own threads inside. One window is collected while the one before is restored: `add`,
-// `drop_last`, `full`, `worth_starting` and `begin` belong to the thread that collects, `run` may be
-// called by another, but `begin` only before or after it.
+// `drop_last`, `full`, `worth_starting` and `begin` belong to the thread that collects, `run` may
+// be called by another, but `begin` only before or after it.
 class RestoreWindow {
  public:
   RestoreWindow(const Context& context, Repository& repository, FilesTarget& target,
