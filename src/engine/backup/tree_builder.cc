@@ -37,7 +37,7 @@ class TreeSink::Directory {
   // Whether a finished directory is what the parent snapshot has.
   [[nodiscard]] bool unchanged() const {
     return old_id && slots.size() == old_tree.nodes.size() &&
-           std::all_of(slots.begin(), slots.end(), [](const TreeSlot& slot) { return slot.same; });
+           std::all_of(slots.begin(), slots.end(), [](const TreeSlot& one) { return one.same; });
   }
   [[nodiscard]] std::string path() const {
     return parent == nullptr ? std::string() : parent->path() + "/" + node.name;

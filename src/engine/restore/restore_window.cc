@@ -21,7 +21,7 @@ constexpr size_t kWindowBlobs = 125'000;
 // Windows are not split finer than this: a blob that two of them need is fetched twice.
 constexpr uint64_t kWorthStarting = uint64_t{64} << 20;
 // Plaintext that is decoded, hashed (several blobs at a time) and written while it is in the cache.
-constexpr size_t kBatchBytes = size_t{4} << 20;
+constexpr size_t kBatchBytes = size_t{8} << 20;
 
 unsigned thread_count(const RestoreOptions& options, const StorageTraits& traits) {
   if (options.threads > 0) {
