@@ -94,6 +94,7 @@ struct WriteSession::State {
   void close(OpenPack pack, Sealer& sealer, BlobType type);
   [[nodiscard]] ClosingPacks take_closing();
   void upload(OpenPack open, Sealer& sealer, BlobType type);
+  void upload(ClosingPacks packs, Sealer& sealer);
   void store_pack(const FinishedPack& pack);
   void list_pack(FinishedPack& pack);
   void write_index(const Context& under);
@@ -135,6 +136,14 @@ void WriteSession::State::upload(OpenPack open, Sealer& sealer, BlobType type) {
     list_pack(pack);
     assembler(type).recycle(std::move(pack.bytes));
   });
+}
+
+void WriteSession::State::upload(ClosingPacks packs, Sealer& sealer) {
+  for (const BlobType type : {BlobType::kData, BlobType::kTree}) {
+    if (std::optional<OpenPack>& pack = packs[static_cast<size_t>(type)]) {
+      upload(std::move(*pack), sealer, type);
+    }
+  }
 }
 
 void WriteSession::State::append(std::span<const SealedBlob> blobs, Sealer& sealer, BlobType type) {
@@ -224,6 +233,12 @@ WriteSession::~WriteSession() {
     return;
   }
   try {
+    Sealer sealer = state_->repository.make_sealer();
+    state_->upload(state_->take_closing(), sealer);
+  } catch (...) {
+    // Interrupted: they are abandoned like those that are still open.
+  }
+  try {
     state_->uploads.wait();
   } catch (...) {
     // The error that ended the run has been reported already.
@@ -252,11 +267,8 @@ void WriteSession::finish(const Context& context) {
     throw Error(ErrorCode::kFailed, "a writer ended before its blobs were stored");
   }
   Sealer sealer = state_->repository.make_sealer();
-  State::ClosingPacks closing = state_->take_closing();
+  state_->upload(state_->take_closing(), sealer);
   for (const BlobType type : {BlobType::kData, BlobType::kTree}) {
-    if (std::optional<OpenPack>& pack = closing[static_cast<size_t>(type)]) {
-      state_->upload(std::move(*pack), sealer, type);
-    }
     for (OpenPack& pack : state_->assembler(type).take_rest()) {
       state_->upload(std::move(pack), sealer, type);
     }
@@ -477,11 +489,7 @@ std::vector<Digest> BlobWriter::State::hash(std::span<const ByteView> of) {
       session.assemblers[type].hashed(stretch);
     }
   }
-  for (size_t type = 0; type < closing.size(); ++type) {
-    if (closing[type]) {
-      session.upload(std::move(*closing[type]), sealer, static_cast<BlobType>(type));
-    }
-  }
+  session.upload(std::move(closing), sealer);
   std::vector<Digest> digests;
   digests.reserve(of.size());
   for (Sha256& message : hashes) {
