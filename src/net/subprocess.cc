@@ -221,10 +221,14 @@ std::optional<ExitState> Subprocess::poll() {
 }
 
 void Subprocess::terminate() {
+  signal(SIGTERM);
+}
+
+void Subprocess::signal(int number) {
   if (pidfd_) {
-    syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGTERM, nullptr, 0);
+    syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
   } else if (pid_ > 0) {
-    ::kill(pid_, SIGTERM);  // Linux before 5.3
+    ::kill(pid_, number);  // Linux before 5.3
   }
 }
 

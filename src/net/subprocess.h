@@ -58,6 +58,8 @@ class Subprocess {
   [[nodiscard]] std::optional<ExitState> poll();
   // Asks it to end (SIGTERM). Thread-safe; does nothing once it has ended.
   void terminate();
+  // The same with another signal.
+  void signal(int number);
 
   [[nodiscard]] const std::string& name() const { return name_; }
   // Our ends of the pipes, for callers that poll; -1 where there is none. Owned by this object.

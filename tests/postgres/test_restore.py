@@ -1,6 +1,7 @@
 """Recovery to any moment (P3, R1, R5, R6, R11): what is promised about each target is counted in the recovered server."""
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -171,7 +172,7 @@ class Places(_RestoreCase):
         cluster.start()
         self.assertEqual(cluster.sql("SELECT x FROM t"), "42")
 
-    def test_delta_writes_only_what_differs(self):
+    def test_overwrite_writes_only_what_differs(self):
         cluster = self.archiving_cluster()
         cluster.pgbench_init(scale=6)
         cluster.sql("CREATE TABLE small AS SELECT generate_series(1, 1000) AS x")
@@ -180,14 +181,141 @@ class Places(_RestoreCase):
         self.archive_all(cluster)
         cluster.sql("DELETE FROM small; CREATE TABLE wrong AS SELECT 1; CHECKPOINT")
         cluster.stop()
-        summary = self.restore(cluster.data, "--existing", "delta", "--to", "immediate")
+        summary = self.restore(cluster.data, "--existing", "overwrite", "--to", "immediate")
         self.assertLess(summary["bytes_written"], summary["bytes_restored"] / 2)
+        self.assertEqual(self.kept(cluster), [])
         cluster.start()
         self.assertEqual(cluster.sql("SELECT count(*) FROM small"), "1000")
         cluster.sql("SELECT * FROM wrong", expect=1)
         cluster.pgbench_sums()
         cluster.stop()
         cluster.check_checksums()
+
+    def kept(self, cluster):
+        return sorted(p for p in cluster.data.parent.iterdir() if p.name.startswith(cluster.data.name + ".before-"))
+
+    def lived_on(self, **spaces):
+        """A cluster that was backed up and has lived on; what it is like now."""
+        cluster = self.archiving_cluster()
+        for name, place in spaces.items():
+            place.mkdir()
+            self.place.own(place)
+            cluster.sql(f"CREATE TABLESPACE {name} LOCATION '{place}'")
+            cluster.sql(f"CREATE TABLE in_{name} TABLESPACE {name} AS SELECT generate_series(1, 5000) AS x")
+        cluster.pgbench_init(scale=4)
+        cluster.sql("CHECKPOINT")
+        self.back_up(cluster)
+        self.then = cluster.pgbench_sums()
+        postgres.run([postgres.DEBIAN_15 / "pgbench", "-n", "-t", 100, "-h", "127.0.0.1", "-p", cluster.port, "-U", postgres.USER,
+                      "postgres"])
+        for name in spaces:
+            cluster.sql(f"DELETE FROM in_{name} WHERE x > 10")
+        cluster.sql("CREATE TABLE since AS SELECT 7 AS x")
+        self.archive_all(cluster)
+        self.now_there = cluster.pgbench_sums()
+        cluster.stop()
+        return cluster
+
+    def assert_is_the_old_one(self, cluster):
+        cluster.start()
+        self.assertEqual(cluster.sql("SELECT x FROM since"), "7")
+        self.assertEqual(cluster.pgbench_sums(), self.now_there)
+        cluster.stop()
+        cluster.check_checksums()
+
+    def take_back(self, result):
+        """As the program says."""
+        hint = json.loads(result.errors.splitlines()[-1])["hint"]
+        ways = [line.strip() for line in hint.splitlines() if line.strip().startswith("rm -rf ")]
+        self.assertTrue(ways, result.errors)
+        for way in ways:
+            subprocess.run(["sh", "-c", way], check=True)
+
+    def test_delta_keeps_the_old_cluster_and_fetches_only_what_differs(self):
+        space = self.place.path / "a space"
+        cluster = self.lived_on(elsewhere=space)
+        summary = self.restore(cluster.data, "--existing", "delta", "--to", "immediate")
+        self.assertLess(summary["bytes_written"], summary["bytes_restored"] / 2)
+        cluster.start(archive_mode="off")
+        self.assertEqual(cluster.pgbench_sums(), self.then)
+        self.assertEqual(cluster.sql("SELECT count(*) FROM in_elsewhere"), "5000")
+        cluster.sql("SELECT * FROM since", expect=1)
+        cluster.pgbench_start(1).wait()  # whatever the new one does
+        cluster.stop()
+        cluster.check_checksums()
+        self.assertEqual([str(p) for p in self.kept(cluster)], [summary["moved_aside"]])
+        for new in (cluster.data, space):
+            shutil.rmtree(new)
+            old, = new.parent.glob(f"{new.name}.before-*")
+            old.rename(new)
+        cluster.start()
+        self.assertEqual(cluster.sql("SELECT count(*) FROM in_elsewhere"), "10")
+        cluster.stop()
+        self.assert_is_the_old_one(cluster)
+
+    def test_a_delta_restore_that_fails_in_recovery_is_taken_back(self):
+        cluster = self.lived_on()
+        names = sorted(n for n in self.journal() if len(n) == 24)
+        path = self.journal()[names[-1]]
+        good = path.read_bytes()
+        path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        failed = self.restore(cluster.data, "--existing", "delta", expect=20)
+        self.assertIn("The old cluster is whole", failed.errors)
+        self.assertIn("not promoted", failed.errors)
+        self.assertTrue((cluster.data / "PG_VERSION").exists())
+        self.take_back(failed)
+        self.assertEqual(self.kept(cluster), [])
+        self.assert_is_the_old_one(cluster)
+        path.write_bytes(good)
+        self.restore(cluster.data, "--existing", "delta")
+        cluster.start()
+        self.assertEqual(cluster.pgbench_sums(), self.now_there)
+
+    def test_a_delta_restore_that_is_cut_off_is_finished_or_taken_back(self):
+        cluster = self.lived_on()
+
+        def cut_off():
+            process = self.background(self.salvor.start(
+                self.repository, "postgres", "restore", "--target", cluster.data, "--existing", "delta",
+                prefix=("prlimit", "--fsize=20000000")))
+            result = self.finish(process, expect=None)
+            self.assertNotEqual(result.code, 0)
+            self.assertFalse((cluster.data / "global/pg_control").exists(), "no server starts from it")
+            return result
+
+        cut_off()
+        old, = self.kept(cluster)
+        shutil.rmtree(cluster.data)
+        old.rename(cluster.data)
+        self.assert_is_the_old_one(cluster)
+        cut_off()
+        cut_off()
+        old = self.kept(cluster)
+        self.assertEqual(len(old), 1, "what was half restored is not taken for the old cluster")
+        summary = self.restore(cluster.data, "--existing", "delta", "--to", "immediate")
+        self.assertEqual([summary["moved_aside"]], [str(p) for p in old])
+        self.assertEqual([n for n in os.listdir(cluster.data) if "salvor" in n], [])
+        cluster.start(archive_mode="off")
+        self.assertEqual(cluster.pgbench_sums(), self.then)
+        cluster.stop()
+        shutil.rmtree(cluster.data)
+        old[0].rename(cluster.data)
+        self.assert_is_the_old_one(cluster)
+
+    def test_delta_needs_room_and_says_so_before_it_changes_anything(self):
+        cluster = self.lived_on()
+        small = self.place.path / "small"
+        small.mkdir()
+        size = sum(p.stat().st_size for p in cluster.data.rglob("*") if p.is_file()) + (40 << 20)
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", small], check=False).returncode:
+            self.skipTest("mounting a small disk is not allowed here")
+        self.addCleanup(subprocess.run, ["umount", "-l", small], check=False)
+        target = small / "data"
+        subprocess.run(["cp", "-a", cluster.data, target], check=True)
+        refused = self.restore(target, "--existing", "delta", expect=None)
+        self.assertIn("there is no room to keep", refused.errors)
+        self.assertEqual(os.listdir(small), ["data"])
+        self.assertTrue((target / "global/pg_control").exists())
 
     def test_delta_touches_nothing_that_is_no_cluster(self):
         cluster = self.archiving_cluster()

@@ -7,6 +7,7 @@
 #include "cli/postgres/recovery_options.h"
 #include "cli/repository_access.h"
 #include "engine/postgres/postgres_restore.h"
+#include "plan/shell.h"
 
 namespace salvor::cli {
 namespace {
@@ -43,9 +44,10 @@ PostgresRestoreOptions restore_options(const Choices& choices, Session& session)
   PostgresRestoreOptions options;
   options.target = choices.target;
   options.recovery = recovery_target(choices);
-  options.existing = choices.existing == "move"    ? ExistingCluster::kMoveAside
-                     : choices.existing == "delta" ? ExistingCluster::kDelta
-                                                   : ExistingCluster::kRefuse;
+  options.existing = choices.existing == "move"        ? ExistingCluster::kMoveAside
+                     : choices.existing == "delta"     ? ExistingCluster::kDelta
+                     : choices.existing == "overwrite" ? ExistingCluster::kOverwrite
+                                                       : ExistingCluster::kRefuse;
   options.after = choices.action == "none"    ? AfterRecovery::kNone
                   : choices.action == "pause" ? AfterRecovery::kPause
                                               : AfterRecovery::kPromote;
@@ -117,7 +119,7 @@ void print_result(Session& session, const RecoveryPlan& plan, const PostgresRest
 }
 
 int run(const Choices& choices, Session& session) {
-  const PostgresRestoreOptions options = restore_options(choices, session);
+  PostgresRestoreOptions options = restore_options(choices, session);
   OpenedRepository opened = open_repository(session, {.lock = LockMode::kShared});
   const Context& context = opened.context;
   const auto [archive, plan] =
@@ -129,8 +131,22 @@ int run(const Choices& choices, Session& session) {
   opened.repository->load_index(context);
   PostgresRestorer restorer(*opened.repository, archive);
   const RecoveryPlan& chosen = plan;
-  const PostgresRestoreResult result =
-      run_under_lock(session, opened, [&] { return restorer.run(context, chosen, options); });
+  std::string way_back;
+  options.on_moved = [&way_back](const std::string& from, const std::string& to) {
+    way_back += "\n  rm -rf " + plan::shell_quoted(from) + " && mv " + plan::shell_quoted(to) +
+                " " + plan::shell_quoted(from);
+  };
+  PostgresRestoreResult result;
+  try {
+    result =
+        run_under_lock(session, opened, [&] { return restorer.run(context, chosen, options); });
+  } catch (const Error& error) {
+    if (way_back.empty()) {
+      throw;
+    }
+    throw Error(error.code(), error.message(),
+                error.hint() + "\nThe old cluster is whole. To have it back:" + way_back);
+  }
   print_result(session, plan, options, result);
   return 0;
 }
@@ -145,10 +161,11 @@ std::vector<OptionSpec> place_options(Choices& choices) {
        .hint = ValueHint::kDirectory},
       {.long_name = "existing",
        .value_name = "what",
-       .help = "what to do with a cluster that is there: move it aside, or change it into the "
-               "restored one writing only what differs",
+       .help = "what to do with a cluster that is there: move: keep it under another name; delta: "
+               "the same, and copy from it what it has of the backup; overwrite: change it into "
+               "the restored one, it is lost",
        .target = &choices.existing,
-       .choices = {"refuse", "move", "delta"}},
+       .choices = {"refuse", "move", "delta", "overwrite"}},
       {.long_name = "tablespace-mapping",
        .value_name = "old=new",
        .help = "put a tablespace elsewhere",

@@ -52,7 +52,9 @@ class PostgresStore final : public Store {
 
   [[nodiscard]] const SourceSpec& spec() const override { return source_; }
   [[nodiscard]] TextMap outputs() const override;
-  [[nodiscard]] std::vector<CheckResult> check(const Context& context) override;
+  [[nodiscard]] std::vector<CheckResult> check(const Context& context) override {
+    return check_server(site_, context, source_);
+  }
   [[nodiscard]] RunRecord back_up(const Context& context, const BackupOrder& order) override;
   [[nodiscard]] std::vector<RecoveryRange> ranges(const Context& context) override;
   [[nodiscard]] RestoreOutcome restore(const Context& context, const RestoreOrder& order) override;
@@ -89,22 +91,6 @@ TextMap PostgresStore::outputs() const {
     }
   }
   return outputs;
-}
-
-std::vector<CheckResult> PostgresStore::check(const Context& context) {
-  const postgres::ConnectionTarget target = source_target(site_, source_);
-  std::vector<CheckResult> checks;
-  checks.push_back(checked(context, "server answers", [&] {
-    postgres::Connection connection(context, target, postgres::ConnectionMode::kSql);
-    return "PostgreSQL " + connection.show(context, "server_version");
-  }));
-  for (const std::string& assertion : source_.assertions) {
-    checks.push_back(checked(context, assertion, [&] {
-      assert_true(context, target, assertion);
-      return std::string("true");
-    }));
-  }
-  return checks;
 }
 
 BackupResult PostgresStore::take(SourceRepository& at, const BackupOrder& order, bool full,
@@ -221,7 +207,7 @@ PostgresRestoreOptions PostgresStore::restore_options(const RestoreOrder& order)
   PostgresRestoreOptions options = common_options(source_, order);
   options.target = target_directory(order);
   options.existing = order.old_data == OldData::kMoveAside   ? ExistingCluster::kMoveAside
-                     : order.old_data == OldData::kOverwrite ? ExistingCluster::kDelta
+                     : order.old_data == OldData::kOverwrite ? ExistingCluster::kOverwrite
                                                              : ExistingCluster::kRefuse;
   const std::string own = source_.settings.text("data-directory");
   options.copy = !own.empty() && order.target.has("directory") &&
@@ -322,6 +308,23 @@ postgres::ConnectionTarget source_target(const StoreSite& site, const SourceSpec
 std::string source_database(const StoreSite& site, const SourceSpec& source) {
   const std::string named = postgres::named_database(source_target(site, source));
   return named.empty() ? "postgres" : named;
+}
+
+std::vector<CheckResult> check_server(const StoreSite& site, const Context& context,
+                                      const SourceSpec& source) {
+  const postgres::ConnectionTarget target = source_target(site, source);
+  std::vector<CheckResult> checks;
+  checks.push_back(checked(context, "server answers", [&] {
+    postgres::Connection connection(context, target, postgres::ConnectionMode::kSql);
+    return "PostgreSQL " + connection.show(context, "server_version");
+  }));
+  for (const std::string& assertion : source.assertions) {
+    checks.push_back(checked(context, assertion, [&] {
+      assert_true(context, target, assertion);
+      return std::string("true");
+    }));
+  }
+  return checks;
 }
 
 PostgresRestoreOptions common_options(const SourceSpec& source, const RestoreOrder& order) {

@@ -24,6 +24,10 @@ namespace salvor::cli {
 // The database of the assertions.
 [[nodiscard]] std::string source_database(const StoreSite& site, const SourceSpec& source);
 
+// The server answers, and the source's assertions hold there.
+[[nodiscard]] std::vector<CheckResult> check_server(const StoreSite& site, const Context& context,
+                                                    const SourceSpec& source);
+
 // How any restore of the source runs, but for where to.
 [[nodiscard]] PostgresRestoreOptions common_options(const SourceSpec& source,
                                                     const RestoreOrder& order);

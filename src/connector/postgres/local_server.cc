@@ -1,5 +1,6 @@
 #include "connector/postgres/local_server.h"
 
+#include <csignal>
 #include <filesystem>
 #include <thread>
 
@@ -14,6 +15,9 @@ namespace {
 
 constexpr uint64_t kLogLimit = uint64_t{64} << 20;
 constexpr size_t kTailBytes = 2000;
+constexpr std::chrono::milliseconds kStep{10};
+// Its own processes get five seconds from it; after that they are killed by it.
+constexpr int kImmediateSteps = 800;
 
 void write_private(const std::string& path, std::string_view content,
                    const std::optional<std::pair<uid_t, gid_t>>& owner) {
@@ -110,13 +114,6 @@ struct LocalServer::State {
   LocalServerOptions options;
   std::string log;
   std::unique_ptr<Subprocess> process;
-
-  void control(const char* how) const {
-    Subprocess pg_ctl({.arguments = as_owner(options, {options.binaries + "/pg_ctl", "stop", "-s",
-                                                       "-D", options.data, "-m", how, "-t", "600"}),
-                       .pipe_stdout = true});
-    static_cast<void>(pg_ctl.wait());
-  }
 };
 
 LocalServer::LocalServer(LocalServerOptions options) : state_(std::make_unique<State>()) {
@@ -173,12 +170,13 @@ LocalServer::LocalServer(LocalServerOptions options) : state_(std::make_unique<S
 }
 
 LocalServer::~LocalServer() {
-  try {
-    if (running()) {
-      state_->control("immediate");
+  // As "pg_ctl stop -m immediate" does. What we started has become the server (each program before
+  // it ends with exec).
+  if (running()) {
+    state_->process->signal(SIGQUIT);
+    for (int i = 0; i < kImmediateSteps && running(); ++i) {
+      std::this_thread::sleep_for(kStep);
     }
-  } catch (const Error&) {
-    return;  // the destructor of the process kills it
   }
 }
 
@@ -202,7 +200,7 @@ void LocalServer::wait_until_ready(const Context& context, std::chrono::seconds 
                     "Its log ends with:\n" + log_tail());
       }
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    std::this_thread::sleep_for(kStep);
   }
 }
 
@@ -238,7 +236,7 @@ std::string LocalServer::log_line(std::string_view word, std::string_view unless
 }
 
 void LocalServer::stop() {
-  state_->control("fast");
+  state_->process->signal(SIGINT);
   const ExitState ended = state_->process->wait();
   if (!ended.success()) {
     throw Error(ErrorCode::kFailed, "the server did not stop properly: " + ended.text(),

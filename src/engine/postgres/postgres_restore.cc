@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 #include <thread>
 
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include "base/format.h"
 #include "connector/postgres/control_file.h"
 #include "connector/postgres/local_server.h"
+#include "engine/postgres/cluster_seed.h"
 #include "engine/postgres/wal_server.h"
 #include "engine/reading/tree_walk.h"
 #include "engine/restore/restorer.h"
@@ -26,6 +28,12 @@ struct PostgresRestorer::Place {
   std::vector<std::string> excludes;
   bool tablespace = false;
   bool delta = false;  // it holds something that is to be changed into this
+  std::string old;     // where what was there is now, to be copied from; empty: nowhere
+
+  [[nodiscard]] bool left_out(const std::string& in_snapshot) const {
+    return in_snapshot == "/pg_wal" || in_snapshot == "/global/pg_control" ||
+           std::find(excludes.begin(), excludes.end(), in_snapshot) != excludes.end();
+  }
 };
 
 namespace {
@@ -34,9 +42,14 @@ namespace fs = std::filesystem;
 using postgres::TablespaceLocation;
 
 constexpr const char* kControl = "global/pg_control";
-// Marks a directory that a restore has begun to fill.
+// Marks a directory that a restore has begun to fill, and lists what it has moved: from and to, a
+// line each.
 constexpr const char* kBegun = "/.salvor-restore";
-constexpr std::chrono::milliseconds kPoll{100};
+// Between a place's name and the time in the name of what was moved from there.
+constexpr const char* kBefore = ".before-";
+// Where WAL comes for the server, in the data directory, where the server runs.
+constexpr const char* kIncoming = "pg_wal/salvor-prefetch";
+constexpr std::chrono::milliseconds kPoll{20};
 
 std::optional<std::pair<uid_t, gid_t>> owner_of(const std::string& path) {
   struct stat status{};
@@ -132,7 +145,28 @@ uint64_t check_databases(const Context& context, const postgres::LocalServer& se
   return names.rows.size();
 }
 
+// Whether a directory is what a run has left that did not get to its end. A note that is still
+// there in a cluster that somebody has started since, and that has left recovery, means nothing.
+bool half_restored(const std::string& data) {
+  return fs::exists(fs::symlink_status(data + kBegun)) &&
+         (!fs::exists(data + "/" + kControl) || fs::exists(data + "/recovery.signal"));
+}
+
+bool is_empty_place(const std::string& path) {
+  std::error_code error;
+  return !fs::exists(path) || fs::is_empty(path, error);
+}
+
 }  // namespace
+
+// What changes or moves a directory is for clusters only.
+void PostgresRestorer::require_cluster(const Place& place) {
+  if (!place.tablespace && !fs::exists(place.path + "/PG_VERSION")) {
+    throw Error(ErrorCode::kUsage,
+                "the target " + place.path + " does not hold a PostgreSQL cluster",
+                "--existing delta and overwrite are refused for anything else.");
+  }
+}
 
 void require_stopped(const std::string& data) {
   const std::string pid_file = data + "/postmaster.pid";
@@ -152,8 +186,11 @@ PostgresRestoreResult PostgresRestorer::run(const Context& context, const Recove
                                             const PostgresRestoreOptions& options) {
   PostgresRestoreResult result;
   std::vector<Place> all = places(context, plan.backup.snapshot.snapshot.tree, options);
-  for (Place& place : all) {
-    make_room(place, options, result);
+  begun_.clear();
+  // The data directory first: what it notes makes what follows one that can be finished or undone.
+  for (auto place = all.rbegin(); place != all.rend(); ++place) {
+    make_room(context, *place, options, result);
+    note_begun(all.back().path);
   }
   const MonotonicTime begun = context.clock.monotonic();
   restore_files(context, all, options, result);
@@ -162,6 +199,7 @@ PostgresRestoreResult PostgresRestorer::run(const Context& context, const Recove
   if (options.after != AfterRecovery::kNone) {
     recover(context, plan, options, result);
   }
+  ::unlink((all.back().path + kBegun).c_str());
   return result;
 }
 
@@ -208,7 +246,57 @@ std::vector<PostgresRestorer::Place> PostgresRestorer::places(
   return all;
 }
 
-// Whether the place can be filled now as an empty one.
+// Copies need room where the file system cannot share it.
+void PostgresRestorer::require_space(const Context& context, const Place& place) const {
+  const SeedSize size = measure_seed(
+      context, repository_, place.tree,
+      {.from = place.path,
+       .leave_out = [&place](const std::string& path) { return place.left_out(path); }});
+  if (!size.shared && size.bytes > size.available) {
+    throw Error(
+        ErrorCode::kStorageFull,
+        fmt::format("there is no room to keep {} beside the restored one: {} are needed, {} "
+                    "are free",
+                    printable(place.path), format_bytes(size.bytes), format_bytes(size.available)),
+        "Nothing was changed. Make room, or give --existing overwrite, which changes it in "
+        "place: it is lost then.");
+  }
+}
+
+void PostgresRestorer::note_begun(const std::string& data) const {
+  std::string text;
+  for (const auto& [from, to] : begun_) {
+    text += from + "\n" + to + "\n";
+  }
+  write_file(data + kBegun, text, false);
+}
+
+void PostgresRestorer::seed_places(const Context& context, const std::vector<Place>& places,
+                                   const PostgresRestoreOptions& options) const {
+  for (const Place& place : places) {
+    if (!place.old.empty()) {
+      options.on_step("copying what " + place.old + " has of it");
+      seed(context, repository_, place.tree,
+           {.from = place.old,
+            .leave_out = [&place](const std::string& path) { return place.left_out(path); }},
+           place.path);
+    }
+  }
+}
+
+void PostgresRestorer::note_moved(const Place& place, const std::string& aside,
+                                  const PostgresRestoreOptions& options,
+                                  PostgresRestoreResult& result) {
+  result.moved.emplace_back(place.path, aside);
+  if (options.on_moved) {
+    options.on_moved(place.path, aside);
+  }
+  if (!place.tablespace) {
+    result.moved_aside = aside;
+  }
+}
+
+// Whether the place, which is not empty, can be filled now as an empty one.
 bool PostgresRestorer::move_aside(Place& place, const PostgresRestoreOptions& options,
                                   PostgresRestoreResult& result) const {
   std::string suffix = options.aside;
@@ -216,25 +304,12 @@ bool PostgresRestorer::move_aside(Place& place, const PostgresRestoreOptions& op
     suffix = postgres::format_utc(std::chrono::system_clock::now()).substr(0, 19);
     std::replace(suffix.begin(), suffix.end(), ':', '-');
   }
-  const std::string aside = place.path + ".before-" + suffix;
-  const auto moved = [&] {
-    result.moved.emplace_back(place.path, aside);
-    if (options.on_moved) {
-      options.on_moved(place.path, aside);
-    }
-    if (!place.tablespace) {
-      result.moved_aside = aside;
-    }
-  };
-  std::error_code error;
+  const std::string aside = place.path + kBefore + suffix;
   if (fs::exists(aside)) {
-    moved();
+    note_moved(place, aside, options, result);
     options.on_step(place.path + " was moved to " + aside + " already");
-    place.delta = fs::exists(place.path) && !fs::is_empty(place.path, error);
-    return !place.delta;
-  }
-  if (!fs::exists(place.path) || fs::is_empty(place.path, error)) {
-    return true;
+    place.delta = true;
+    return false;
   }
   if (!place.tablespace) {
     require_stopped(place.path);
@@ -242,45 +317,88 @@ bool PostgresRestorer::move_aside(Place& place, const PostgresRestoreOptions& op
   if (::rename(place.path.c_str(), aside.c_str()) != 0) {
     throw Error::from_errno(errno, "cannot move " + place.path + " aside");
   }
-  moved();
+  note_moved(place, aside, options, result);
   options.on_step("moved " + place.path + " to " + aside);
   return true;
 }
 
-void PostgresRestorer::make_room(Place& place, const PostgresRestoreOptions& options,
-                                 PostgresRestoreResult& result) const {
-  std::error_code error;
-  const bool cleared =
-      options.existing == ExistingCluster::kMoveAside && move_aside(place, options, result);
-  if (cleared || !fs::exists(place.path) || fs::is_empty(place.path, error)) {
+// Whether an earlier run has begun to fill the place; what that one moved is told again.
+bool PostgresRestorer::is_unfinished(const Place& place, const PostgresRestoreOptions& options,
+                                     PostgresRestoreResult& result) {
+  const bool half = !place.tablespace && half_restored(place.path);
+  if (half) {
+    const Buffer content = read_file(place.path + kBegun, 1U << 20);
+    std::istringstream lines{std::string(as_text(content.view()))};
+    std::string from;
+    std::string to;
+    while (std::getline(lines, from) && std::getline(lines, to)) {
+      begun_.emplace_back(from, to.starts_with(from + kBefore) ? to : "");
+    }
+  }
+  const auto begun = std::find_if(begun_.begin(), begun_.end(),
+                                  [&](const auto& one) { return one.first == place.path; });
+  if (begun == begun_.end()) {
+    return half;
+  }
+  if (!begun->second.empty() && fs::exists(begun->second)) {
+    options.on_step(place.path + " was moved to " + begun->second + " already");
+    note_moved(place, begun->second, options, result);
+  }
+  return true;
+}
+
+void PostgresRestorer::make_room(const Context& context, Place& place,
+                                 const PostgresRestoreOptions& options,
+                                 PostgresRestoreResult& result) {
+  const size_t moved = result.moved.size();
+  const bool unfinished = is_unfinished(place, options, result);
+  const bool delta = options.existing == ExistingCluster::kDelta;
+  const bool keeps = delta || options.existing == ExistingCluster::kMoveAside;
+  bool cleared = is_empty_place(place.path);
+  if (!cleared && !unfinished && delta) {
+    require_cluster(place);
+    require_space(context, place);
+  }
+  if (!cleared && keeps && !unfinished) {
+    cleared = move_aside(place, options, result);
+    if (cleared && delta) {
+      place.old = result.moved.back().second;
+      place.delta = true;  // what is copied there is to be changed
+    }
+  }
+  if (cleared) {
+    std::error_code error;
     fs::create_directories(place.path, error);
     if (error) {
       throw Error::from_errno(error.value(), "cannot make " + place.path);
     }
     fs::permissions(place.path, fs::perms::owner_all);
+  } else {
+    change_in_place(place, options, unfinished);
+  }
+  std::erase_if(begun_, [&](const auto& one) { return one.first == place.path; });
+  begun_.emplace_back(place.path, result.moved.size() > moved ? result.moved.back().second : "");
+}
+
+void PostgresRestorer::change_in_place(Place& place, const PostgresRestoreOptions& options,
+                                       bool unfinished) const {
+  if (options.existing == ExistingCluster::kRefuse) {
+    throw Error(ErrorCode::kUsage,
+                (place.tablespace ? "the tablespace directory " : "the target ") + place.path +
+                    " is not empty",
+                "Give an empty one; or --existing move, which keeps what is there under another "
+                "name; or --existing delta, which also copies from there what is in the backup.");
+  }
+  if (!place.delta && !unfinished) {
+    require_cluster(place);
+  }
+  place.delta = true;
+  if (place.tablespace) {
     return;
   }
-  const std::string what = place.tablespace ? "the tablespace directory " : "the target ";
-  if (options.existing == ExistingCluster::kRefuse) {
-    throw Error(
-        ErrorCode::kUsage, what + place.path + " is not empty",
-        "Give an empty one; or --existing move, which keeps what is there under another name; or "
-        "--existing delta, which changes it into the restored cluster.");
-  }
-  if (!place.tablespace) {
-    require_stopped(place.path);
-  }
-  const bool ours = place.delta;
-  place.delta = true;
-  if (!ours && !place.tablespace && !fs::exists(place.path + "/PG_VERSION") &&
-      !fs::exists(place.path + kBegun)) {
-    throw Error(
-        ErrorCode::kUsage, what + place.path + " does not hold a PostgreSQL cluster",
-        "--existing delta removes what is not in the backup: it is refused for anything else.");
-  }
+  require_stopped(place.path);
   // No server may start from what is half the old and half the new.
-  if (!place.tablespace && ::unlink((place.path + "/" + kControl).c_str()) != 0 &&
-      errno != ENOENT) {
+  if (::unlink((place.path + "/" + kControl).c_str()) != 0 && errno != ENOENT) {
     throw Error::from_errno(errno, "cannot remove " + place.path + "/" + kControl);
   }
 }
@@ -288,7 +406,7 @@ void PostgresRestorer::make_room(Place& place, const PostgresRestoreOptions& opt
 void PostgresRestorer::restore_files(const Context& context, const std::vector<Place>& places,
                                      const PostgresRestoreOptions& options,
                                      PostgresRestoreResult& result) {
-  write_file(places.back().path + kBegun, "", false);
+  seed_places(context, places, options);
   // pg_control comes last: until then no server starts here.
   for (const bool control : {false, true}) {
     for (const Place& place : places) {
@@ -305,6 +423,7 @@ void PostgresRestorer::restore_files(const Context& context, const std::vector<P
       } else if (!place.tablespace) {
         std::vector<std::string> excludes = place.excludes;
         excludes.emplace_back("/global/pg_control");
+        excludes.emplace_back(kBegun);
         restore.selection.excludes = PathPatterns(excludes);
       }
       options.on_step(control ? "restoring pg_control" : "restoring " + place.path);
@@ -313,8 +432,7 @@ void PostgresRestorer::restore_files(const Context& context, const std::vector<P
         throw Error(ErrorCode::kIncomplete,
                     std::to_string(done.errors) + " files could not be restored to " + place.path,
                     "They are named above. The cluster was not started; run the restore again with "
-                    "--existing "
-                    "delta.");
+                    "--existing delta.");
       }
       result.restored_bytes += restorer.progress().bytes_restored;
       result.written_bytes += restorer.progress().bytes_written;
@@ -327,11 +445,11 @@ void PostgresRestorer::prepare(const RecoveryPlan& plan,
   const std::string data = fs::absolute(options.target).lexically_normal().string();
   const auto owner = *owner_of(data + "/PG_VERSION");
   for (const char* const leftover :
-       {"/standby.signal", "/postmaster.pid", "/postmaster.opts", "/tablespace_map", kBegun}) {
+       {"/standby.signal", "/postmaster.pid", "/postmaster.opts", "/tablespace_map"}) {
     ::unlink((data + leftover).c_str());
   }
   write_file(data + "/recovery.signal", "", false);
-  std::vector<std::string> ours{data, data + "/recovery.signal"};
+  std::vector<std::string> ours{data, data + "/recovery.signal", data + kBegun};
   if (!map_.empty()) {
     write_file(data + "/tablespace_map", postgres::format_tablespace_map(map_), false);
     ours.push_back(data + "/tablespace_map");
@@ -374,17 +492,22 @@ void PostgresRestorer::recover(const Context& context, const RecoveryPlan& plan,
       postgres::parse_control_file(read_file(data + "/" + kControl, 1U << 20).view());
   const std::string binaries = postgres::find_binaries(options.binaries, control.major_version);
   const postgres::RuntimeFolder folder(owner);
-  const std::string incoming = data + "/pg_wal/salvor-prefetch";
+  const std::string incoming = data + "/" + kIncoming;
+  fs::remove_all(incoming);
   fs::create_directory(incoming);
   give_to_owner(incoming, owner);
   const auto given = ::geteuid() == 0 ? std::optional(owner) : std::nullopt;
-  const WalServer wal(context, archive_,
-                      {.socket = folder.path() + "/wal.sock", .folder = incoming, .owner = given});
+  WalServer wal(context, archive_,
+                {.socket = folder.path() + "/wal.sock", .folder = incoming, .owner = given});
+  wal.expect(
+      postgres::segment_name(plan.backup.facts.timeline,
+                             postgres::segment_of(plan.backup.facts.start, archive_.segment_size()),
+                             archive_.segment_size()));
   std::vector<std::pair<std::string, std::string>> settings = options.recovery.settings();
   settings.emplace_back("recovery_target_action",
                         options.after == AfterRecovery::kPromote ? "promote" : "pause");
-  settings.emplace_back("restore_command", "'" + options.program + "' wal fetch --socket '" +
-                                               folder.path() + "/wal.sock' %f %p");
+  settings.emplace_back("restore_command", WalServer::restore_command(kIncoming, options.program,
+                                                                      folder.path() + "/wal.sock"));
   settings.emplace_back("hot_standby", options.after == AfterRecovery::kPromote ? "off" : "on");
   if (options.copy) {
     settings.emplace_back("archive_mode", "off");

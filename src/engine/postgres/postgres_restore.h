@@ -20,7 +20,8 @@ namespace salvor {
 enum class ExistingCluster : uint8_t {
   kRefuse,
   kMoveAside,  // renamed to <target>.before-<time>: nothing is lost
-  kDelta,      // changed into the restored one: only what differs is written; it is lost
+  kDelta,      // the same, and what it has of the backup already is copied from there
+  kOverwrite,  // changed into the restored one: only what differs is written; it is lost
 };
 
 enum class AfterRecovery : uint8_t {
@@ -76,7 +77,7 @@ struct PostgresRestoreResult {
 
 // Runs one restore. The caller has planned it (plan_recovery), loaded the index and may hold a
 // lock. An interrupted run leaves a directory that no server starts from (there is no pg_control
-// until the end); run it again with kDelta.
+// until the end) and that says so (.salvor-restore); run it again with kDelta or kOverwrite.
 class PostgresRestorer {
  public:
   PostgresRestorer(Repository& repository, const WalArchive& archive)
@@ -93,8 +94,18 @@ class PostgresRestorer {
                                                                    const BlobId& tree) const;
   [[nodiscard]] std::vector<Place> places(const Context& context, const BlobId& tree,
                                           const PostgresRestoreOptions& options);
-  void make_room(Place& place, const PostgresRestoreOptions& options,
-                 PostgresRestoreResult& result) const;
+  static void require_cluster(const Place& place);
+  void require_space(const Context& context, const Place& place) const;
+  [[nodiscard]] bool is_unfinished(const Place& place, const PostgresRestoreOptions& options,
+                                   PostgresRestoreResult& result);
+  void make_room(const Context& context, Place& place, const PostgresRestoreOptions& options,
+                 PostgresRestoreResult& result);
+  void change_in_place(Place& place, const PostgresRestoreOptions& options, bool unfinished) const;
+  static void note_moved(const Place& place, const std::string& aside,
+                         const PostgresRestoreOptions& options, PostgresRestoreResult& result);
+  void note_begun(const std::string& data) const;
+  void seed_places(const Context& context, const std::vector<Place>& places,
+                   const PostgresRestoreOptions& options) const;
   [[nodiscard]] bool move_aside(Place& place, const PostgresRestoreOptions& options,
                                 PostgresRestoreResult& result) const;
   void restore_files(const Context& context, const std::vector<Place>& places,
@@ -106,6 +117,8 @@ class PostgresRestorer {
   Repository& repository_;
   const WalArchive& archive_;
   std::vector<postgres::TablespaceLocation> map_;  // with the new places
+  // Places that are being filled, and where what was there is kept ("": nowhere).
+  std::vector<std::pair<std::string, std::string>> begun_;
 };
 
 // Throws Error{kFailed} when a server runs on the data directory.

@@ -1,9 +1,11 @@
 #include "engine/postgres/wal_server.h"
 
+#include <array>
 #include <cstring>
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,6 +18,7 @@ namespace {
 // One request and one answer a connection: "name\n" -> "0 path\n", "1\n" or "255 message\n".
 constexpr size_t kLineLimit = 4096;
 constexpr int kStepMilliseconds = 200;
+constexpr const char* kPart = ".part";  // of a file that is being written
 
 sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{};
@@ -57,19 +60,33 @@ WalServer::WalServer(const Context& context, const WalArchive& archive, WalServe
       ::chown(options_.socket.c_str(), options_.owner->first, options_.owner->second) != 0) {
     throw Error::from_errno(errno, "cannot give away " + options_.socket);
   }
+  taken_ = UniqueFd(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  if (!taken_ ||
+      ::inotify_add_watch(taken_.get(), options_.folder.c_str(), IN_MOVED_FROM | IN_ONLYDIR) < 0) {
+    taken_.reset();  // then files come ahead only of what is asked for
+  }
   thread_ = std::jthread([this](const std::stop_token& stop) { serve(stop); });
 }
 
 WalServer::~WalServer() {
+  stopping_ = true;
   thread_.request_stop();
+  ::shutdown(listener_.get(), SHUT_RDWR);  // it need not wait for its next look
   thread_.join();
   ::unlink(options_.socket.c_str());
 }
 
 void WalServer::serve(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    pollfd waiting{.fd = listener_.get(), .events = POLLIN, .revents = 0};
-    if (poll(&waiting, 1, kStepMilliseconds) <= 0) {
+    std::array<pollfd, 2> waiting{pollfd{.fd = listener_.get(), .events = POLLIN, .revents = 0},
+                                  pollfd{.fd = taken_.get(), .events = POLLIN, .revents = 0}};
+    if (poll(waiting.data(), waiting.size(), kStepMilliseconds) <= 0) {
+      continue;
+    }
+    if (waiting[1].revents != 0) {
+      see_taken();
+    }
+    if (waiting[0].revents == 0) {
       continue;
     }
     const UniqueFd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
@@ -93,8 +110,57 @@ void WalServer::request(const std::string& name) {
   }
 }
 
+void WalServer::request_ahead(const std::string& name, const postgres::WalFileName& parsed) {
+  last_asked_ = name;
+  for (unsigned i = 1; i <= options_.ahead; ++i) {
+    request(postgres::segment_name(parsed.timeline, {parsed.segment.value + i},
+                                   archive_.segment_size()));
+  }
+}
+
+void WalServer::expect(const std::string& segment) {
+  const auto parsed = postgres::parse_wal_file_name(segment, archive_.segment_size());
+  if (parsed && parsed->kind == postgres::WalFileKind::kSegment) {
+    const std::scoped_lock lock(mutex_);
+    request(segment);
+    request_ahead(segment, *parsed);
+    last_asked_.clear();
+  }
+}
+
+std::string WalServer::restore_command(const std::string& folder, const std::string& program,
+                                       const std::string& socket) {
+  return "mv -f '" + folder + "/%f' '%p' 2>/dev/null || '" + program + "' wal fetch --socket '" +
+         socket + "' %f %p";
+}
+
+// Moved away by a restore_command, or by the program that was told where the file is.
+void WalServer::see_taken() {
+  alignas(inotify_event) std::array<char, kLineLimit> events{};
+  const ssize_t got = ::read(taken_.get(), events.data(), events.size());
+  for (ssize_t at = 0; at + static_cast<ssize_t>(sizeof(inotify_event)) <= got;) {
+    inotify_event event{};
+    std::memcpy(&event, events.data() + at, sizeof event);
+    const std::string name =
+        event.len > 0 ? std::string(events.data() + at + sizeof event) : std::string();
+    at += static_cast<ssize_t>(sizeof event + event.len);
+    const auto parsed = postgres::parse_wal_file_name(name, archive_.segment_size());
+    if (!parsed || parsed->kind != postgres::WalFileKind::kSegment) {
+      continue;
+    }
+    const std::scoped_lock lock(mutex_);
+    const auto found = files_.find(name);
+    if (found != files_.end() && found->second.state == State::kThere) {
+      files_.erase(found);  // asked for again it must be brought again
+    }
+    request_ahead(name, *parsed);
+  }
+}
+
+// Under its name only when it is whole.
 void WalServer::put(const std::string& name, ByteView content) const {
-  const std::string path = options_.folder + "/" + name;
+  const std::string whole = options_.folder + "/" + name;
+  const std::string path = whole + kPart;
   const UniqueFd out(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!out) {
     throw Error::from_errno(errno, "cannot write " + path);
@@ -103,11 +169,17 @@ void WalServer::put(const std::string& name, ByteView content) const {
   if (options_.owner && ::fchown(out.get(), options_.owner->first, options_.owner->second) != 0) {
     throw Error::from_errno(errno, "cannot give away " + path);
   }
+  if (::rename(path.c_str(), whole.c_str()) != 0) {
+    throw Error::from_errno(errno, "cannot put " + whole + " in place");
+  }
 }
 
 void WalServer::bring(const std::string& name) {
   File file;
   try {
+    if (stopping_) {
+      throw cancelled();  // nobody asks any more; who still waits must not wait for ever
+    }
     const std::optional<Buffer> content = archive_.fetch(context_, name);
     file.state = content ? State::kThere : State::kAbsent;
     if (content) {
@@ -132,11 +204,9 @@ std::string WalServer::answer(const std::string& name) {
   File file;
   {
     std::unique_lock lock(mutex_);
-    last_asked_ = segment ? name : last_asked_;
     request(name);
-    for (unsigned i = 1; segment && i <= options_.ahead; ++i) {
-      request(postgres::segment_name(parsed->timeline, {parsed->segment.value + i},
-                                     archive_.segment_size()));
+    if (segment) {
+      request_ahead(name, *parsed);
     }
     changed_.wait(lock, [&] { return files_[name].state != State::kComing; });
     file = files_[name];

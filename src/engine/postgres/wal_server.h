@@ -1,6 +1,8 @@
 // Hands archived WAL to a server that we recover ourselves: restore_command asks us over a socket,
 // so that the repository is opened once, by who may open it, and segments are brought ahead while
-// the server replays.
+// the server replays. What was brought ahead may simply be moved away: a file in the folder is
+// whole and verified from when it has its name; that it has gone is seen and the next ones are
+// brought.
 #pragma once
 
 #include <atomic>
@@ -35,7 +37,15 @@ class WalServer {
   WalServer(const WalServer&) = delete;
   WalServer& operator=(const WalServer&) = delete;
 
-  // The segment asked for last, for progress; "" before the first.
+  // Begins to bring segments from this one on, before anybody asks.
+  void expect(const std::string& segment);
+  // What restore_command may be: takes what is there at once, without a program of ours, and asks
+  // for the rest. `folder` as the server sees it; `program` is ours.
+  [[nodiscard]] static std::string restore_command(const std::string& folder,
+                                                   const std::string& program,
+                                                   const std::string& socket);
+
+  // The segment asked for or taken last, for progress; "" before the first.
   [[nodiscard]] std::string last_asked() const;
   // Why recovery was stopped; nothing when it was not our doing.
   [[nodiscard]] std::optional<Error> failure() const;
@@ -49,7 +59,9 @@ class WalServer {
 
   void serve(const std::stop_token& stop);
   [[nodiscard]] std::string answer(const std::string& name);
-  void request(const std::string& name);  // under mutex_
+  void request(const std::string& name);                                             // under mutex_
+  void request_ahead(const std::string& name, const postgres::WalFileName& parsed);  // the same
+  void see_taken();
   void bring(const std::string& name);
   void put(const std::string& name, ByteView content) const;
 
@@ -57,6 +69,8 @@ class WalServer {
   const WalArchive& archive_;
   const WalServerOptions options_;
   UniqueFd listener_;
+  UniqueFd taken_;  // tells what was moved out of the folder
+  std::atomic<bool> stopping_ = false;
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   std::map<std::string, File> files_;
