@@ -161,6 +161,28 @@ class Postgres(ApplicationCase):
         self.assertFalse(os.path.exists(done["old_data"]))
 
     @limit(300)
+    def test_back_to_before_a_migration(self):
+        """P4: one line before it, one line after a bad one, whatever was backed up and archived since."""
+        run = self.runs(self.shop("backup", "db", "--label", "pre-migration", "--keep", "7d", "--json"))[-1]
+        self.cluster.sql("ALTER TABLE orders DROP COLUMN what; CREATE TABLE migrated AS SELECT 1")
+        self.archive()
+        self.shop("backup", "db")
+        self.archive()
+        self.salvor(self.repository, "forget", "--keep-last", "1", "--group-by", "", "--prune")
+        self.assertIn(run["snapshot_id"], [s["id"] for s in self.salvor.snapshots(self.repository)], "it is kept for a week")
+        self.cluster.stop()
+        refused = self.shop("restore", "db", "--label", "pre-migration", expect=64)
+        self.assertIn("is replaced", refused.errors)
+        done = self.shop("restore", "db", "--label", "pre-migration", "--yes", "--json").message("summary")
+        self.assertEqual(done["snapshot_id"], run["snapshot_id"])
+        self.cluster.start()
+        self.assertEqual(self.cluster.sql("SELECT count(*), max(what) FROM orders"), "1000|order 999")
+        self.assertEqual(self.cluster.sql("SELECT to_regclass('migrated') IS NULL"), "t")
+        unknown = self.shop("restore", "db", "--label", "pre-migraton", "--yes", expect=None)
+        self.assertIn("pre-migraton", unknown.errors)
+        self.assertNotEqual(unknown.code, 0)
+
+    @limit(300)
     def test_verify(self):
         self.shop("backup", "db")
         self.archive()

@@ -61,12 +61,21 @@ int back_up_one(Session& session, ApplicationJobs& jobs, const std::string& name
   return exit_status_of(record.outcome);
 }
 
-RestoreOrder restore_order(const SourceRestoreChoices& choices, Session& session) {
+// Where a restore goes instead of the real place, in the terms of the source's kind.
+void set_target(RestoreOrder& order, const SourceSpec& source, const std::string& target) {
+  const bool database =
+      source.kind == "postgres" && source.settings.text("method", "physical") == "logical";
+  const bool url = target.find("://") != std::string::npos || SecretReference::parse(target);
+  order.target.set(!database ? "directory" : url ? "url" : "database", target);
+}
+
+RestoreOrder restore_order(const SourceRestoreChoices& choices, const SourceSpec& source,
+                           Session& session) {
   RestoreOrder order;
   order.moment = moment_of(choices.at, choices.label);
   order.old_data = choices.in_place ? OldData::kOverwrite : OldData::kMoveAside;
   if (!choices.target.empty()) {
-    order.target.set("directory", std::string(choices.target));
+    set_target(order, source, choices.target);
     order.old_data = choices.in_place ? OldData::kOverwrite : OldData::kRefuse;
   }
   order.selection = choices.include;
@@ -272,7 +281,7 @@ int run_source_restore(Session& session, const ConfigurationOptions& configurati
   if (!lock) {
     throw Error(ErrorCode::kLocked, "a restore of " + choices.source + " is running already");
   }
-  const RestoreOrder order = restore_order(choices, session);
+  const RestoreOrder order = restore_order(choices, store->spec(), session);
   const std::string destroyed = store->would_destroy(session.context, order);
   if (!choices.dry_run && !destroyed.empty()) {
     require_consent(session, choices.consent, {destroyed}, choices.source);

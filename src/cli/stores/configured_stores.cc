@@ -2,6 +2,7 @@
 
 #include "base/format.h"
 #include "cli/stores/files_store.h"
+#include "cli/stores/logical_store.h"
 #include "cli/stores/postgres_store.h"
 
 namespace salvor::cli {
@@ -13,9 +14,7 @@ std::unique_ptr<Store> ConfiguredStores::open(const std::string& source) {
   }
   if (found.kind == "postgres") {
     if (found.settings.text("method", "physical") == "logical") {
-      throw Error(ErrorCode::kUsage,
-                  "source " + printable(source) + " asks for logical backups, which no source does",
-                  "Use `method: physical`, or call `salvor postgres dump` from a job of your own.");
+      return make_logical_store(site_, found);
     }
     return make_postgres_store(site_, found);
   }

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/format.h"
+#include "cli/stores/logical_probe.h"
 #include "cli/stores/postgres_store.h"
 #include "connector/postgres/local_server.h"
 
@@ -13,23 +14,6 @@ namespace {
 
 using postgres::Connection;
 using postgres::ConnectionMode;
-
-// A probe whose body says what it found, or throws.
-ProbeResult probed(const std::string& name, bool fatal, const std::string& hint,
-                   const std::function<std::string()>& body) {
-  ProbeResult result{.name = name, .ok = false, .fatal = fatal, .found = {}, .hint = {}};
-  try {
-    result.found = body();
-    result.ok = true;
-  } catch (const Error& error) {
-    if (error.code() == ErrorCode::kCancelled) {
-      throw;
-    }
-    result.found = error.message();
-    result.hint = error.hint().empty() ? hint : error.hint();
-  }
-  return result;
-}
 
 void probe_settings(const Context& context, Connection& connection, const SourceSpec& source,
                     std::vector<ProbeResult>& results) {

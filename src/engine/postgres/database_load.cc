@@ -43,7 +43,79 @@ uint64_t count_of(const postgres::ResultSet& rows, size_t column = 0) {
   return std::stoull(rows.text(0, column));
 }
 
+// In one transaction; the sessions of those that are renamed are ended.
+void rename_databases(const Context& context, Connection& server,
+                      const std::vector<std::pair<std::string, std::string>>& names) {
+  constexpr int kAttempts = 20;
+  for (int attempt = 1;; ++attempt) {
+    for (const auto& [from, to] : names) {
+      end_connections(context, server, from);
+    }
+    try {
+      static_cast<void>(server.run(context, "BEGIN"));
+      for (const auto& [from, to] : names) {
+        static_cast<void>(
+            server.run(context, "ALTER DATABASE " + Connection::quote_identifier(from) +
+                                    " RENAME TO " + Connection::quote_identifier(to)));
+      }
+      static_cast<void>(server.run(context, "COMMIT"));
+      return;
+    } catch (const postgres::ServerError& error) {
+      static_cast<void>(server.run(context, "ROLLBACK"));
+      // 55006: in use. Somebody connects faster than we rename.
+      if (error.state() != "55006" || attempt == kAttempts) {
+        throw;
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    context.check_stopped();
+  }
+}
+
+// A database beside `name`, for commands about it.
+ConnectionTarget beside(ConnectionTarget target, const std::string& name) {
+  target.database = name == "postgres" ? "template1" : "postgres";
+  return target;
+}
+
+bool database_exists(const Context& context, Connection& server, const std::string& name) {
+  return server
+             .run(context, "SELECT FROM pg_catalog.pg_database WHERE datname = " +
+                               server.quote_literal(name))
+             .rows.size() == 1;
+}
+
+void drop(const Context& context, Connection& server, const std::string& name) {
+  static_cast<void>(server.run(context, "SET statement_timeout = 0"));
+  static_cast<void>(server.run(
+      context, "DROP DATABASE IF EXISTS " + Connection::quote_identifier(name) + " WITH (FORCE)"));
+}
+
 }  // namespace
+
+void exchange_databases(const Context& context, const ConnectionTarget& target,
+                        const std::string& name, const std::string& kept) {
+  Connection server(context, beside(target, name), ConnectionMode::kSql);
+  const std::string undone = suffixed(name, ".undone");
+  if (database_exists(context, server, kept)) {
+    drop(context, server, undone);
+    if (database_exists(context, server, name)) {
+      rename_databases(context, server, {{name, undone}, {kept, name}});
+    } else {
+      rename_databases(context, server, {{kept, name}});
+    }
+  } else if (!database_exists(context, server, undone)) {
+    throw Error(ErrorCode::kNotFound, "the old database " + kept + " is not there any more",
+                "Nothing was changed.");
+  }
+  drop(context, server, undone);
+}
+
+void drop_database(const Context& context, const ConnectionTarget& target, const std::string& name,
+                   const std::string& kept) {
+  Connection server(context, beside(target, name), ConnectionMode::kSql);
+  drop(context, server, kept);
+}
 
 void end_connections(const Context& context, Connection& server, const std::string& database) {
   static_cast<void>(server.run(context,
@@ -59,11 +131,8 @@ void DatabaseLoader::step(const std::string& text) const {
   }
 }
 
-// A database beside the one that is restored, for commands about it.
 ConnectionTarget DatabaseLoader::maintenance() const {
-  ConnectionTarget target = options_.server;
-  target.database = options_.database == "postgres" ? "template1" : "postgres";
-  return target;
+  return beside(options_.server, options_.database);
 }
 
 std::string DatabaseLoader::side_name(const Context& context) const {
@@ -87,10 +156,7 @@ DatabaseImpact DatabaseLoader::examine(const Context& context) {
   target.database = options_.database;
   Connection server(context, options_.in_place ? target : maintenance(), ConnectionMode::kSql);
   impact.server = server.display();
-  exists_ = server
-                .run(context, "SELECT FROM pg_catalog.pg_database WHERE datname = " +
-                                  server.quote_literal(options_.database))
-                .rows.size() == 1;
+  exists_ = database_exists(context, server, options_.database);
   impact.exists = exists_;
   require_roles(context, server);
   if (!exists_) {
@@ -341,37 +407,15 @@ void DatabaseLoader::apply_settings(const Context& context, Connection& server,
 
 void DatabaseLoader::take_over(const Context& context, Connection& server, const std::string& side,
                                DatabaseLoadResult& result) const {
-  const std::string name = Connection::quote_identifier(options_.database);
-  const std::string rename_side =
-      "ALTER DATABASE " + Connection::quote_identifier(side) + " RENAME TO " + name;
   end_connections(context, server, side);
   if (!exists_) {
-    static_cast<void>(server.run(context, rename_side));
+    rename_databases(context, server, {{side, options_.database}});
     return;
   }
   const std::string old =
       suffixed(options_.database, ".before-" + compact_time(context.clock.now()));
-  constexpr int kAttempts = 20;
-  for (int attempt = 1;; ++attempt) {
-    end_connections(context, server, options_.database);
-    try {
-      static_cast<void>(server.run(context, "BEGIN"));
-      static_cast<void>(server.run(
-          context, "ALTER DATABASE " + name + " RENAME TO " + Connection::quote_identifier(old)));
-      static_cast<void>(server.run(context, rename_side));
-      static_cast<void>(server.run(context, "COMMIT"));
-      result.kept_as = old;
-      return;
-    } catch (const postgres::ServerError& error) {
-      static_cast<void>(server.run(context, "ROLLBACK"));
-      // 55006: in use. Somebody connects faster than we rename.
-      if (error.state() != "55006" || attempt == kAttempts) {
-        throw;
-      }
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    context.check_stopped();
-  }
+  rename_databases(context, server, {{options_.database, old}, {side, options_.database}});
+  result.kept_as = old;
 }
 
 // Everything in one transaction: it is all there, or nothing.

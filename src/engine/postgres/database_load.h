@@ -85,6 +85,14 @@ class DatabaseLoader {
   bool exists_ = false;
 };
 
+// After a restore that has kept the old database as `kept`: it gets its name again, and what has
+// the name now is dropped. Can be repeated after a failure. Throws Error.
+void exchange_databases(const Context& context, const postgres::ConnectionTarget& target,
+                        const std::string& name, const std::string& kept);
+// Drops `kept`, the old database of `name`, if it is there. Throws Error.
+void drop_database(const Context& context, const postgres::ConnectionTarget& target,
+                   const std::string& name, const std::string& kept);
+
 // Ends all other sessions of a database. Throws Error{kPermission} when that is not allowed.
 void end_connections(const Context& context, postgres::Connection& server,
                      const std::string& database);

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "connector/postgres/backup_facts.h"
 #include "connector/postgres/logical/client_tools.h"
 #include "connector/postgres/logical/copy_files.h"
 #include "connector/postgres/streamed_file.h"
@@ -480,7 +481,8 @@ std::vector<std::string> DumpSource::paths() const {
 
 std::vector<std::string> DumpSource::tags() const {
   return {kDumpTag, "pg:database=" + state_->manifest.database.name,
-          "pg:version=" + version_text(state_->manifest.server_version)};
+          "pg:version=" + version_text(state_->manifest.server_version),
+          kDumpTimeTag + format_utc(state_->manifest.time)};
 }
 
 std::string DumpSource::display() const {

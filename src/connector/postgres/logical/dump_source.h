@@ -57,8 +57,10 @@ class DumpSource final : public Source {
   std::unique_ptr<State> state_;
 };
 
-// Tags of a logical backup: "postgresql-dump", "pg:database=shop", "pg:version=15.18".
+// Tags of a logical backup: "postgresql-dump", "pg:database=shop", "pg:version=15.18",
+// "pg:time=2026-11-21T08:00:00.123456Z" (the instant that it shows, by the server's clock).
 inline constexpr const char* kDumpTag = "postgresql-dump";
+inline constexpr const char* kDumpTimeTag = "pg:time=";
 
 // "/postgresql-dump/db.example.com/shop"
 [[nodiscard]] std::string dump_path(const std::string& server, const std::string& database);
