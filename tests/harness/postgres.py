@@ -117,12 +117,24 @@ class Cluster:
     def kill(self):
         """As a power cut would, but for the disk cache."""
         if self.process and self.process.poll() is None:
-            for child in self._children():
+            children = self._children()
+            for child in children:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
             self.process.kill()
             self.process.wait(30)
+            # A server does not start while one of them still has the shared memory.
+            limit = time.monotonic() + 30
+            while any(map(self._alive, children)) and time.monotonic() < limit:
+                time.sleep(0.01)
         self.process = None
+
+    @staticmethod
+    def _alive(pid):
+        try:
+            return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+        except OSError:
+            return False
 
     def _children(self):
         try:

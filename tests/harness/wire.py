@@ -66,6 +66,12 @@ class Wire:
     def mend(self):
         self._down = False
 
+    def lead_to(self, server_port):
+        """Connections made from now on go to another server; those that are there break."""
+        self._server_port = server_port
+        self.cut()
+        self.mend()
+
     def close(self):
         self._listener.close()
         self.cut()

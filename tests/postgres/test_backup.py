@@ -1,6 +1,9 @@
 """Physical backups of running clusters (P2, V1): what a plain restore of the snapshot gives is judged by PostgreSQL."""
+import contextlib
+import os
 import re
 import signal
+import threading
 import time
 
 import postgres
@@ -53,6 +56,36 @@ class Backup(PostgresCase):
         label = self.salvor(self.repository, "dump", "latest", "/backup_label").text
         self.assertIn(f"START WAL LOCATION: {tags['start']} ", label)
         self.assertEqual(cluster.sql(f"SELECT '{tags['stop']}'::pg_lsn > '{tags['start']}'"), "t")
+
+    def test_what_cannot_be_read_again_is_told_at_once(self):
+        """V1: a disk that takes what it is given and keeps something else."""
+        cluster = postgres.Cluster.make(self, self.place)
+        cluster.pgbench_init(scale=2)
+        good = self.salvor(self.repository, "postgres", "backup", "-d", cluster.url)
+        self.assertRegex(good.text + good.errors, r"[1-9]\d* blobs \(.*\) and \d+ trees read again")
+        self.repository = self.new_repository()
+        before = set((self.repository / "data").rglob("*"))
+        ended = threading.Event()
+
+        def lose():
+            while not ended.is_set():
+                for pack in set((self.repository / "data").rglob("*")) - before:
+                    with contextlib.suppress(OSError):
+                        if len(pack.name) == 64 and pack.is_file():  # a pack, under its own name
+                            os.chmod(pack, 0o600)
+                            with open(pack, "r+b") as file:  # of the right length
+                                file.write(bytes(pack.stat().st_size))
+                            before.add(pack)
+        cluster.sql("CREATE TABLE incompressible AS SELECT gen_random_uuid() AS a, gen_random_uuid() AS b FROM "
+                    "generate_series(1, 600000)")
+        loser = threading.Thread(target=lose)
+        loser.start()
+        try:
+            result = self.back_up(cluster, expect=20)
+        finally:
+            ended.set()
+            loser.join()
+        self.assertIn("a sample of it cannot be read again", result.errors)
 
     def test_a_second_backup_stores_only_what_changed(self):
         cluster = postgres.Cluster.make(self, self.place)

@@ -1,5 +1,7 @@
 """Rounds of faults (P3, R1): server, streamer, backup and network fail at random moments under load; then the cluster is
-recovered to a random instant. Every transaction that was committed by then is there, none that was committed later.
+recovered to a random instant. Every transaction that was committed by then is there, none that was committed later. In every
+fifth round a standby is promoted in the middle of the stream and the primary is lost; in every fifth a stored segment is
+broken: then nothing is promoted, and with the segment whole again all is there.
 
 What was committed when is the server's own word: pg_xact_commit_timestamp of each row of `ledger`. Instants are chosen in
 gaps between commits, as records of two that commit at once may come in either order.
@@ -22,7 +24,8 @@ class Faults(_RestoreCase):
     def setUp(self):
         super().setUp()
         self.cluster = postgres.Cluster.make(self, self.place, binaries=self.binaries(), track_commit_timestamp="on",
-                                             checkpoint_timeout="30s", **self.more_settings())
+                                             checkpoint_timeout="30s", wal_keep_size="256MB",
+                                             **self.more_settings())
         self.cluster.sql("CREATE TABLE ledger (id bigserial PRIMARY KEY, filler text)")
         self.cluster.pgbench_init(scale=1)
         self.wire = Wire(self.cluster.port)
@@ -63,7 +66,8 @@ class Faults(_RestoreCase):
         end = self.cluster.sql("SELECT pg_current_wal_insert_lsn()")
         self.wait(lambda: self.stream.poll() is not None or self.cluster.sql(
             f"SELECT count(*) FROM pg_stat_replication WHERE application_name <> 'x' AND flush_lsn >= '{end}'") != "0")
-        self.assertIsNone(self.stream.poll())
+        if self.stream.poll() is not None:
+            self.fail(f"seed {self.seed}: {self.finish(self.stream, expect=None)}")
         self.stream.send_signal(signal.SIGTERM)
         self.finish(self.stream)
 
@@ -85,8 +89,49 @@ class Faults(_RestoreCase):
             self.wire.mend()
         return kind
 
+    def make_standby(self, number):
+        standby = postgres.Cluster(self, self.place.path / f"standby{number}", self.cluster.bin)
+        postgres.run([self.cluster.bin / "pg_basebackup", "-D", standby.data, "-R", "-c", "fast", "-d", self.cluster.url])
+        standby.start()
+        # It has no older WAL than its own beginning: what comes before must have been received from the primary.
+        start = standby.sql("SELECT redo_lsn FROM pg_control_checkpoint()")
+        self.wait(lambda: self.cluster.sql(
+            f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'salvor' AND restart_lsn >= '{start}'") != "0")
+        if self.random.random() < 0.5:  # the stream follows it already when it is promoted
+            self.wire.lead_to(standby.port)
+        return standby
+
+    def promote(self, standby):
+        """The primary is lost. What only it had is lost with it, the stream may have more than the standby."""
+        lost, self.cluster = self.cluster, standby
+        lost.kill()
+        standby.sql("SELECT pg_promote()")
+        self.wire.lead_to(standby.port)
+        shutil.rmtree(lost.data)
+
+    def store_and_break(self):
+        """A whole segment is stored between a backup and the newest transactions; returns it with a wrong byte in it."""
+        self.finish(self.start_backup())
+        name = self.cluster.sql("INSERT INTO ledger (filler) VALUES ('in the segment'); SELECT pg_walfile_name(pg_switch_wal())")
+        self.cluster.sql("INSERT INTO ledger (filler) VALUES ('behind it')")
+        self.catch_up()
+        segment = self.journal()[name]
+        good = segment.read_bytes()
+        at = self.random.randrange(len(good))
+        segment.write_bytes(good[:at] + bytes([good[at] ^ (1 << self.random.randrange(8))]) + good[at + 1:])
+        return segment, good
+
+    def assert_not_recovered(self, number):
+        target = self.place.path / f"broken{number}"
+        result = self.restore(target, "--copy", "--bin", str(self.cluster.bin), expect=None)
+        self.assertNotEqual(result.code, 0, f"seed {self.seed}: recovered over a broken segment")
+        self.assertIn("not promoted", result.errors)
+        self.assertTrue((target / "recovery.signal").exists())
+        shutil.rmtree(target)
+
     def round(self, number):
         self.start_stream()
+        standby = self.make_standby(number) if number % 5 == 1 else None
         load = self.load()
         backup, kinds = None, []
         for _ in range(self.random.randint(1, 3)):
@@ -99,11 +144,23 @@ class Faults(_RestoreCase):
                 load.wait()
                 load = self.load()
         time.sleep(self.random.uniform(0.1, 0.5))
+        if standby:
+            self.promote(standby)
+            kinds.append("promotion")
+            load.wait()
+            load = self.load()
+            time.sleep(self.random.uniform(0.1, 0.5))
         load.terminate()
         load.wait()
         if backup:
             backup.wait()
-        self.catch_up()
+        if number % 5 == 3:
+            segment, good = self.store_and_break()
+            self.assert_not_recovered(number)
+            segment.write_bytes(good)
+            kinds.append("broken segment")
+        else:
+            self.catch_up()
         snapshots = self.salvor.snapshots(self.repository)
         self.recover(number, snapshots, kinds)
 
@@ -177,3 +234,8 @@ class RoundsOfIncremental(Faults):
         self.assertTrue(any(tag.startswith("pg:since=") for tag in newest["tags"]), newest["tags"])
         self.salvor(self.repository, "unlock")  # backups that were killed have left their locks
         self.salvor.check(self.repository)
+
+    @slow
+    @limit(14400)
+    def test_two_hundred_rounds(self):
+        self.rounds(int(os.environ.get("SALVOR_ROUNDS", "200")))

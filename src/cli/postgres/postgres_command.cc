@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "cli/commands.h"
 #include "cli/output/backup_report.h"
+#include "cli/postgres/backup_proof.h"
 #include "cli/postgres/postgres_commands.h"
 #include "cli/postgres/postgres_options.h"
 #include "cli/repository/snapshot_options.h"
@@ -107,8 +108,8 @@ int run_backup(BackupChoices choices, Session& session) {
   OpenedRepository opened =
       open_repository(session, {.lock = LockMode::kShared, .no_lock = NoLock::kIgnored});
   opened.repository->load_index(opened.context);
-  const auto status = [](const BackupResult& result) {
-    return result.errors > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
+  const auto status = [&](const BackupResult& result) {
+    return prove_backup(session, opened.context, *opened.repository, result);
   };
   try {
     return status(back_up(choices, session, opened));
@@ -136,7 +137,7 @@ CommandSpec backup_spec() {
           "pg_verifybackup), and every page's checksum is verified. Damaged pages are named and "
           "the snapshot is "
           "marked pg:damaged (exit status 3); a backup that is wrong in any other way makes no "
-          "snapshot.\n\n"
+          "snapshot. Afterwards a sample of what was stored is read again.\n\n"
           "The role needs REPLICATION, a pg_hba.conf line for \"replication\", and two free "
           "max_wal_senders. With --data-directory it needs EXECUTE on pg_backup_start and "
           "pg_backup_stop, and REPLICATION for a slot that keeps the WAL meanwhile.",
@@ -173,8 +174,10 @@ CommandSpec backup_spec() {
                     "Over the network"},
                    {"salvor postgres backup --label pre-migration --keep 7d",
                     "The server that PGHOST names; by this label it can be restored"}},
-      .exit_codes = with_exit_codes(
-          kRepositoryExitCodes, {{3, "the backup was made, but holds pages with wrong checksums"}}),
+      .exit_codes =
+          with_exit_codes(kRepositoryExitCodes,
+                          {{3, "the backup was made, but holds pages with wrong checksums"},
+                           {20, "the backup was made, and a sample of it cannot be read again"}}),
       .run = [choices](Session& session) { return run_backup(*choices, session); },
   };
   add_options(spec, label_options(choices->labels));

@@ -5,6 +5,7 @@
 
 #include "base/format.h"
 #include "cli/output/backup_report.h"
+#include "cli/postgres/backup_proof.h"
 #include "cli/postgres/postgres_commands.h"
 #include "cli/postgres/postgres_options.h"
 #include "cli/repository_access.h"
@@ -90,7 +91,7 @@ int run(const Choices& choices, Session& session) {
                                        source.manifest().tables.size(),
                                        utc_text(source.manifest().time)));
   report.end(result);
-  return result.errors > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
+  return prove_backup(session, opened.context, *opened.repository, result);
 }
 
 std::vector<OptionSpec> own_options(Choices& choices) {

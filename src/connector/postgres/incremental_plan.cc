@@ -25,6 +25,19 @@ bool forgets_visibility_maps(int version) {
   return (major == 17 && minor < 11) || (major == 18 && minor < 5);
 }
 
+// Before 17.8 and 18.2 the length of a relation of several segments that was truncated is wrong.
+bool misjudges_truncation(int version) {
+  const int major = version / 10000;
+  const int minor = version % 10000;
+  return (major == 17 && minor < 8) || (major == 18 && minor < 2);
+}
+
+// "base/5/16384" of "base/5/16384.1".
+std::string first_segment(const std::string& path) {
+  const size_t dot = path.find('.', path.rfind('/') + 1);
+  return path.substr(0, dot);
+}
+
 std::string obstacle(const EarlierBackup& earlier, const ServerState& server) {
   const BackupFacts& facts = earlier.facts;
   if (server.version / 10000 < 17) {
@@ -80,6 +93,26 @@ const Node* usable(const EarlierFiles& files, const ManifestFile& file) {
 
 }  // namespace
 
+std::unordered_set<std::string> sent_whole(const BackupManifest& manifest, int version) {
+  std::unordered_set<std::string> large;
+  if (misjudges_truncation(version)) {
+    for (const ManifestFile& file : manifest.files) {
+      if (const auto relation = parse_relation_path(file.path); relation && relation->segment > 0) {
+        large.insert(first_segment(file.path));
+      }
+    }
+  }
+  std::unordered_set<std::string> whole;
+  for (const ManifestFile& file : manifest.files) {
+    const auto relation = parse_relation_path(file.path);
+    if (relation && ((forgets_visibility_maps(version) && relation->fork == "vm") ||
+                     large.contains(first_segment(file.path)))) {
+      whole.insert(file.path);
+    }
+  }
+  return whole;
+}
+
 bool has_turn(const std::string& path, const EarlierBackup& earlier) {
   if (earlier.reread_percent == 0) {
     return false;
@@ -123,12 +156,12 @@ IncrementalPlan plan_incremental(const Context& context, const EarlierBackup& ea
       plan.refusal = "the timeline changed during backup " + earlier.name;
       return plan;
     }
-    const bool drop_maps = forgets_visibility_maps(server.version);
+    const std::unordered_set<std::string> whole = sent_whole(manifest, server.version);
     std::vector<ManifestFile> offered;
     for (ManifestFile& file : manifest.files) {
       const auto relation = parse_relation_path(file.path);
       const Node* node = relation ? usable(files, file) : nullptr;
-      if (node == nullptr || (drop_maps && relation->fork == "vm")) {
+      if (node == nullptr || whole.contains(file.path)) {
         continue;
       }
       if (has_turn(file.path, earlier)) {

@@ -9,8 +9,10 @@
 
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "connector/postgres/backup_facts.h"
+#include "connector/postgres/backup_manifest.h"
 #include "connector/postgres/connection.h"
 #include "connector/postgres/incremental_file.h"
 
@@ -47,6 +49,11 @@ struct ServerState {
 
 [[nodiscard]] IncrementalPlan plan_incremental(const Context& context, const EarlierBackup& earlier,
                                                const ServerState& server);
+
+// The files that a server of this version would send wrongly or not at all if it were told of them:
+// visibility maps before 17.11 and 18.5, relations of several segments before 17.8 and 18.2.
+[[nodiscard]] std::unordered_set<std::string> sent_whole(const BackupManifest& manifest,
+                                                         int version);
 
 // Whether a file is read whole in this run: over 100 / reread_percent runs each has its turn once.
 [[nodiscard]] bool has_turn(const std::string& path, const EarlierBackup& earlier);
