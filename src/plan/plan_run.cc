@@ -7,7 +7,9 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "plan/alarm.h"
 #include "plan/expectation.h"
+#include "plan/kept_result.h"
 #include "plan/scope.h"
 
 namespace salvor::plan {
@@ -47,20 +49,6 @@ std::string failed_checks(const std::vector<CheckResult>& checks) {
   return failed == 1 && checks.size() == 1
              ? text
              : fmt::format("{} of {} checks failed: {}", failed, checks.size(), text);
-}
-
-void limit_outputs(TextMap& outputs) {
-  constexpr size_t kMost = size_t{64} << 10;
-  for (auto& [name, value] : outputs) {
-    value.resize(std::min(value.size(), kMost));
-  }
-}
-
-TextMap hidden(const Secrets& secrets, TextMap map) {
-  for (auto& [name, value] : map) {
-    value = secrets.hide(value);
-  }
-  return map;
 }
 
 }  // namespace
@@ -349,7 +337,7 @@ void PlanRun::run_step(size_t index, Running& running) {
       return;
     } catch (const Error& error) {
       bool stopped = false;
-      std::string message = tools_.secrets.hide(error.message());
+      std::string message = kept_text(tools_.secrets, error.message());
       {
         const std::scoped_lock lock(mutex_);
         stopped = fatal_ != nullptr || context_.stop.stop_requested();
@@ -367,7 +355,7 @@ void PlanRun::run_step(size_t index, Running& running) {
         return;
       }
       const bool last = attempt >= attempts || stopped || running.timed_out;
-      fail(index, message, tools_.secrets.hide(error.hint()), last, {});
+      fail(index, message, kept_text(tools_.secrets, error.hint()), last, {});
       if (last) {
         return;
       }
@@ -397,9 +385,7 @@ void PlanRun::attempt_step(size_t index, Running& running) {
   } catch (const std::exception& unexpected) {
     throw Error(ErrorCode::kFailed, unexpected.what());
   }
-  result.outputs = hidden(tools_.secrets, std::move(result.outputs));
-  result.facts = hidden(tools_.secrets, std::move(result.facts));
-  limit_outputs(result.outputs);
+  result = kept_result(tools_.secrets, std::move(result));
   if (const std::string wrong = failed_checks(result.checks); !wrong.empty()) {
     // The checks are worth keeping, also those that passed.
     const bool last = record_of(node.spec.id).attempts >= node.spec.retries + 1;
@@ -409,7 +395,7 @@ void PlanRun::attempt_step(size_t index, Running& running) {
     }
     throw Error(ErrorCode::kFailed, wrong);
   }
-  const std::string summary = tools_.secrets.hide(result.summary);
+  const std::string summary = result.summary;
   record({.type = "done",
           .step = node.spec.id,
           .values = {{"summary", summary}},
@@ -470,13 +456,15 @@ bool PlanRun::go_on_after_interruption(size_t index, Running& running) {
     return false;
   }
   if (answer.state == Probed::kDone) {
+    StepResult result = kept_result(tools_.secrets, std::move(answer.result));
+    const std::string summary = result.summary;
     record({.type = "done",
             .step = id,
-            .values = {{"summary", answer.result.summary}},
-            .outputs = hidden(tools_.secrets, answer.result.outputs),
-            .facts = answer.result.facts,
-            .checks = answer.result.checks});
-    show(id, StepState::kDone, answer.result.summary);
+            .values = {{"summary", summary}},
+            .outputs = std::move(result.outputs),
+            .facts = std::move(result.facts),
+            .checks = std::move(result.checks)});
+    show(id, StepState::kDone, summary);
     return false;
   }
   if (answer.state == Probed::kNotDone) {
@@ -531,6 +519,8 @@ bool PlanRun::approved(size_t index, Running& running) {
 Approval PlanRun::wait_for_approval(const Context& context, const std::string& step,
                                     const std::string& question,
                                     const std::vector<std::string>& by) {
+  // However it ends: nobody need be asked any more.
+  const std::shared_ptr<void> asked(nullptr, [&](void*) { tools_.people.settled(step); });
   const auto answered = [&](const Approval& answer) {
     record({.type = "approval",
             .step = step,
@@ -619,7 +609,8 @@ StepScene PlanRun::scene_of(const PlanNode& node, const ActionSpec& action, cons
       .same_boot = !boot_.empty() && now.boot == boot_,
       .note =
           [this, id](const std::string& key, const std::string& value) {
-            record({.type = "note", .step = id, .values = {{key, tools_.secrets.hide(value)}}});
+            record(
+                {.type = "note", .step = id, .values = {{key, kept_text(tools_.secrets, value)}}});
           },
       .say =
           [this, id, running](const std::string& text) {
@@ -677,7 +668,7 @@ RunEnd PlanRun::undo() {
       context_.check_stopped();
       undo_step(*node);
     } catch (const Error& error) {
-      const std::string message = tools_.secrets.hide(error.message());
+      const std::string message = kept_text(tools_.secrets, error.message());
       if (context_.stop.stop_requested()) {
         error_ = "interrupted while it was undone";
         hint_ = "`salvor plan undo " + id_.substr(0, 8) + "` goes on with it.";
@@ -696,11 +687,23 @@ RunEnd PlanRun::undo() {
 }
 
 void PlanRun::undo_step(const PlanNode& node) {
-  const StepRecord before = record_of(node.spec.id);
-  // A command that was interrupted may still be running: looking at it waits for its end.
   std::stop_source stop;
   const std::stop_callback forward(context_.stop, [&] { stop.request_stop(); });
-  const Context context = context_.with_stop(stop.get_token());
+  const Alarm alarm(stop, node.spec.timeout);
+  try {
+    undo_step(node, context_.with_stop(stop.get_token()));
+  } catch (const Error&) {
+    if (alarm.rang() && !context_.stop.stop_requested()) {
+      throw Error(ErrorCode::kFailed,
+                  fmt::format("not undone after {} s", node.spec.timeout.count()));
+    }
+    throw;
+  }
+}
+
+void PlanRun::undo_step(const PlanNode& node, const Context& context) {
+  const StepRecord before = record_of(node.spec.id);
+  // A command that was interrupted may still be running: looking at it waits for its end.
   if (before.state == StepState::kBegun) {
     try {
       StepScene scene = scene_of(node, node.spec.action, context, nullptr, before.attempts);

@@ -56,6 +56,8 @@ class People {
   [[nodiscard]] virtual std::optional<Approval> approval(const std::string& step,
                                                          const std::string& question,
                                                          const std::vector<std::string>& by) = 0;
+  // The question of this step needs no answer any more: it has one, or the time is over.
+  virtual void settled(const std::string& /*step*/) {}
   // About a step whose interrupted attempt nobody can judge: "redo", "skip", or empty: the run
   // stops here. May block.
   [[nodiscard]] virtual std::string decide(const std::string& step, const std::string& why) = 0;
@@ -145,7 +147,8 @@ class PlanRun {
   [[nodiscard]] Approval wait_for_approval(const Context& context, const std::string& step,
                                            const std::string& question,
                                            const std::vector<std::string>& by);
-  void undo_step(const PlanNode& node);
+  void undo_step(const PlanNode& node);  // within the step's time
+  void undo_step(const PlanNode& node, const Context& context);
   RunEnd end(RunEnd how);
   [[nodiscard]] RunEnd judge();
 

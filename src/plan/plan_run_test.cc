@@ -7,14 +7,14 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "support/fake_site.h"
-#include "support/temp_directory.h"
-#include "support/test_context.h"
+#include "support/plan_runs.h"
 
 namespace salvor::plan {
 namespace {
 
 using test::make_step;
+using test::PlanRuns;
+using test::range;
 using test::read_text;
 using test::restore_of;
 using test::shell_step;
@@ -24,90 +24,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
-RecoveryRange range(const std::string& snapshot, WallTime captured) {
-  return {.snapshot = snapshot,
-          .captured = captured,
-          .until = captured,
-          .durable = captured,
-          .bytes = 11};
-}
-
-class Run : public testing::Test {
- protected:
-  void SetUp() override {
-    std::filesystem::create_directory(root());
-    test::write_text(root() / "db", "the old data");
-    site_.add("db", {range("aaaa1111", clock_.now() - std::chrono::hours(1))});
-  }
-  [[nodiscard]] std::filesystem::path root() const { return directory_.path() / "world"; }
-  [[nodiscard]] std::string line(const std::string& what) const {
-    return "echo " + what + " >> " + (root() / "log").string();
-  }
-  [[nodiscard]] std::vector<std::string> log() const {
-    std::vector<std::string> lines;
-    std::istringstream in(read_text(root() / "log"));
-    for (std::string one; std::getline(in, one);) {
-      lines.push_back(one);
-    }
-    return lines;
-  }
-  [[nodiscard]] PlanGraph graph(std::vector<StepSpec> steps, TextMap parameters = {}) const {
-    return resolve_plan({.name = "recover",
-                         .summary = {},
-                         .parameters = std::move(parameters),
-                         .steps = std::move(steps),
-                         .source_text = {}},
-                        {});
-  }
-  [[nodiscard]] RunTools tools() {
-    return {.site = site_, .secrets = secrets_, .observer = events_, .people = people_};
-  }
-  std::unique_ptr<PlanRun> start(PlanGraph plan) {
-    id_ = RunFolder::new_id(random_);
-    const Preflight preflight = look_ahead(*context_, plan, site_, secrets_, {.run = id_});
-    throw_problems(plan, preflight);
-    return PlanRun::start(context_now_, folder_, tools(), std::move(plan), preflight,
-                          {.id = id_, .mode = std::string(name_of(site_.mode())), .who = "me"});
-  }
-  RunEnd run(std::vector<StepSpec> steps) {
-    const auto run = start(graph(std::move(steps)));
-    const RunEnd end = run->execute();
-    error_ = run->error();
-    hint_ = run->hint();
-    state_ = run->state();
-    return end;
-  }
-  RunEnd resume(std::vector<StepSpec> steps, bool accept = false) {
-    const auto run =
-        PlanRun::resume(context_now_, folder_, tools(), graph(std::move(steps)), id_, accept);
-    const RunEnd end = run->execute();
-    error_ = run->error();
-    state_ = run->state();
-    return end;
-  }
-
-  test::TempDirectory directory_;
-  test::TestContext context_;
-  Context context_now_ = *context_;
-  SystemClock clock_;
-  SystemRandom random_;
-  test::FakeSite site_{root()};
-  Secrets secrets_{[](const SecretReference& reference) {
-    if (reference.name == "MISSING") {
-      throw Error(ErrorCode::kNotFound, "variable MISSING is not set");
-    }
-    return Secret("hunter22");
-  }};
-  test::EventList events_;
-  test::FakePeople people_;
-  RunFolder folder_{directory_.path() / "state"};
-  std::string id_;
-  std::string error_;
-  std::string hint_;
-  RunState state_;
-};
-
-TEST_F(Run, RunsStepsInOrderAndPassesOutputsOn) {
+TEST_F(PlanRuns, RunsStepsInOrderAndPassesOutputsOn) {
   StepSpec first = shell_step("first", "echo answer=42; echo noise");
   first.action.settings.set("outputs", std::vector<std::string>{"answer"});
   EXPECT_EQ(run({first, shell_step("second", line("${first.answer}"), {"first"}),
@@ -120,7 +37,7 @@ TEST_F(Run, RunsStepsInOrderAndPassesOutputsOn) {
   EXPECT_EQ(state_.points.at("restore").snapshot, "aaaa1111");
 }
 
-TEST_F(Run, RunsIndependentStepsSideBySide) {
+TEST_F(PlanRuns, RunsIndependentStepsSideBySide) {
   // Each waits for the other's file: one after the other they would never end.
   const std::string a = (root() / "a").string();
   const std::string b = (root() / "b").string();
@@ -131,7 +48,7 @@ TEST_F(Run, RunsIndependentStepsSideBySide) {
             RunEnd::kSucceeded);
 }
 
-TEST_F(Run, BeginsNothingAfterAFailureAndSaysWhatTheCommandSaid) {
+TEST_F(PlanRuns, BeginsNothingAfterAFailureAndSaysWhatTheCommandSaid) {
   EXPECT_EQ(run({shell_step("bad", "echo no such disk >&2; exit 3"),
                  shell_step("next", line("next"), {"bad"})}),
             RunEnd::kFailed);
@@ -144,7 +61,7 @@ TEST_F(Run, BeginsNothingAfterAFailureAndSaysWhatTheCommandSaid) {
             RunEnd::kFailed);
 }
 
-TEST_F(Run, RetriesAndCountsAttempts) {
+TEST_F(PlanRuns, RetriesAndCountsAttempts) {
   StepSpec step = shell_step(
       "flaky", line("try") + "; test $(wc -l < " + (root() / "log").string() + ") -ge 3");
   step.retries = 2;
@@ -153,14 +70,14 @@ TEST_F(Run, RetriesAndCountsAttempts) {
   EXPECT_EQ(log().size(), 3U);
 }
 
-TEST_F(Run, GoesOnAfterFailuresThatAreAllowed) {
+TEST_F(PlanRuns, GoesOnAfterFailuresThatAreAllowed) {
   StepSpec step = shell_step("optional", "exit 1");
   step.on_failure = OnFailure::kContinue;
   EXPECT_EQ(run({step, shell_step("next", line("next"), {"optional"})}), RunEnd::kIncomplete);
   EXPECT_THAT(log(), ElementsAre("next"));
 }
 
-TEST_F(Run, EndsTheWholeProcessGroupAtTheTimeout) {
+TEST_F(PlanRuns, EndsTheWholeProcessGroupAtTheTimeout) {
   const std::string pid = (root() / "pid").string();
   StepSpec step = shell_step("slow", "sleep 100 & echo $! > " + pid + "; wait");
   step.timeout = std::chrono::seconds(1);
@@ -175,7 +92,7 @@ TEST_F(Run, EndsTheWholeProcessGroupAtTheTimeout) {
   EXPECT_TRUE(status.empty() || status.find("State:\tZ") != std::string::npos) << status;
 }
 
-TEST_F(Run, UndoesLastFirstAndBringsTheOldDataBack) {
+TEST_F(PlanRuns, UndoesLastFirstAndBringsTheOldDataBack) {
   StepSpec one = shell_step("one", line("one"));
   one.undo = ActionSpec{.kind = "command", .settings = texts("command", {line("not-one")})};
   StepSpec two = shell_step("two", line("two"), {"restore"});
@@ -188,7 +105,7 @@ TEST_F(Run, UndoesLastFirstAndBringsTheOldDataBack) {
   EXPECT_EQ(state_.steps.at("restore").state, StepState::kUndone);
 }
 
-TEST_F(Run, KeepsTheOldDataUntilFinish) {
+TEST_F(PlanRuns, KeepsTheOldDataUntilFinish) {
   const std::vector<StepSpec> steps{restore_of("restore", "db")};
   EXPECT_EQ(run(steps), RunEnd::kSucceeded);
   const std::string old = state_.steps.at("restore").result.facts.at(0).second;
@@ -203,7 +120,7 @@ TEST_F(Run, KeepsTheOldDataUntilFinish) {
       Error);
 }
 
-TEST_F(Run, WaitsForTheApprovalThatAnotherProcessLeaves) {
+TEST_F(PlanRuns, WaitsForTheApprovalThatAnotherProcessLeaves) {
   StepSpec step = shell_step("careful", line("done"));
   step.approval = ApprovalSpec{.question = "really?", .by = {}};
   const auto run = start(graph({step}));
@@ -219,7 +136,7 @@ TEST_F(Run, WaitsForTheApprovalThatAnotherProcessLeaves) {
   EXPECT_EQ(run->state().steps.at("careful").approval->by, "ann");
 }
 
-TEST_F(Run, StopsWhenSomebodySaysNo) {
+TEST_F(PlanRuns, StopsWhenSomebodySaysNo) {
   people_.answer = Approval{.granted = false, .by = "bob", .comment = "not now"};
   Settings settings;
   settings.set("question", std::string("go?"));
@@ -229,7 +146,7 @@ TEST_F(Run, StopsWhenSomebodySaysNo) {
   EXPECT_THAT(log(), ElementsAre());
 }
 
-TEST_F(Run, RefusesToResumeAChangedPlanAndShowsTheChange) {
+TEST_F(PlanRuns, RefusesToResumeAChangedPlanAndShowsTheChange) {
   EXPECT_EQ(run({shell_step("a", line("a")), shell_step("b", "exit 1", {"a"})}), RunEnd::kFailed);
   const std::vector<StepSpec> changed{shell_step("a", line("a")),
                                       shell_step("b", line("b"), {"a"})};
@@ -244,7 +161,7 @@ TEST_F(Run, RefusesToResumeAChangedPlanAndShowsTheChange) {
   EXPECT_THAT(log(), ElementsAre("a", "b"));
 }
 
-TEST_F(Run, RefusesASecondRunOfThePlanAtTheSameTime) {
+TEST_F(PlanRuns, RefusesASecondRunOfThePlanAtTheSameTime) {
   const auto first = start(graph({shell_step("a", "true")}));
   try {
     static_cast<void>(start(graph({shell_step("a", "true")})));
@@ -254,7 +171,7 @@ TEST_F(Run, RefusesASecondRunOfThePlanAtTheSameTime) {
   }
 }
 
-TEST_F(Run, InterruptedByCtrlCItCanBeResumed) {
+TEST_F(PlanRuns, InterruptedByCtrlCItCanBeResumed) {
   const auto wait = "touch " + (root() / "there").string() + "; sleep 100";
   StepSpec slow =
       shell_step("slow", "test -e " + (root() / "there").string() + " || { " + wait + "; }");
@@ -277,7 +194,7 @@ TEST_F(Run, InterruptedByCtrlCItCanBeResumed) {
       static_cast<void>(PlanRun::resume(again, folder_, tools(), graph(steps), id_, false)), Error);
 }
 
-TEST_F(Run, TakesSecretsOutOfWhatCommandsSay) {
+TEST_F(PlanRuns, TakesSecretsOutOfWhatCommandsSay) {
   StepSpec step = shell_step("leak", "echo \"token $TOKEN\"; echo \"$TOKEN\" >&2; exit 1");
   step.action.settings.set("environment", TextMap{{"TOKEN", "env:TOKEN"}});
   EXPECT_EQ(run({step}), RunEnd::kFailed);
@@ -293,7 +210,7 @@ TEST_F(Run, TakesSecretsOutOfWhatCommandsSay) {
   EXPECT_THAT(events_.text(), Not(HasSubstr("hunter22")));
 }
 
-TEST_F(Run, LetsNoValueBecomeShellSyntax) {
+TEST_F(PlanRuns, LetsNoValueBecomeShellSyntax) {
   EXPECT_EQ(run({shell_step("evil", "echo 'a; touch " + (root() / "pwned").string() + "'"),
                  shell_step("use", "echo ${evil.output}", {"evil"})}),
             RunEnd::kFailed);
@@ -306,7 +223,7 @@ TEST_F(Run, LetsNoValueBecomeShellSyntax) {
   EXPECT_EQ(state_.steps.at("use").result.outputs.at(0).second, "a; b");
 }
 
-TEST_F(Run, FindsAllProblemsBeforeAnythingIsTouched) {
+TEST_F(PlanRuns, FindsAllProblemsBeforeAnythingIsTouched) {
   StepSpec secret = shell_step("secret", line("x"));
   secret.action.settings.set("environment", TextMap{{"KEY", "env:MISSING"}});
   try {
@@ -324,7 +241,7 @@ TEST_F(Run, FindsAllProblemsBeforeAnythingIsTouched) {
   EXPECT_THAT(folder_.list(), testing::IsEmpty());
 }
 
-TEST_F(Run, InADrillOnlyTouchesTheTarget) {
+TEST_F(PlanRuns, InADrillOnlyTouchesTheTarget) {
   test::FakeSite drill(root(), Mode::kDrill);
   drill.add("db", {range("aaaa1111", clock_.now())});
   StepSpec production = shell_step("production", line("production"));
@@ -347,7 +264,7 @@ TEST_F(Run, InADrillOnlyTouchesTheTarget) {
             "it needs what outside gives, which was skipped");
 }
 
-TEST_F(Run, AFailedCheckFailsTheStepAndKeepsItsValues) {
+TEST_F(PlanRuns, AFailedCheckFailsTheStepAndKeepsItsValues) {
   site_.checks.push_back(
       {.name = "rows", .passed = false, .value = "2", .expected = "3", .seconds = 0});
   Settings settings;

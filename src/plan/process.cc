@@ -1,5 +1,6 @@
 #include "plan/process.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -28,6 +29,7 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
 constexpr int kLockFd = 3;
+constexpr int kMarkedTickMs = 100;
 // $0: the file for the status; beside it a mark that the command was begun. The command does not
 // inherit the lock, or one that stays in the background would hold it for ever.
 constexpr const char* kKeeper =
@@ -123,6 +125,7 @@ class Spawned {
       }
       if (context.stop.stop_requested()) {
         end_group();
+        end_marked(order.marks);
         throw cancelled();
       }
     }
@@ -243,11 +246,11 @@ class Spawned {
         input_.reset();
       }
     }
-    take(output_, outcome.output, outcome.cut, limit);
-    take(errors_, outcome.errors, outcome.cut, limit);
+    take(output_, outcome.output, outcome.cut, limit, false);
+    take(errors_, outcome.errors, outcome.cut, limit, true);
   }
 
-  static void take(UniqueFd& fd, std::string& into, bool& cut, uint64_t limit) {
+  static void take(UniqueFd& fd, std::string& into, bool& cut, uint64_t limit, bool last) {
     std::array<char, 16384> buffer;
     while (fd) {
       const ssize_t got = ::read(fd.get(), buffer.data(), buffer.size());
@@ -258,9 +261,15 @@ class Spawned {
       if (got < 0) {
         return;
       }
+      const auto size = static_cast<size_t>(got);
       const size_t room = limit > into.size() ? limit - into.size() : 0;
-      into.append(buffer.data(), std::min(static_cast<size_t>(got), room));
-      cut = cut || static_cast<size_t>(got) > room;
+      cut = cut || size > room;
+      if (last) {
+        into.append(buffer.data(), size);
+        into.erase(0, into.size() - std::min<size_t>(into.size(), limit));
+      } else {
+        into.append(buffer.data(), std::min(size, room));
+      }
     }
   }
 
@@ -317,6 +326,50 @@ std::optional<ExitState> earlier_outcome(const Context& context, const fs::path&
     exit = {.status = 0, .signal = exit.status - kSignals};
   }
   return exit;
+}
+
+std::vector<int> processes_marked(const std::vector<std::string>& entries, bool prefix) {
+  std::vector<int> found;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator("/proc", none)) {
+    const std::string name = entry.path().filename();
+    int pid = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), pid);
+    if (error != std::errc() || end != name.data() + name.size() || pid == ::getpid()) {
+      continue;
+    }
+    std::string environment(1, '\0');
+    try {
+      constexpr uint64_t kLimitBytes = uint64_t{4} << 20;
+      const Buffer bytes = read_file(entry.path() / "environ", kLimitBytes);
+      environment += as_text(bytes.view());
+    } catch (const Error&) {
+      continue;  // it has ended, or is another user's
+    }
+    const bool all = std::all_of(entries.begin(), entries.end(), [&](const std::string& one) {
+      return environment.find('\0' + one + (prefix ? "" : std::string(1, '\0'))) !=
+             std::string::npos;
+    });
+    if (all && !entries.empty()) {
+      found.push_back(pid);
+    }
+  }
+  return found;
+}
+
+void end_marked(const std::vector<std::string>& entries, bool prefix) {
+  constexpr int kPolite = 20;
+  constexpr int kMost = 30;
+  for (int i = 0; i < kMost; ++i) {
+    const std::vector<int> left = processes_marked(entries, prefix);
+    if (left.empty()) {
+      return;
+    }
+    for (const int pid : left) {
+      ::kill(pid, i < kPolite ? SIGTERM : SIGKILL);
+    }
+    std::this_thread::sleep_for(milliseconds(kMarkedTickMs));
+  }
 }
 
 bool program_exists(const std::string& program) {

@@ -1,5 +1,6 @@
 #include "plan/run_journal.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -129,6 +130,28 @@ bool verify_line(std::string_view line, uint32_t previous, uint32_t& sum) {
   return error == std::errc() && end == digits.data() + digits.size() && stored == sum;
 }
 
+bool looks_like_entry(std::string_view line) {
+  return line.size() > kSumBytes && line.starts_with("{\"n\":") && line.ends_with("\"}") &&
+         line.substr(line.size() - kSumBytes, 8) == R"(,"sum":")";
+}
+
+// What follows the last good line: one line that was not finished, or what a file system leaves
+// where nothing was written yet (zeros, old content of the disk), but no further entries.
+bool is_torn_end(std::string_view rest) {
+  const size_t end = rest.find('\n');
+  if (end == std::string_view::npos || end + 1 == rest.size()) {
+    return true;
+  }
+  while (!rest.empty()) {
+    const size_t line = std::min(rest.find('\n'), rest.size());
+    if (looks_like_entry(rest.substr(0, line))) {
+      return false;
+    }
+    rest.remove_prefix(std::min(line + 1, rest.size()));
+  }
+  return true;
+}
+
 }  // namespace
 
 std::string JournalEntry::value(std::string_view name) const {
@@ -187,7 +210,7 @@ JournalContent read_journal(const std::filesystem::path& file) {
       }
     }
     if (!good) {
-      if (end == std::string_view::npos || text.find('\n', end + 1) == std::string_view::npos) {
+      if (is_torn_end(text.substr(at))) {
         content.torn = true;
         return content;
       }
@@ -213,7 +236,11 @@ void sync_directory(const std::filesystem::path& directory) {
 
 RunJournal::RunJournal(std::filesystem::path file, const Clock& clock,
                        const JournalContent& content)
-    : file_(std::move(file)), clock_(clock), number_(content.entries.size()), sum_(content.sum) {
+    : file_(std::move(file)),
+      clock_(clock),
+      number_(content.entries.size()),
+      sum_(content.sum),
+      bytes_(content.good_bytes) {
   constexpr mode_t kOwnerOnly = 0600;
   fd_ = UniqueFd(::open(file_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, kOwnerOnly));
   if (!fd_) {
@@ -237,6 +264,11 @@ JournalEntry RunJournal::append(JournalEntry entry) {
   const std::string body = encode(entry);
   const uint32_t sum = chained_sum(sum_, body);
   const std::string line = body + fmt::format(",\"sum\":\"{:08x}\"}}\n", sum);
+  if (bytes_ + line.size() > kLimitBytes) {
+    throw Error(ErrorCode::kFailed,
+                "run journal " + file_.string() + " has reached its limit of 64 MiB",
+                "Outputs of steps are kept in it: let them say less, and run the plan again.");
+  }
   broken_ = true;  // until it is known to be there
   write_full(fd_.get(), as_bytes(line), "run journal " + file_.string());
   if (::fdatasync(fd_.get()) != 0) {
@@ -245,6 +277,7 @@ JournalEntry RunJournal::append(JournalEntry entry) {
   broken_ = false;
   number_ = entry.number;
   sum_ = sum;
+  bytes_ += line.size();
   if (hook_) {
     hook_(entry);
   }

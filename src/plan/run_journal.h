@@ -6,8 +6,9 @@
 // "sum" is the CRC-32C of the line before it, seeded with the sum of the previous line: a line that
 // was changed, left out or moved does not verify. On-disk format: do not change; add fields.
 //
-// A torn last line (the machine died while it was written) was never acted upon: it is cut off when
-// the journal is opened for writing, and said. Anything else that does not verify is an error.
+// A torn end (the machine died while a line was written: a part of it, zeros, what the disk held
+// before) was never acted upon: it is cut off when the journal is opened for writing, and said.
+// Anything else that does not verify, with entries after it, is an error.
 #pragma once
 
 #include <filesystem>
@@ -55,7 +56,7 @@ class RunJournal {
   RunJournal(std::filesystem::path file, const Clock& clock, const JournalContent& content);
 
   // On disk when it returns. Number and time are filled in. Throws Error: then nothing may be acted
-  // upon, and the run must end.
+  // upon, and the run must end. That is also so at the limit of 64 MiB.
   JournalEntry append(JournalEntry entry);
 
   // For tests: called after each append with its number, under the lock.
@@ -68,6 +69,7 @@ class RunJournal {
   UniqueFd fd_;
   uint64_t number_ = 0;
   uint32_t sum_ = 0;
+  uint64_t bytes_ = 0;
   bool broken_ = false;
   std::function<void(const JournalEntry&)> hook_;
 };

@@ -65,6 +65,38 @@ TEST_F(Journal, ToleratesAnyTornEndAndGoesOnAfterIt) {
   EXPECT_FALSE(content.torn);
 }
 
+// What file systems leave at the end of a file when the power went: blocks that were never written,
+// or that hold what somebody else had there.
+TEST_F(Journal, CutsOffZerosAndOldBlocksAfterTheLastEntry) {
+  const std::string whole = read_text(file_);
+  const size_t second = whole.rfind('\n', whole.size() - 2) + 1;
+  std::string old_block;
+  for (int i = 0; i < 4096; ++i) {
+    old_block += i % 61 == 0 ? '\n' : static_cast<char>(i * 7);
+  }
+  for (const std::string& tail :
+       {std::string(1, '\0'), std::string(8192, '\0'), old_block, "\n\n\n" + old_block,
+        std::string("\n", 1), std::string("{\"n\":4,\"time\"") + std::string(500, '\0')}) {
+    write_text(file_, whole + tail);
+    const JournalContent content = read_journal(file_);
+    EXPECT_EQ(content.entries.size(), 3U);
+    EXPECT_TRUE(content.torn);
+    EXPECT_EQ(content.good_bytes, whole.size());
+    RunJournal(file_, clock_, content).append({.type = "end"});
+    EXPECT_EQ(read_journal(file_).entries.size(), 4U);
+    EXPECT_FALSE(read_journal(file_).torn);
+  }
+  // The last line's own blocks, in any order.
+  for (size_t size = second + 1; size < whole.size(); ++size) {
+    write_text(file_, whole.substr(0, size) + std::string(whole.size() - size, '\0'));
+    ASSERT_EQ(read_journal(file_).entries.size(), 2U) << size;
+  }
+  // Entries after the gap: that is no torn end.
+  write_text(file_, whole.substr(0, whole.find('\n') + 1) + std::string(100, '\0') + "\n" +
+                        whole.substr(second));
+  EXPECT_THROW(static_cast<void>(read_journal(file_)), Error);
+}
+
 TEST_F(Journal, RefusesWhatWasChangedLeftOutOrMoved) {
   const std::string whole = read_text(file_);
   const size_t first = whole.find('\n') + 1;

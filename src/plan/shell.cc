@@ -10,12 +10,6 @@
 namespace salvor::plan {
 namespace {
 
-bool is_plain(std::string_view value) {
-  return value.find_first_not_of(
-             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-             "_-./:@%+=,") == std::string_view::npos;
-}
-
 bool is_variable_name(std::string_view name) {
   return !name.empty() && (name[0] < '0' || name[0] > '9') &&
          name.find_first_not_of(
@@ -23,24 +17,21 @@ bool is_variable_name(std::string_view name) {
              std::string_view::npos;
 }
 
-// Variable's values in a line for the shell must not become syntax.
-VariableLookup plain_values(const VariableLookup& lookup) {
-  return [&lookup](std::string_view name) {
-    auto value = lookup(name);
-    if (value && !is_plain(*value)) {
-      throw Error(ErrorCode::kUsage,
-                  "the value of ${" + printable(name) +
-                      "} holds characters that the shell would take apart",
-                  "Give the command as a list (program and arguments), or put the value into "
-                  "`environment` and write \"$NAME\" in the command.");
-    }
-    return value;
-  };
-}
+// Ends with the connection: sshd sends nothing to what it has started when ssh goes away, and a
+// step that ran out of time must not go on over there. 0 is the process group of the session.
+constexpr const char* kWatchConnection =
+    "if kill -0 \"$PPID\" 2>/dev/null; then\n"
+    "  ( trap '' TERM; while kill -0 \"$PPID\" 2>/dev/null; do sleep 1; done\n"
+    "    kill -TERM 0; sleep 5; kill -KILL 0 ) </dev/null >/dev/null 2>&1 &\n"
+    "fi\n";
 
 std::vector<std::string> words_of(StepScene& scene, const std::vector<std::string>& command) {
   if (command.size() == 1) {
-    return {"/bin/sh", "-c", expand(command[0], plain_values(scene.lookup))};
+    return {"/bin/sh", "-c",
+            expand(command[0],
+                   plain_values(scene.lookup, is_plain_word, "the shell",
+                                "Give the command as a list (program and arguments), or put the "
+                                "value into `environment` and write \"$NAME\" in the command."))};
   }
   std::vector<std::string> words;
   for (const std::string& word : command) {
@@ -59,15 +50,22 @@ void refuse_passwords(const Secrets& secrets, const std::vector<std::string>& wo
   }
 }
 
-std::vector<std::pair<std::string, Secret>> environment_of(StepScene& scene) {
+std::vector<std::pair<std::string, Secret>> environment_of(StepScene& scene, const TextMap& more) {
   std::vector<std::pair<std::string, Secret>> variables;
-  for (const auto& [name, value] : scene.settings.map("environment")) {
+  for (auto& [name, value] : secret_settings(scene, "environment")) {
     if (!is_variable_name(name)) {
       throw Error(ErrorCode::kUsage, "\"" + printable(name) + "\" is no variable's name");
     }
-    variables.emplace_back(name, scene.secrets.resolve(value));
+    if (value.reveal().find('\0') != std::string_view::npos) {
+      throw Error(ErrorCode::kUsage, "the value of " + name + " holds a zero byte");
+    }
+    variables.emplace_back(name, std::move(value));
+  }
+  for (const auto& [name, value] : more) {
+    variables.emplace_back(name, Secret(as_plain_text(value, SIZE_MAX)));
   }
   variables.emplace_back("SALVOR_RUN", Secret(scene.run));
+  variables.emplace_back("SALVOR_STEP", Secret(scene.step));
   variables.emplace_back("SALVOR_MODE", Secret(std::string(name_of(scene.site.mode()))));
   return variables;
 }
@@ -102,17 +100,24 @@ std::vector<FieldSpec> place_fields() {
           {.name = "directory", .help = "where it runs"}};
 }
 
-CommandOrder command_order(StepScene& scene, const std::vector<std::string>& command) {
+CommandOrder command_order(StepScene& scene, const std::vector<std::string>& command,
+                           const TextMap& more) {
   if (command.empty() || command[0].empty()) {
     throw Error(ErrorCode::kUsage, "no command was given");
   }
   const std::vector<std::string> words = words_of(scene, command);
-  const auto variables = environment_of(scene);
+  const auto variables = environment_of(scene, more);
   refuse_passwords(scene.secrets, words);
   CommandOrder order;
+  order.marks = {"SALVOR_RUN=" + scene.run, "SALVOR_STEP=" + scene.step};
   const std::string host = scene.settings.text("host");
   const std::string directory = scene.settings.text("directory");
   if (host.empty()) {
+    for (const std::string& word : words) {
+      if (word.find('\0') != std::string::npos) {
+        throw Error(ErrorCode::kUsage, "an argument of the command holds a zero byte");
+      }
+    }
     order.arguments = words;
     order.directory = directory;
     for (const auto& [name, value] : variables) {
@@ -123,22 +128,29 @@ CommandOrder command_order(StepScene& scene, const std::vector<std::string>& com
   if (host.front() == '-') {
     throw Error(ErrorCode::kUsage, "\"" + printable(host) + "\" is no host");
   }
-  order.arguments = {"ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15"};
+  // What is said first counts. A host that went away is noticed after a minute.
+  order.arguments = {"ssh"};
   for (const std::string& option : scene.settings.list("ssh-options")) {
     order.arguments.push_back(option);
   }
+  for (const char* const option : {"BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=15",
+                                   "ServerAliveCountMax=4", "ControlPath=none"}) {
+    order.arguments.insert(order.arguments.end(), {"-o", option});
+  }
   order.arguments.insert(order.arguments.end(), {"--", host, "exec /bin/sh -s"});
+  // In braces, so that the shell has read everything before anything runs.
+  order.input = "{\n";
   for (const auto& [name, value] : variables) {
     order.input += "export " + name + "=" + shell_quoted(value.reveal()) + "\n";
   }
   if (!directory.empty()) {
     order.input += "cd -- " + shell_quoted(directory) + " || exit 126\n";
   }
-  order.input += "exec";
+  order.input += kWatchConnection;
   for (const std::string& word : words) {
-    order.input += " " + shell_quoted(word);
+    order.input += shell_quoted(word) + " ";
   }
-  order.input += " </dev/null\n";
+  order.input += "</dev/null\nstatus=$?\n[ -z \"$!\" ] || kill -KILL \"$!\"\nexit \"$status\"\n}\n";
   return order;
 }
 
@@ -166,6 +178,13 @@ std::vector<std::string> command_problems(StepScene& scene,
 CommandOutcome run_accepted(StepScene& scene, const CommandOrder& order,
                             const std::vector<int>& accepted) {
   CommandOutcome outcome = run_command(scene.context, order);
+  if (outcome.cut) {
+    const size_t doubtful = scene.secrets.longest();
+    outcome.output.resize(outcome.output.size() - std::min(outcome.output.size(), doubtful));
+    outcome.errors.erase(0, doubtful);
+    scene.say("it wrote more than can be kept: " + format_bytes(order.output_limit_bytes) +
+              " of its output (the beginning) and of its errors (the end) are");
+  }
   outcome.output = scene.secrets.hide(outcome.output);
   outcome.errors = scene.secrets.hide(outcome.errors);
   const bool good = outcome.exit.signal == 0 && std::find(accepted.begin(), accepted.end(),

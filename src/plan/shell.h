@@ -17,7 +17,9 @@ namespace salvor::plan {
 // One text is a line for /bin/sh, several are a program with its arguments. `settings` of the scene
 // are expanded here and not before: into a line for the shell only plain values are put. Throws
 // Error{kUsage} for a value that the shell would take apart, and for a password in an argument.
-[[nodiscard]] CommandOrder command_order(StepScene& scene, const std::vector<std::string>& command);
+// `more`: variables of the step's own, never references.
+[[nodiscard]] CommandOrder command_order(StepScene& scene, const std::vector<std::string>& command,
+                                         const TextMap& more = {});
 
 // What would stop it: the program, ssh, a secret that is not there.
 [[nodiscard]] std::vector<std::string> command_problems(StepScene& scene,

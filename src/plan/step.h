@@ -30,11 +30,16 @@ class Secrets {
   [[nodiscard]] Secret resolve(const std::string& text);
   // `text` with every secret so far, and passwords in URLs, replaced by "***".
   [[nodiscard]] std::string hide(std::string_view text) const;
+  // Bytes of the longest secret so far: of a text that was cut, so many at the cut may be a part of
+  // one that `hide` does not know.
+  [[nodiscard]] size_t longest() const;
 
  private:
+  void remember(const Secret& secret);  // under mutex_
+
   Lookup lookup_;
   mutable std::mutex mutex_;
-  std::vector<Secret> seen_;
+  std::vector<Secret> seen_;  // the longest first: one may be a part of another
 };
 
 // What a step gave.
@@ -103,6 +108,17 @@ struct ProbeAnswer {
   StepResult result = {};  // of kDone
   std::string why;         // a phrase
 };
+
+// The value of a setting that may be a reference to a secret. A text into which the output of a
+// step was put is never taken for a reference: what a program prints must not name a file to read
+// or a command to run. Throws Error.
+[[nodiscard]] Secret secret_setting(StepScene& scene, const std::string& name);
+[[nodiscard]] std::vector<std::pair<std::string, Secret>> secret_settings(StepScene& scene,
+                                                                          const std::string& name);
+
+// `text` as the journal can keep it and an argument can carry it: bytes that are no UTF-8, and
+// zeros, become U+FFFD; what is longer than `limit_bytes` is cut.
+[[nodiscard]] std::string as_plain_text(std::string_view text, size_t limit_bytes);
 
 // A kind of step. Stateless; any thread, one call at a time for one step.
 class Step {

@@ -100,6 +100,31 @@ Settings expand(const Settings& settings, const VariableLookup& lookup) {
   return map_texts(settings, [&](const std::string& text) { return expand(text, lookup); });
 }
 
+bool is_plain_word(std::string_view value) {
+  return value.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+             "_-./:@%+=,") == std::string_view::npos;
+}
+
+bool is_plain_in_sql(std::string_view value) {
+  const bool time = value.find_first_not_of("0123456789 -:.+TZUC") == std::string_view::npos;
+  return (time || is_plain_word(value)) && value.find("--") == std::string_view::npos;
+}
+
+VariableLookup plain_values(const VariableLookup& lookup, bool (*plain)(std::string_view),
+                            const std::string& language, const std::string& hint) {
+  return [&lookup, plain, language, hint](std::string_view name) {
+    auto value = lookup(name);
+    if (value && !plain(*value)) {
+      throw Error(ErrorCode::kUsage,
+                  "the value of ${" + printable(name) + "} holds characters that " + language +
+                      " would take apart",
+                  hint);
+    }
+    return value;
+  };
+}
+
 std::string substitute(std::string_view text, const VariableLookup& lookup) {
   std::string result;
   scan(

@@ -25,6 +25,17 @@ using VariableLookup = std::function<std::optional<std::string>(std::string_view
 [[nodiscard]] std::string expand(std::string_view text, const VariableLookup& lookup);
 [[nodiscard]] Settings expand(const Settings& settings, const VariableLookup& lookup);
 
+// Looks up for a text in another language (a line for the shell, a statement), in which a value
+// must not become syntax: throws Error{kUsage, ..., hint} for one that `plain` does not hold for.
+// Refers to `lookup`. `language`: "the shell".
+[[nodiscard]] VariableLookup plain_values(const VariableLookup& lookup,
+                                          bool (*plain)(std::string_view),
+                                          const std::string& language, const std::string& hint);
+// Letters, digits and "_-./:@%+=,".
+[[nodiscard]] bool is_plain_word(std::string_view value);
+// The same without "--", which begins a comment; or a time (digits, blanks, "-:.+TZUC").
+[[nodiscard]] bool is_plain_in_sql(std::string_view value);
+
 // The same, but other names stay as they stand (with their "${}"): for what is put into another
 // text before that is expanded.
 [[nodiscard]] Settings substitute(const Settings& settings, const VariableLookup& lookup);

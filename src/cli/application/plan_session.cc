@@ -67,6 +67,14 @@ std::optional<plan::Approval> TerminalPeople::approval(const std::string& step,
   return plan::Approval{.granted = is_yes(*line), .by = who_, .comment = ""};
 }
 
+// Answered from elsewhere: the next question may be shown.
+void TerminalPeople::settled(const std::string& step) {
+  const std::scoped_lock lock(mutex_);
+  if (asked_ == step) {
+    asked_.clear();
+  }
+}
+
 std::string TerminalPeople::decide(const std::string& step, const std::string& why) {
   if (!can_ask_) {
     return {};

@@ -19,6 +19,7 @@ class TerminalPeople final : public plan::People {
   [[nodiscard]] std::optional<plan::Approval> approval(const std::string& step,
                                                        const std::string& question,
                                                        const std::vector<std::string>& by) override;
+  void settled(const std::string& step) override;
   [[nodiscard]] std::string decide(const std::string& step, const std::string& why) override;
   [[nodiscard]] std::string who() const override { return who_; }
 

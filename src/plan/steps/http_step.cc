@@ -60,7 +60,7 @@ class HttpStep final : public Step {
   }
   [[nodiscard]] StepResult run(StepScene& scene) const override {
     const Settings& settings = scene.settings;
-    const HttpOutcome reply = http_call(scene, settings.text("url"));
+    const HttpOutcome reply = http_call(scene, http_order(scene, settings.text("url")));
     StepResult result;
     const auto accepted = settings.list("expect-status");
     std::string wanted;
@@ -83,7 +83,7 @@ class HttpStep final : public Step {
     }
     std::string value = reply.body;
     if (const std::string pointer = settings.text("json"); !pointer.empty()) {
-      value = json_value(reply.body, pointer);
+      value = json_value(reply, pointer);
     }
     if (const std::string expected = settings.text("expect"); !expected.empty()) {
       result.checks.push_back(check_value("reply to " + name, value, expected, reply.seconds));

@@ -40,11 +40,11 @@ class NotifyStep final : public Step {
       to = "the webhook";
     }
     if (const auto command = scene.raw.list("command"); !command.empty()) {
-      TextMap variables = scene.settings.map("environment");
-      variables.emplace_back("SALVOR_MESSAGE", message);
-      variables.emplace_back("SALVOR_SEVERITY", severity);
-      scene.settings.set("environment", variables);
-      static_cast<void>(run_accepted(scene, command_order(scene, command), {0}));
+      static_cast<void>(
+          run_accepted(scene,
+                       command_order(scene, command,
+                                     {{"SALVOR_MESSAGE", message}, {"SALVOR_SEVERITY", severity}}),
+                       {0}));
       to = "the command";
     }
     return {.summary = "told " + to, .outputs = {}, .checks = {}, .facts = {}};
@@ -64,6 +64,9 @@ class NotifyStep final : public Step {
                     .type = FieldType::kSecret,
                     .help = "address that gets {\"text\": ...}, as Slack and its like take it",
                     .example = "env:WEBHOOK_URL"},
+                   {.name = "ca-file",
+                    .type = FieldType::kPath,
+                    .help = "certificate authorities for the webhook instead of the system's"},
                    {.name = "command",
                     .type = FieldType::kTextList,
                     .help = "command that sends it: $SALVOR_MESSAGE, $SALVOR_SEVERITY"}}};
@@ -75,14 +78,16 @@ class NotifyStep final : public Step {
   }
 
   static void send(StepScene& scene, const std::string& message, const std::string& severity) {
-    const Secret url = scene.secrets.resolve(scene.settings.text("webhook"));
+    const Secret url = secret_setting(scene, "webhook");
     const nlohmann::json body{{"text", message}, {"severity", severity}, {"run", scene.run}};
-    scene.settings.set("method", "POST");
-    scene.settings.set("headers", TextMap{{"Content-Type", "application/json"}});
-    scene.settings.set("body", body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     HttpOutcome reply;
     try {
-      reply = http_call(scene, std::string(url.reveal()));
+      reply = http_call(
+          scene, {.method = "POST",
+                  .url = std::string(url.reveal()),
+                  .headers = {{"Content-Type", Secret("application/json")}},
+                  .body = body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+                  .ca_file = scene.settings.text("ca-file")});
     } catch (const Error& error) {
       // The address is the secret; messages name parts of it.
       throw Error(error.code(), error.code() == ErrorCode::kCancelled

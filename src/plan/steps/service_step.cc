@@ -47,7 +47,10 @@ class ServiceStep final : public Step {
     if (manager == "command" && scene.settings.list("run").empty()) {
       problems.emplace_back("`run` is missing: the command that does it");
     }
-    const auto words = act(scene, wish_, "0");
+    if (scene.settings.text("service").starts_with('-')) {
+      problems.push_back("\"" + printable(scene.settings.text("service")) + "\" is no service");
+    }
+    const auto words = act(scene.raw, wish_, "0");
     for (std::string& problem : command_problems(scene, words)) {
       problems.push_back(std::move(problem));
     }
@@ -63,7 +66,7 @@ class ServiceStep final : public Step {
       scene.note(kBefore, before);
     }
     const std::string wanted = scene.settings.text("replicas");
-    order(scene, act(scene, wish_, wanted));
+    order(scene, wish_, wanted);
     return {
         .summary = "it was " + before, .outputs = {{"before", before}}, .checks = {}, .facts = {}};
   }
@@ -78,9 +81,9 @@ class ServiceStep final : public Step {
                   "Give `status`, or an `undo` of the step.");
     }
     if (wish_ == Wish::kScale) {
-      order(scene, act(scene, wish_, before));
+      order(scene, wish_, before);
     } else {
-      order(scene, act(scene, before == "running" ? Wish::kStart : Wish::kStop, ""));
+      order(scene, before == "running" ? Wish::kStart : Wish::kStop, "");
     }
   }
 
@@ -129,15 +132,11 @@ class ServiceStep final : public Step {
   }
 
   // The words that make it so.
-  [[nodiscard]] std::vector<std::string> act(StepScene& scene, Wish wish,
+  [[nodiscard]] std::vector<std::string> act(const Settings& settings, Wish wish,
                                              const std::string& replicas) const {
-    const Settings& settings = scene.raw;
     const std::string service = settings.text("service");
     const std::string manager = manager_of(settings);
     if (manager == "command") {
-      if (wish == Wish::kScale) {
-        set_replicas(scene, replicas);
-      }
       return wish == wish_ ? settings.list("run") : settings.list("undo-run");
     }
     if (manager == "compose") {
@@ -160,17 +159,16 @@ class ServiceStep final : public Step {
     return words;
   }
 
-  static void set_replicas(StepScene& scene, const std::string& replicas) {
-    TextMap variables = scene.settings.map("environment");
-    variables.emplace_back("REPLICAS", replicas);
-    scene.settings.set("environment", variables);
-  }
-
-  static void order(StepScene& scene, const std::vector<std::string>& words) {
+  void order(StepScene& scene, Wish wish, const std::string& replicas) const {
+    if (scene.settings.text("service").starts_with('-')) {
+      throw Error(ErrorCode::kUsage, "a service's name does not begin with \"-\"");
+    }
+    const auto words = act(scene.raw, wish, replicas);
     if (words.empty()) {
       throw Error(ErrorCode::kUsage, "there is no command for it", "Give `undo-run`.");
     }
-    static_cast<void>(run_accepted(scene, command_order(scene, words), {0}));
+    const TextMap more = wish == Wish::kScale ? TextMap{{"REPLICAS", replicas}} : TextMap{};
+    static_cast<void>(run_accepted(scene, command_order(scene, words, more), {0}));
   }
 
   // "running", "stopped", a number, "unknown".
@@ -207,7 +205,16 @@ class ServiceStep final : public Step {
           !output.empty() && output.find_first_not_of("0123456789") == std::string::npos;
       return outcome.exit.success() && number ? output : "unknown";
     }
-    return outcome.exit.success() ? "running" : "stopped";
+    if (outcome.exit.success()) {
+      return "running";
+    }
+    // Of what could not be asked nothing is known: systemctl says 3 of a unit that does not run, a
+    // shell 126 and 127 of a program that does not, ssh 255 of a host that does not answer.
+    constexpr int kInactive = 3;
+    constexpr int kNotRun = 126;
+    const bool answered =
+        manager == "systemd" ? outcome.exit.status == kInactive : outcome.exit.status < kNotRun;
+    return outcome.exit.signal == 0 && answered ? "stopped" : "unknown";
   }
 
   Wish wish_;

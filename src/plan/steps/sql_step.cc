@@ -7,6 +7,7 @@
 #include "base/format.h"
 #include "connector/postgres/connection.h"
 #include "plan/expectation.h"
+#include "plan/sql_values.h"
 #include "plan/steps/steps.h"
 
 namespace salvor::plan {
@@ -17,8 +18,7 @@ using postgres::Connection;
 constexpr const char* kTransaction = "transaction";
 
 Connection connect(StepScene& scene) {
-  const std::string url = scene.settings.text("url");
-  const Secret secret = scene.secrets.resolve(url);
+  const Secret secret = secret_setting(scene, "url");
   return {scene.context,
           {.target = std::string(secret.reveal()),
            .database = scene.settings.text("database"),
@@ -37,6 +37,9 @@ class SqlStep final : public Step {
              .type = FieldType::kTextList,
              .help = "a statement, or several that are one transaction",
              .required = true},
+            {.name = "values",
+             .type = FieldType::kTextList,
+             .help = "what stands for $1, $2 ... in a single select, insert, update or delete"},
             {.name = "url",
              .type = FieldType::kSecret,
              .help = "of the database",
@@ -68,6 +71,9 @@ class SqlStep final : public Step {
     }
   }
   [[nodiscard]] std::vector<std::string> preflight(StepScene& scene) const override {
+    if (!scene.settings.list("values").empty() && scene.settings.list("query").size() != 1) {
+      return {"`values` are for one statement alone"};
+    }
     const std::string url = scene.settings.text("url");
     if (url.find("${") != std::string::npos) {
       return {};
@@ -115,12 +121,19 @@ class SqlStep final : public Step {
 
   [[nodiscard]] StepResult run(StepScene& scene) const override {
     const bool changes = scene.settings.flag("changes", false);
+    std::vector<std::string> queries;
+    for (const std::string& query : scene.raw.list("query")) {
+      queries.push_back(expand(query, sql_values(scene)));
+    }
     Connection connection = connect(scene);
     const auto begun = scene.context.clock.monotonic();
-    connection.run(scene.context, changes ? "begin" : "begin transaction read only");
+    if (!changes) {  // also after a `commit` among the statements
+      connection.run(scene.context, "set session characteristics as transaction read only");
+    }
+    connection.run(scene.context, "begin");
     postgres::ResultSet last;
-    for (const std::string& query : scene.settings.list("query")) {
-      last = connection.run_single(scene.context, query);
+    for (const std::string& query : queries) {
+      last = ask(scene, connection, query);
     }
     const std::chrono::duration<double> took = scene.context.clock.monotonic() - begun;
     StepResult result = result_of(scene, last, took.count());
@@ -142,6 +155,20 @@ class SqlStep final : public Step {
   }
 
  private:
+  // `values` go where $1, $2 ... stand, whatever is in them.
+  static postgres::ResultSet ask(StepScene& scene, Connection& connection,
+                                 const std::string& query) {
+    std::string values;
+    for (const std::string& value : scene.settings.list("values")) {
+      values += (values.empty() ? "(" : ", ") + connection.quote_literal(value);
+    }
+    if (values.empty()) {
+      return connection.run_single(scene.context, query);
+    }
+    connection.run_single(scene.context, "prepare salvor_step as " + query);
+    return connection.run_single(scene.context, "execute salvor_step" + values + ")");
+  }
+
   StepResult result_of(StepScene& scene, const postgres::ResultSet& rows, double seconds) const {
     StepResult result;
     const bool has_value = !rows.rows.empty() && !rows.rows[0].empty();
@@ -168,7 +195,7 @@ class SqlStep final : public Step {
       result.checks.push_back(check_value("rows of " + describe(scene.raw),
                                           std::to_string(rows.rows.size()), wanted, seconds));
     }
-    result.summary = has_value ? scene.secrets.hide(printable(value)) : rows.command;
+    result.summary = has_value ? printable(scene.secrets.hide(value)) : rows.command;
     return result;
   }
 };

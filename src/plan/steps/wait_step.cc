@@ -18,6 +18,7 @@
 #include "connector/postgres/connection.h"
 #include "plan/expectation.h"
 #include "plan/http_call.h"
+#include "plan/sql_values.h"
 #include "plan/steps/steps.h"
 
 namespace salvor::plan {
@@ -91,6 +92,9 @@ class WaitStep final : public Step {
                     .type = FieldType::kTextList,
                     .help = "statuses that are right",
                     .default_text = "2xx"},
+                   {.name = "ca-file",
+                    .type = FieldType::kPath,
+                    .help = "certificate authorities for `http` instead of the system's"},
                    {.name = "every",
                     .type = FieldType::kDuration,
                     .help = "how often it tries",
@@ -159,7 +163,9 @@ class WaitStep final : public Step {
         return std::filesystem::exists(settings.text("file"), error) ? "" : "it does not exist yet";
       }
       if (settings.has("http")) {
-        const int status = http_call(scene, settings.text("http")).status;
+        const int status =
+            http_call(scene, {.url = settings.text("http"), .ca_file = settings.text("ca-file")})
+                .status;
         return accepts(settings.list("expect-status"), status) ? ""
                                                                : "status " + std::to_string(status);
       }
@@ -173,11 +179,12 @@ class WaitStep final : public Step {
   }
 
   static std::string try_sql(StepScene& scene) {
-    const Secret url = scene.secrets.resolve(scene.settings.text("url"));
+    const Secret url = secret_setting(scene, "url");
+    const std::string query = expand(scene.raw.text("sql"), sql_values(scene));
     postgres::Connection connection(
         scene.context, {.target = std::string(url.reveal()), .database = {}, .server = {}},
         postgres::ConnectionMode::kSql);
-    const auto rows = connection.run_single(scene.context, scene.settings.text("sql"));
+    const auto rows = connection.run_single(scene.context, query);
     const std::string wanted = scene.settings.text("expect");
     if (wanted.empty()) {
       return {};

@@ -1,0 +1,424 @@
+"""Every kind of step against real servers: sshd, HTTP with TLS, PostgreSQL, a webhook (R2). `systemctl` and
+`docker compose` are stand-ins that keep state: neither manager runs where the tests do."""
+import http.server
+import json
+import os
+import pathlib
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import postgres
+import servers
+from protect_case import ApplicationCase
+from toolbox import PASSWORD, limit
+
+
+class StepCase(ApplicationCase):
+    def steps(self, steps, more="", **formats):
+        """A plan `p` of these steps, for an application with one (empty) source."""
+        uploads = self.folder / "uploads"
+        uploads.mkdir(exist_ok=True)
+        text = "sources: {{uploads: {{files: {uploads}}}}}\n" + more + "plans:\n  p:\n    steps:\n"
+        text += "".join(f"      - {step}\n" for step in steps)
+        self.configure(text, uploads=uploads, folder=self.folder, **formats)
+
+    def run_plan(self, *arguments, **options):
+        return self.shop("plan", "run", "p", "--yes", *arguments, **options)
+
+    def journal(self):
+        newest = max((self.state / "runs").glob("*/journal.jsonl"), key=lambda p: p.stat().st_mtime_ns)
+        return [json.loads(line) for line in newest.read_text().splitlines()]
+
+    def done(self, step):
+        return [e for e in self.journal() if e["type"] == "done" and e.get("step") == step][-1]
+
+    def everything_written(self):
+        """All that the run left, as one text."""
+        return b"".join(p.read_bytes() for p in self.state.rglob("*") if p.is_file())
+
+    def running(self, words):
+        """Processes with these words in their command line."""
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    if words.encode() in (entry / "cmdline").read_bytes():
+                        found.append(entry.name)
+                except OSError:
+                    pass
+        return found
+
+
+class Ssh(StepCase):
+    def setUp(self):
+        super().setUp()
+        self.server = servers.SshServer(self.folder / "ssh")
+        self.addCleanup(self.server.stop)
+        self.there = f"host: server, ssh-options: [-F, {self.server.client_config}]"
+
+    def test_arguments_environment_directory_and_status(self):
+        (self.folder / "a place").mkdir()
+        self.steps([
+            "{{name: words, command: {{command: [printf, '<%%s>', 'a b', \"it's\", '$HOME;`id`', \"two\\nlines\"], %s}}}}" % self.there,
+            "{{name: line, command: {{command: 'pwd; echo got=$TOKEN; printf %%s \"$TOKEN\" > token; "
+            "tr \"\\\\0\" \" \" </proc/$PPID/cmdline >> ps', directory: '{folder}/a place', "
+            "environment: {{TOKEN: \"env:TOKEN\"}}, %s, outputs: [got]}}}}" % self.there,
+            "{{name: three, command: {{command: 'exit 3', exit-codes: ['0', '3'], %s}}}}" % self.there,
+            "{{name: stdin, command: {{command: 'cat; echo end', %s}}}}" % self.there])
+        done = self.run_plan(env={"TOKEN": "s3cret'\"$word"})
+        outputs = self.done("words")["outputs"]
+        self.assertEqual(outputs["output"], "<a b><it's><$HOME;`id`><two\nlines>")
+        self.assertEqual(self.done("line")["outputs"]["got"], "***")
+        self.assertEqual((self.folder / "a place/token").read_text(), "s3cret'\"$word")
+        self.assertNotIn("s3cret", (self.folder / "a place/ps").read_text(), "a secret in an argument")
+        self.assertEqual(self.done("three")["outputs"]["status"], "3")
+        self.assertEqual(self.done("stdin")["outputs"]["output"], "end")
+        self.assertNotIn(b"s3cret", self.everything_written() + done.out + done.err)
+
+    def test_what_fails_over_there_is_said_here(self):
+        self.steps(["{{name: bad, command: {{command: 'echo no such disk >&2; exit 7', %s}}}}" % self.there])
+        self.assertIn("exit status 7: no such disk", self.run_plan(expect=1).errors)
+        self.steps(["{{name: killed, command: {{command: 'kill -9 $$', %s}}}}" % self.there])
+        self.assertIn("exit status 137", self.run_plan(expect=1).errors)
+        self.steps(["{{name: lost, command: {{command: [no-such-program, x], %s}}}}" % self.there])
+        self.assertIn("exit status 127", self.run_plan(expect=1).errors)
+        self.server.stop()
+        gone = self.run_plan(expect=1).errors
+        self.assertIn("exit status 255", gone)
+        self.assertIn("Connection refused", gone)
+
+    @limit(120)
+    def test_the_time_limit_reaches_over_there(self):
+        self.steps(["{{name: slow, timeout: 2s, command: {{command: 'sleep 12345.25 & sleep 12345.5', %s}}}}" % self.there])
+        self.assertIn("not done after 2 s", self.run_plan(expect=1).errors)
+        for _ in range(100):
+            if not self.running("12345."):
+                break
+            time.sleep(0.1)
+        self.assertEqual(self.running("12345."), [], "it goes on over there")
+
+    def test_undo_runs_over_there(self):
+        log = self.folder / "log"
+        self.steps(["{{name: up, start: {{service: shop, run: 'touch %s', undo-run: 'rm %s', status: 'test -e %s', %s}}}}"
+                    % (log, log, log, self.there),
+                    "{{name: bad, on-failure: undo, command: 'test ! -e %s'}}" % log])
+        self.assertIn("undone", self.run_plan(expect=1).errors)
+        self.assertFalse(log.exists())
+        # Nobody can say how it was when the host cannot be asked: it is not stopped then.
+        log.touch()
+        self.server.stop()
+        self.run_plan(expect=1)
+        self.shop("plan", "undo", self.journal()[0]["values"]["id"], expect=1)
+        self.assertTrue(log.exists())
+
+
+class Replies(http.server.BaseHTTPRequestHandler):
+    """/status/N, /slow, /moved, /away, /json, /echo, and /ready, which is so after a while."""
+    protocol_version = "HTTP/1.1"
+    ready_at = 0
+    seen = []
+
+    def answer(self, status, body=b"", **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        if self.path.startswith("/status/"):
+            return self.answer(int(self.path[8:]), b"said so")
+        if self.path == "/slow":
+            time.sleep(0.6)
+        if self.path == "/never":
+            time.sleep(20)
+        if self.path == "/moved":
+            return self.answer(302, Location="/json")
+        if self.path == "/away":
+            return self.answer(302, Location="http://127.0.0.1:1/")
+        if self.path == "/ready" and time.monotonic() < self.ready_at:
+            return self.answer(503)
+        token = self.headers.get("Authorization", "")
+        return self.answer(200, json.dumps({"database": {"ok": True, "orders": 1500}, "token": token}).encode())
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.seen.append((self.path, self.headers.get("Content-Type"), body))
+        self.answer(500 if self.path == "/broken" else 200, b"taken")
+
+    def log_message(self, *_):
+        pass
+
+
+def certificate(folder, name):
+    """(authority, certificate, key) for 127.0.0.1."""
+    folder.mkdir()
+    run = lambda *words: subprocess.run(["openssl", *words], check=True, cwd=folder, stderr=subprocess.DEVNULL)
+    run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+        "-subj", f"/CN={name} authority", "-keyout", "ca.key", "-out", "ca.pem")
+    run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
+        "-keyout", "key.pem", "-out", "request.pem")
+    (folder / "extensions").write_text("subjectAltName=IP:127.0.0.1\n")
+    run("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+        "-extfile", "extensions", "-out", "certificate.pem")
+    return folder / "ca.pem", folder / "certificate.pem", folder / "key.pem"
+
+
+class Http(StepCase):
+    def serve(self, tls=None):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Replies)
+        server.daemon_threads = True
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        return f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
+
+    def setUp(self):
+        super().setUp()
+        Replies.seen = []
+
+    def http(self, settings, expect=0, env=None):
+        self.steps([f"{{{{name: ask, http: {{{{{settings}}}}}}}}}"])
+        return self.run_plan(expect=expect, env=env)
+
+    def test_status_values_and_latency(self):
+        at = self.serve()
+        self.http(f"url: {at}/json, json: /database/orders, expect: '>= 1000', max-latency-ms: 5000")
+        self.assertEqual(self.done("ask")["outputs"]["value"], "1500")
+        self.assertIn("expected status 2xx", self.http(f"url: {at}/status/503", expect=1).errors)
+        self.http(f"url: {at}/status/503, expect-status: ['503']")
+        slow = self.http(f"url: {at}/slow, max-latency-ms: 300", expect=1).errors
+        self.assertRegex(slow, r"latency of GET .*: found [67]\d\d ms, expected at most 300 ms")
+        self.assertIn("no value at /database/lost", self.http(f"url: {at}/json, json: /database/lost", expect=1).errors)
+        # A token goes there and nowhere else, though the server repeats it.
+        said = self.http(f"url: {at}/json, headers: {{{{Authorization: \"env:TOKEN\"}}}}, json: /token, expect: '***'",
+                         env={"TOKEN": "Bearer s3cret"})
+        self.assertNotIn(b"s3cret", self.everything_written() + said.out + said.err)
+        self.http(f"url: {at}/orders, method: POST, body: '{{{{\"a\": 1}}}}', repeatable: true")
+        self.assertEqual(Replies.seen[-1][2], b'{"a": 1}')
+
+    def test_redirects(self):
+        at = self.serve()
+        self.assertIn("found status 302", self.http(f"url: {at}/moved", expect=1).errors)
+        self.http(f"url: {at}/moved, expect-status: [3xx]")
+        self.http(f"url: {at}/moved, redirects: 1, json: /database/ok, expect: 'true'")
+        # Elsewhere it is not followed: headers may hold a secret.
+        self.assertIn("found status 302", self.http(f"url: {at}/away, redirects: 5", expect=1).errors)
+
+    def test_tls_with_an_authority_of_ones_own(self):
+        authority, *pair = certificate(self.folder / "tls", "shop")
+        other = certificate(self.folder / "other", "other")[0]
+        at = self.serve(pair)
+        self.http(f"url: {at}/json, ca-file: {authority}, json: /database/ok, expect: 'true'")
+        for wrong in ("", f", ca-file: {other}"):
+            self.assertIn("certificate", self.http(f"url: {at}/json{wrong}", expect=1).errors)
+        self.http(f"url: {at}/json, insecure: true")
+
+    def test_time_limit_and_a_value_that_is_no_address(self):
+        at = self.serve()
+        self.steps([f"{{{{name: ask, timeout: 1s, http: {at}/never}}}}"])
+        begun = time.monotonic()
+        self.assertIn("not done after 1 s", self.run_plan(expect=1).errors)
+        self.assertLess(time.monotonic() - begun, 8)
+        self.steps(["{{name: say, command: \"printf 'x\\r\\nHost: evil'\"}}",
+                    f"{{{{name: ask, http: \"{at}/${{{{say.output}}}}\"}}}}"])
+        self.assertIn("holds blanks", self.run_plan(expect=1).errors)
+
+    def test_notify_by_webhook(self):
+        at = self.serve()
+        self.steps(["{{name: count, command: 'echo 3 orders'}}",
+                    "{{name: tell, notify: {{message: \"back: ${{count.output}} \\\"quoted\\\"\", severity: critical, "
+                    "webhook: \"env:HOOK\"}}}}"])
+        done = self.run_plan(env={"HOOK": f"{at}/hooks/s3cret"})
+        path, kind, body = Replies.seen[-1]
+        message = json.loads(body)
+        self.assertEqual((path, kind), ("/hooks/s3cret", "application/json"))
+        self.assertEqual((message["text"], message["severity"]), ('back: 3 orders "quoted"', "critical"))
+        self.assertEqual(message["run"], self.journal()[0]["values"]["id"])
+        failed = self.run_plan(env={"HOOK": f"{at}/broken"}, expect=1)
+        self.assertIn("answered with status 500", failed.errors)
+        away = self.run_plan(env={"HOOK": "http://127.0.0.1:1/hooks/s3cret"}, expect=1)
+        self.assertIn("the webhook cannot be reached", away.errors)
+        for one in (done, failed, away):
+            self.assertNotIn(b"s3cret", self.everything_written() + one.out + one.err)
+
+    def test_wait_for_http_tcp_and_file(self):
+        at = self.serve()
+        Replies.ready_at = time.monotonic() + 1.5
+        port = servers.free_port()
+        there = self.folder / "there"
+
+        def later():
+            time.sleep(1.2)
+            there.touch()
+            listener = socket.create_server(("127.0.0.1", port))
+            self.addCleanup(listener.close)
+        threading.Thread(target=later).start()
+        self.steps([f"together: [{{{{name: web, wait-for: {{{{http: {at}/ready, every: 1s}}}}}}}}, "
+                    f"{{{{name: port, wait-for: {{{{tcp: '127.0.0.1:{port}', every: 1s}}}}}}}}, "
+                    f"{{{{name: file, wait-for: {{{{file: {there}, every: 1s}}}}}}}}]"])
+        self.run_plan()
+        for step in ("web", "port", "file"):
+            self.assertGreater(float(self.done(step)["outputs"]["seconds"]), 0.5, step)
+        self.steps([f"{{{{name: port, timeout: 2s, wait-for: {{{{tcp: '127.0.0.1:{servers.free_port()}'}}}}}}}}"])
+        self.assertIn("not done after 2 s: Connection refused", self.run_plan(expect=1).errors)
+        Replies.ready_at = time.monotonic() + 100
+        self.steps([f"{{{{name: web, timeout: 2s, wait-for: {{{{http: {at}/ready}}}}}}}}"])
+        self.assertIn("not done after 2 s: status 503", self.run_plan(expect=1).errors)
+
+
+class Sql(StepCase):
+    @limit(200)
+    def test_sql_and_wait_for(self):
+        cluster = postgres.Cluster.make(self, postgres.Place(self))
+        cluster.sql("CREATE TABLE orders AS SELECT n, 'x' || n AS note FROM generate_series(1, 100) n")
+        env = {"SHOP_URL": cluster.url}
+        url = "url: \"env:SHOP_URL\""
+        self.steps([
+            "{{name: count, sql: {{query: 'select count(*) as many from orders', %s, outputs: [many], expect: '>= 100'}}}}" % url,
+            "{{name: one, sql: {{query: 'select note from orders where n = ${{count.many}}', %s, expect: x100}}}}" % url,
+            "{{name: evil, command: [printf, \"x'; drop table orders; --\"]}}",
+            "{{name: bound, sql: {{query: 'insert into orders values (101, $1)', values: [\"${{evil.output}}\"], "
+            "changes: true, %s}}}}" % url])
+        self.run_plan(env=env)
+        self.assertEqual(cluster.sql("SELECT note FROM orders WHERE n = 101"), "x'; drop table orders; --")
+        # Put into the statement itself it is refused.
+        self.steps(["{{name: evil, command: [printf, \"x'; drop table orders; --\"]}}",
+                    "{{name: bad, sql: {{query: \"select '${{evil.output}}'\", %s}}}}" % url])
+        self.assertIn("would take apart", self.run_plan(env=env, expect=1).errors)
+        # What only reads does not write, whatever it says.
+        self.steps(["{{name: sly, sql: {{query: ['commit', 'drop table orders'], %s}}}}" % url])
+        self.assertIn("read-only", self.run_plan(env=env, expect=1).errors)
+        self.assertEqual(cluster.sql("SELECT count(*) FROM orders"), "101")
+        cluster.stop()
+        begin = threading.Timer(1.5, cluster.start)
+        begin.start()
+        self.addCleanup(begin.join)
+        self.steps(["{{name: db, timeout: 60s, wait-for: {{sql: 'select count(*) from orders', expect: '101', %s}}}}" % url])
+        self.run_plan(env=env)
+        self.assertGreater(float(self.done("db")["outputs"]["seconds"]), 1)
+        begin.join()
+
+
+SYSTEMCTL = """#!/bin/sh
+echo "systemctl $*" >> "$STATE/calls"
+user=
+[ "$1" = --user ] && { user=user-; shift; }
+verb=$1; shift
+[ "$1" = --quiet ] && shift
+[ "$1" = -- ] && shift
+case $verb in
+  start) touch "$STATE/$user$1" ;;
+  stop) rm -f "$STATE/$user$1" ;;
+  is-active) [ -e "$STATE/$user$1" ] || exit 3 ;;
+  *) exit 1 ;;
+esac
+"""
+
+DOCKER = """#!/bin/sh
+echo "docker $*" >> "$STATE/calls"
+[ "$1 $2 $4" = "compose -f up" ] || [ "$1 $2 $4" = "compose -f stop" ] || [ "$1 $2 $4" = "compose -f ps" ] || exit 1
+verb=$4
+for word; do case $word in *=*) count=${word#*=} ;; esac; service=$word; done
+case $verb in
+  up) [ -n "$count" ] || count=$(cat "$STATE/$service" 2>/dev/null || echo 1)
+      [ "$count" -gt 0 ] || [ -n "$(echo "$*" | grep scale)" ] || count=1; echo "$count" > "$STATE/$service" ;;
+  stop) echo 0 > "$STATE/$service" ;;
+  ps) seq "$(cat "$STATE/$service" 2>/dev/null || echo 0)" | sed 's/^/container/' ;;
+esac
+"""
+
+
+class Services(StepCase):
+    """The managers are stand-ins: what they are told is what systemctl(1) and docker compose take."""
+
+    def setUp(self):
+        super().setUp()
+        (self.folder / "bin").mkdir()
+        self.kept = self.folder / "services"
+        self.kept.mkdir()
+        for name, text in (("systemctl", SYSTEMCTL), ("docker", DOCKER)):
+            (self.folder / "bin" / name).write_text(text)
+            (self.folder / "bin" / name).chmod(0o755)
+        self.env = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "STATE": str(self.kept)}
+
+    def calls(self):
+        calls = (self.kept / "calls").read_text().splitlines()
+        (self.kept / "calls").unlink()
+        return calls
+
+    def test_systemd(self):
+        (self.kept / "shop.service").touch()
+        self.steps(["{{name: down, stop: shop.service}}", "{{name: helper, start: {{service: cache.service, user: true}}}}"])
+        self.run_plan(env=self.env)
+        self.assertEqual(self.calls(), ["systemctl is-active --quiet -- shop.service", "systemctl stop -- shop.service",
+                                        "systemctl --user is-active --quiet -- cache.service",
+                                        "systemctl --user start -- cache.service"])
+        self.assertFalse((self.kept / "shop.service").exists())
+        self.shop("plan", "undo", self.journal()[0]["values"]["id"], env=self.env)
+        self.assertEqual(self.calls(), ["systemctl --user stop -- cache.service", "systemctl start -- shop.service"])
+        self.assertTrue((self.kept / "shop.service").exists(), "as it was before")
+        self.steps(["{{name: more, scale: {{service: shop.service, replicas: 3}}}}"])
+        self.assertIn("cannot be scaled", self.run_plan(env=self.env, expect=1).errors)
+
+    def test_compose(self):
+        (self.kept / "web").write_text("2")
+        file = self.folder / "compose.yaml"
+        file.touch()
+        at = f"compose-file: {file}"
+        self.steps(["{{name: down, stop: {{service: web, %s}}}}" % at,
+                    "{{name: more, scale: {{service: worker, replicas: 4, %s}}}}" % at,
+                    "{{name: up, start: {{service: web, %s}}}}" % at])
+        self.run_plan(env=self.env)
+        compose = f"docker compose -f {file}"
+        self.assertEqual(self.calls(), [
+            f"{compose} ps --status running --quiet web", f"{compose} stop web",
+            f"{compose} ps --status running --quiet worker",
+            f"{compose} up --detach --no-recreate --no-deps --scale worker=4 worker",
+            f"{compose} ps --status running --quiet web", f"{compose} up --detach --no-recreate --no-deps web"])
+        self.assertEqual(((self.kept / "web").read_text(), (self.kept / "worker").read_text()), ("1\n", "4\n"))
+        self.shop("plan", "undo", self.journal()[0]["values"]["id"], env=self.env)
+        self.assertEqual((self.kept / "worker").read_text(), "0\n", "as many as before")
+
+
+class Approve(StepCase):
+    def question(self, process):
+        for line in process.stdout:
+            if b"plan_question" in line:
+                return json.loads(line)["run"]
+        self.fail("nothing was asked")
+
+    def start(self):
+        return self.background(self.salvor.start(None, "plan", "run", "p", "--yes", "--json", password=None,
+                                                 cwd=self.app, env={"SHOP_PASSWORD": PASSWORD}))
+
+    def test_denied_and_time_over(self):
+        self.steps(["{{name: ask, timeout: 30s, approve: 'switch over?'}}", "{{name: act, command: 'touch {folder}/acted'}}"])
+        waiting = self.start()
+        run = self.question(waiting)
+        self.shop("plan", "approve", run, "ask", "--deny", "--comment", "not in office hours")
+        done = self.finish(waiting, expect=1)
+        self.assertIn("did not approve: not in office hours", done.errors)
+        self.steps(["{{name: ask, timeout: 1s, approve: 'switch over?'}}", "{{name: act, command: 'touch {folder}/acted'}}"])
+        self.assertIn("not done after 1 s", self.run_plan(expect=1).errors)
+        self.steps(["{{name: act, timeout: 1s, approve: 'sure?', command: 'touch {folder}/acted'}}"])
+        self.assertIn("nobody approved it in time", self.run_plan(expect=1).errors)
+        self.assertFalse((self.folder / "acted").exists())
+
+    def test_an_answer_outlives_the_one_who_asked(self):
+        self.steps(["{{name: ask, approve: 'switch over?'}}", "{{name: act, command: 'echo x >> {folder}/acted'}}"])
+        waiting = self.start()
+        run = self.question(waiting)
+        waiting.send_signal(signal.SIGKILL)
+        waiting.communicate()
+        self.shop("plan", "approve", run, "ask")
+        self.shop("plan", "resume", run)
+        self.assertEqual((self.folder / "acted").read_text(), "x\n")
