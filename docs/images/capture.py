@@ -1,19 +1,22 @@
 #!/usr/bin/env python3
-"""A command's output in a terminal as a picture: capture.py OUT.svg COLUMNS COMMAND...
+"""A command's output in a terminal as a picture: capture.py [--at SECONDS] OUT.svg COLUMNS COMMAND...
 
-Understands what Salvor prints: lines, bold and the eight colours.
+Understands what Salvor prints: lines, bold and the eight colours. --at: the screen after so long, of a command that
+draws in place; it is then ended.
 """
 import fcntl
 import html
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
 import termios
 
-COLORS = {"31": "#ff6b68", "32": "#6ad08a", "33": "#e5c07b", "35": "#d68fe0", "1": "#ffffff"}
+COLORS = {"31": "#ff6b68", "32": "#6ad08a", "33": "#e5c07b", "35": "#d68fe0", "36": "#5cc8d7", "1": "#ffffff",
+          "2": "#7d838c"}
 WIDTH, HEIGHT, MARGIN = 8.43, 19, 16  # of a character at 14 px; of a line
 
 
@@ -34,6 +37,28 @@ def run(columns, command):
     return text.decode().replace("\r\n", "\n").rstrip("\n").split("\n")
 
 
+def screen_at(seconds, columns, command):
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/harness"))
+    import screen
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    environment.pop("NO_COLOR", None)
+    session = screen.Session([shutil.which(command[0]), *command[1:]], environment, columns, 50)
+    session.pump(seconds)
+    lines = []
+    for cells in session.screen.lines:
+        text, color = "", ""
+        for character, now in cells:
+            if now != color:
+                text += f"\x1b[{now or 0}m"
+                color = now
+            text += character
+        lines.append(text + ("\x1b[0m" if color else ""))
+    session.close()
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
 def line_svg(number, line):
     spans, column, style = [], 0, ""
     for part in re.split(r"(\x1b\[[0-9;]*m)", line):
@@ -51,8 +76,12 @@ def line_svg(number, line):
 
 
 def main():
+    seconds = None
+    if sys.argv[1] == "--at":
+        seconds = float(sys.argv[2])
+        del sys.argv[1:3]
     out, columns, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-    lines = run(columns, command)
+    lines = run(columns, command) if seconds is None else screen_at(seconds, columns, command)
     lines.insert(0, "\x1b[1m$ " + " ".join([os.path.basename(command[0]), *command[1:]]) + "\x1b[0m")
     width = 2 * MARGIN + columns * WIDTH
     height = 2 * MARGIN + len(lines) * HEIGHT

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/context.h"
+#include "base/error.h"
 #include "model/application.h"
 #include "model/run_record.h"
 
@@ -89,6 +90,12 @@ struct RestoreOutcome {
   TextMap facts;
 };
 
+// A sandbox that outlives whoever made it.
+struct KeptStore {
+  std::vector<std::string> enter;    // commands, for a look at it
+  std::vector<std::string> outside;  // what it made besides the sandbox's directory: goes with it
+};
+
 // A restored store that runs and can be asked and broken, for verification and drills. Everything
 // it made (processes, directories) is gone with it. Thread-compatible.
 class SandboxedStore {
@@ -105,6 +112,11 @@ class SandboxedStore {
   // Makes a disaster real: "corruption", "deletion", "migration", "loss". Returns what was done, a
   // sentence. Throws Error{kUsage} for one that it cannot.
   virtual std::string break_it(const Context& context, const std::string& scenario) = 0;
+  // Lets go of everything that it made: it stays, running, after this object and this process. Last
+  // call. Throws Error; then it is as before.
+  [[nodiscard]] virtual KeptStore leave(const Context& /*context*/) {
+    throw Error(ErrorCode::kUsage, "this kind of store cannot be kept after a drill");
+  }
   // Restores the sandbox's own data again, as the plan would the real one: into the same place.
   [[nodiscard]] virtual RestoreOutcome recover(const Context& context,
                                                const RestoreOrder& order) = 0;

@@ -74,7 +74,8 @@ Json encode(const DrillStep& step) {
                       {"summary", step.summary},
                       {"error", step.error},
                       {"checks", checks_of(step.checks)},
-                      {"after", texts_of(step.after)}};
+                      {"after", texts_of(step.after)},
+                      {"network", step.network}};
 }
 
 Json encode(const DrillMeasure& measure) {
@@ -158,7 +159,8 @@ DrillStep decode_step(const Json& json) {
           .summary = json.text_or("summary", ""),
           .error = json.text_or("error", ""),
           .checks = decode_checks(json),
-          .after = decode_texts(json, "after")};
+          .after = decode_texts(json, "after"),
+          .network = json.text_or("network", "")};
 }
 
 DrillMeasure decode_measure(const Json& json) {

@@ -35,6 +35,7 @@ struct DrillStep {
   std::string error;
   std::vector<CheckResult> checks;
   std::vector<std::string> after;  // ids
+  std::string network = {};        // of commands: "off", or "open" and why; empty: not a command's
 };
 
 // Measured against promised, for a source or (source empty) the application.
@@ -67,7 +68,9 @@ struct DrillReport {
   std::vector<DrillStep> steps;        // in the order in which they began
   std::vector<CheckResult> checks;     // all of them; a step's stand there as well
   std::vector<DrillMeasure> measures;  // the application first
-  std::vector<std::string> findings;   // sentences: what failed, was not exercised, is to be done
+  std::vector<std::string> kept;       // how to enter sandboxes that were kept; not in the evidence
+  WallTime kept_until;
+  std::vector<std::string> findings;  // sentences: what failed, was not exercised, is to be done
 };
 
 }  // namespace salvor

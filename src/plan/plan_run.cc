@@ -18,18 +18,6 @@ namespace {
 constexpr std::array<std::string_view, 6> kEnds{"succeeded", "incomplete",  "failed",
                                                 "undone",    "undo failed", "interrupted"};
 
-// Changes with every start of the machine.
-std::string boot_id() {
-  try {
-    constexpr uint64_t kLimitBytes = 128;
-    const Buffer bytes = read_file("/proc/sys/kernel/random/boot_id", kLimitBytes);
-    const std::string text(as_text(bytes.view()));
-    return text.substr(0, text.find('\n'));
-  } catch (const Error&) {
-    return {};
-  }
-}
-
 std::string failed_checks(const std::vector<CheckResult>& checks) {
   std::string text;
   size_t failed = 0;
@@ -74,7 +62,8 @@ PlanRun::PlanRun(const Context& context, const RunFolder& folder, const RunTools
       graph_(std::move(graph)),
       id_(std::move(id)),
       plan_lock_(folder.lock_plan(graph_.name, tools.site.mode())),
-      boot_(boot_id()) {
+      boot_(boot_id()),
+      machine_(folder.machine(context.random)) {
   static_cast<void>(folder_.make(id_));
   run_lock_ = folder_.lock_run(id_);
 }
@@ -87,7 +76,7 @@ std::unique_ptr<PlanRun> PlanRun::start(const Context& context, const RunFolder&
   std::unique_ptr<PlanRun> run(new PlanRun(context, folder, tools, std::move(graph), facts.id));
   run->journal_ =
       std::make_unique<RunJournal>(folder.journal_of(facts.id), context.clock, JournalContent{});
-  run->journal_->on_append(tools.on_append);
+  run->attach();
   facts.plan = run->graph_.name;
   facts.hash = run->graph_.hash;
   facts.text = run->graph_.text;
@@ -124,8 +113,9 @@ std::unique_ptr<PlanRun> PlanRun::resume(const Context& context, const RunFolder
                 "(steps that are done stay done).");
   }
   run->journal_ = std::make_unique<RunJournal>(folder.journal_of(id), context.clock, content);
-  run->journal_->on_append(tools.on_append);
-  JournalEntry entry{.type = "resume", .values = {{"who", tools.people.who()}}};
+  run->attach();
+  JournalEntry entry{.type = "resume",
+                     .values = {{"who", tools.people.who()}, {"machine", run->machine_}}};
   if (changed) {
     entry.values.emplace_back("hash", run->graph_.hash);
     entry.values.emplace_back("text", run->graph_.text);
@@ -134,7 +124,38 @@ std::unique_ptr<PlanRun> PlanRun::resume(const Context& context, const RunFolder
   for (const auto& [step, record] : run->state_.steps) {
     run->at_start_[step] = record.state;
   }
+  if (tools.mirror != nullptr) {
+    constexpr auto kClaim = std::chrono::seconds(10);
+    static_cast<void>(tools.mirror->settle(kClaim));
+    if (const std::string lost = tools.mirror->lost(); !lost.empty()) {
+      throw Error(ErrorCode::kLocked, "run " + id.substr(0, 8) + ": " + lost,
+                  "It goes on there. `salvor plan runs --from-repository` shows how far it is.");
+    }
+  }
   return run;
+}
+
+bool PlanRun::taken_over() const {
+  return tools_.mirror != nullptr && !tools_.mirror->lost().empty();
+}
+
+void PlanRun::attach() {
+  journal_->on_append(tools_.on_append);
+  if (tools_.mirror != nullptr) {
+    journal_->on_line([mirror = tools_.mirror](std::string_view line) { mirror->add(line); });
+  }
+}
+
+std::vector<std::string> PlanRun::done_elsewhere() const {
+  std::vector<std::string> steps;
+  for (const PlanNode& node : graph_.nodes) {
+    const StepRecord record = record_of(node.spec.id);
+    if (record.state == StepState::kDone && !record.machine.empty() && record.machine != machine_ &&
+        node.step->local(node.spec.action.settings)) {
+      steps.push_back(node.spec.id);
+    }
+  }
+  return steps;
 }
 
 void PlanRun::record(JournalEntry entry) {
@@ -164,7 +185,10 @@ void PlanRun::decide(const std::string& step, const std::string& what) {
     throw Error(ErrorCode::kUsage, "the plan has no step " + printable(step));
   }
   const StepState state = record_of(step).state;
-  if (state != StepState::kBegun && state != StepState::kFailed) {
+  const std::vector<std::string> elsewhere = done_elsewhere();
+  const bool again =
+      what == "redo" && std::find(elsewhere.begin(), elsewhere.end(), step) != elsewhere.end();
+  if (state != StepState::kBegun && state != StepState::kFailed && !again) {
     throw Error(ErrorCode::kUsage, "step " + printable(step) + " is " +
                                        std::string(name_of(state)) +
                                        ", there is nothing to decide");
@@ -230,7 +254,14 @@ void PlanRun::start_step(size_t index) {
 
 // Stops what is over its time, or everything when we were told to.
 void PlanRun::watch_running() {
-  const bool stop = context_.stop.stop_requested();
+  if (!lost_ && taken_over()) {
+    lost_ = true;
+    error_ = tools_.mirror->lost();
+    hint_ =
+        "What was at work here was interrupted. `salvor plan runs --from-repository` shows how "
+        "far the run is.";
+  }
+  const bool stop = context_.stop.stop_requested() || lost_;
   const MonotonicTime now = context_.clock.monotonic();
   for (auto& [index, running] : running_) {
     if ((stop || fatal_) && !running->ended) {
@@ -278,6 +309,9 @@ RunEnd PlanRun::judge() {
   bool failed = false;
   for (const PlanNode& node : graph_.nodes) {
     if (!settled(node)) {
+      if (lost_) {
+        return RunEnd::kInterrupted;
+      }
       if (context_.stop.stop_requested() && !undo_asked_) {
         error_ = "interrupted";
         hint_ = "`salvor plan resume " + id_.substr(0, 8) + "` goes on, `salvor plan undo " +
@@ -340,7 +374,7 @@ void PlanRun::run_step(size_t index, Running& running) {
       std::string message = kept_text(tools_.secrets, error.message());
       {
         const std::scoped_lock lock(mutex_);
-        stopped = fatal_ != nullptr || context_.stop.stop_requested();
+        stopped = fatal_ != nullptr || taken_over() || context_.stop.stop_requested();
         if (fatal_) {
           return;
         }
@@ -372,7 +406,15 @@ void PlanRun::run_step(size_t index, Running& running) {
 void PlanRun::attempt_step(size_t index, Running& running) {
   const PlanNode& node = graph_.nodes[index];
   const Context context = context_.with_stop(running.stop.get_token());
-  record({.type = "begin", .step = node.spec.id, .values = {{"boot", boot_}}});
+  record({.type = "begin",
+          .step = node.spec.id,
+          .values = {{"boot", boot_}, {"machine", machine_}, {"host", tools_.host}}});
+  if (tools_.mirror != nullptr) {  // a moment: who takes over should know that this was begun
+    static_cast<void>(tools_.mirror->settle());
+    if (taken_over()) {
+      throw cancelled();
+    }
+  }
   show(node.spec.id, StepState::kBegun, "");
   StepResult result;
   try {
@@ -380,6 +422,9 @@ void PlanRun::attempt_step(size_t index, Running& running) {
     StepScene scene =
         scene_of(node, node.spec.action, context, &running, record_of(node.spec.id).attempts);
     result = node.step->run(scene);
+    if (!scene.network.empty()) {
+      result.facts.emplace_back("network", scene.network);
+    }
   } catch (const Error&) {
     throw;
   } catch (const std::exception& unexpected) {
@@ -606,7 +651,7 @@ StepScene PlanRun::scene_of(const PlanNode& node, const ActionSpec& action, cons
       .lookup = find,
       .notes = now.notes,
       .point = {},
-      .same_boot = !boot_.empty() && now.boot == boot_,
+      .same_boot = !boot_.empty() && now.boot == boot_ && now.machine == machine_,
       .note =
           [this, id](const std::string& key, const std::string& value) {
             record(
@@ -711,6 +756,11 @@ void PlanRun::undo_step(const PlanNode& node, const Context& context) {
     } catch (const Error&) {
       context.check_stopped();  // it cannot be seen: its undo must bear that
     }
+  }
+  if (!before.machine.empty() && before.machine != machine_ &&
+      node.step->local(node.spec.action.settings)) {
+    throw Error(ErrorCode::kFailed, "it was done on " + printable(before.host),
+                "What it changed is there. Undo it there.");
   }
   record({.type = "undo-begin", .step = node.spec.id});
   show(node.spec.id, StepState::kUndoBegun, "");

@@ -16,6 +16,7 @@
 #include "plan/preflight.h"
 #include "plan/run_folder.h"
 #include "plan/run_journal.h"
+#include "plan/run_mirror.h"
 #include "plan/run_state.h"
 
 namespace salvor::plan {
@@ -71,7 +72,9 @@ struct RunTools {
   People& people;
   // For tests: RunJournal::on_append.
   std::function<void(const JournalEntry&)> on_append = {};
-  unsigned parallel = 8;  // steps at a time
+  RunMirror* mirror = nullptr;  // the journal's copy in the repository
+  std::string host = {};        // this machine's name, for people
+  unsigned parallel = 8;        // steps at a time
 };
 
 enum class RunEnd : uint8_t {
@@ -110,9 +113,12 @@ class PlanRun {
   RunEnd execute();
   // Undoes what was done, last first. Stops at the first undo that fails.
   RunEnd undo();
+  // Steps that another machine has done and whose effects stayed there.
+  [[nodiscard]] std::vector<std::string> done_elsewhere() const;
   // Discards what was kept for the undo. Throws Error; may be called again.
   void finish();
-  // A person's word on interrupted or failed steps, journalled: what is "redo" or "skip".
+  // A person's word on interrupted or failed steps, journalled: what is "redo" or "skip"; "redo"
+  // also for what was done elsewhere.
   void decide(const std::string& step, const std::string& what);
 
   [[nodiscard]] const RunState& state() const { return state_; }
@@ -127,6 +133,8 @@ class PlanRun {
   PlanRun(const Context& context, const RunFolder& folder, const RunTools& tools, PlanGraph graph,
           std::string id);
 
+  void attach();
+  [[nodiscard]] bool taken_over() const;  // by another machine, as the mirror knows
   void record(JournalEntry entry);
   void show(const std::string& step, StepState state, std::string text, std::string hint = {});
   [[nodiscard]] StepRecord record_of(const std::string& step) const;
@@ -161,6 +169,7 @@ class PlanRun {
   FileLock run_lock_;
   std::unique_ptr<RunJournal> journal_;
   std::string boot_;
+  std::string machine_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
@@ -170,6 +179,7 @@ class PlanRun {
   bool stopping_ = false;    // begin nothing more
   bool undo_asked_ = false;  // by on-failure: undo
   bool undecided_ = false;
+  bool lost_ = false;  // another machine has the run
   std::exception_ptr fatal_;
   std::string error_;
   std::string hint_;

@@ -34,6 +34,23 @@ void make_directory(const fs::path& path) {
   sync_directory(path.parent_path());
 }
 
+void write_durably(const fs::path& file, std::string_view content) {
+  constexpr mode_t kOwnerOnly = 0600;
+  const fs::path part = file.string() + ".part";
+  {
+    const UniqueFd fd(::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kOwnerOnly));
+    if (!fd) {
+      throw Error::from_errno(errno, "cannot write " + part.string());
+    }
+    write_full(fd.get(), as_bytes(content), part.string());
+    if (::fsync(fd.get()) != 0) {
+      throw Error::from_errno(errno, "cannot sync " + part.string());
+    }
+  }
+  fs::rename(part, file);
+  sync_directory(file.parent_path());
+}
+
 bool is_id(const std::string& name) {
   constexpr size_t kDigits = 32;
   return name.size() == kDigits && name.find_first_not_of("0123456789abcdef") == std::string::npos;
@@ -79,6 +96,48 @@ std::string RunFolder::new_id(Random& random) {
   std::array<std::byte, kBytes> bytes{};
   random.fill(bytes);
   return to_hex(bytes);
+}
+
+std::string boot_id() {
+  try {
+    constexpr uint64_t kLimitBytes = 128;
+    const Buffer bytes = read_file("/proc/sys/kernel/random/boot_id", kLimitBytes);
+    const std::string text(as_text(bytes.view()));
+    return text.substr(0, text.find('\n'));
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+std::string RunFolder::machine(Random& random) const {
+  const fs::path file = runs_ / "machine";
+  constexpr uint64_t kLimitBytes = 64;
+  if (!fs::exists(file)) {
+    write_durably(file, new_id(random));
+  }
+  const Buffer bytes = read_file(file.string(), kLimitBytes);
+  return std::string(as_text(bytes.view()));
+}
+
+void RunFolder::adopt(const std::string& id, std::string_view text) const {
+  const fs::path file = journal_of(id);
+  static_cast<void>(parse_journal(text, "the journal in the repository"));
+  if (fs::exists(file)) {
+    std::string here;
+    for (const std::string& line : journal_lines(file)) {
+      here += line + "\n";
+    }
+    if (here.starts_with(text)) {
+      return;
+    }
+    if (!text.starts_with(here)) {
+      throw Error(ErrorCode::kFailed,
+                  "run " + id.substr(0, 8) + " went on here and elsewhere, each in its own way",
+                  "Look at both journals; the run cannot be resumed from here.");
+    }
+  }
+  static_cast<void>(make(id));
+  write_durably(file, text);
 }
 
 fs::path RunFolder::make(const std::string& id) const {
@@ -170,23 +229,8 @@ void RunFolder::leave_approval(const std::string& id, const std::string& step,
                                const Approval& answer) const {
   const nlohmann::json json{
       {"granted", answer.granted}, {"by", answer.by}, {"comment", answer.comment}};
-  const fs::path file = of(id) / ("approval-" + file_name_of(step));
-  const fs::path part = file.string() + ".part";
-  {
-    constexpr mode_t kOwnerOnly = 0600;
-    const UniqueFd fd(::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kOwnerOnly));
-    if (!fd) {
-      throw Error::from_errno(errno, "cannot write " + part.string());
-    }
-    write_full(fd.get(),
-               as_bytes(json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)),
-               part.string());
-    if (::fsync(fd.get()) != 0) {
-      throw Error::from_errno(errno, "cannot sync " + part.string());
-    }
-  }
-  fs::rename(part, file);
-  sync_directory(of(id));
+  write_durably(of(id) / ("approval-" + file_name_of(step)),
+                json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 std::optional<Approval> RunFolder::approval(const std::string& id, const std::string& step) const {

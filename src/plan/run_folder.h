@@ -43,6 +43,12 @@ class RunFolder {
   // The run that `prefix` begins; empty: the newest that is not over. Throws Error{kNotFound},
   // Error{kUsage} when several do.
   [[nodiscard]] std::string find(const std::string& prefix) const;
+  // What this state directory is known by in journals, made when it is first asked for: attempts of
+  // another machine cannot be looked into from here.
+  [[nodiscard]] std::string machine(Random& random) const;
+  // Makes the journal of a run that another machine had begun. What is there already must be how
+  // `text` begins, else Error{kFailed}. Durable on return.
+  void adopt(const std::string& id, std::string_view text) const;
   // Newest first.
   [[nodiscard]] std::vector<RunListing> list() const;
 
@@ -61,6 +67,9 @@ class RunFolder {
  private:
   std::filesystem::path runs_;
 };
+
+// Changes with every start of the machine; empty: not known.
+[[nodiscard]] std::string boot_id();
 
 // A step's id as a file's name.
 [[nodiscard]] std::string file_name_of(const std::string& step);

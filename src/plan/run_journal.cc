@@ -193,7 +193,31 @@ JournalContent read_journal(const std::filesystem::path& file) {
     throw Error(ErrorCode::kNotFound, "there is no run journal " + file.string());
   }
   const Buffer bytes = read_file(file.string(), kLimitBytes);
-  const std::string_view text = as_text(bytes.view());
+  return parse_journal(as_text(bytes.view()), file.string());
+}
+
+JournalEntry parse_entry(std::string_view line) {
+  try {
+    return decode(line);
+  } catch (const nlohmann::json::exception&) {
+    throw Error(ErrorCode::kDamaged, "this is no entry of a run journal");
+  }
+}
+
+std::vector<std::string> journal_lines(const std::filesystem::path& file) {
+  const Buffer bytes = read_file(file.string(), kLimitBytes);
+  const std::string_view whole = as_text(bytes.view());
+  std::string_view text = whole.substr(0, parse_journal(whole, file.string()).good_bytes);
+  std::vector<std::string> lines;
+  while (!text.empty()) {
+    const size_t end = text.find('\n');
+    lines.emplace_back(text.substr(0, end));
+    text.remove_prefix(end + 1);
+  }
+  return lines;
+}
+
+JournalContent parse_journal(std::string_view text, const std::string& name) {
   JournalContent content;
   size_t at = 0;
   while (at < text.size()) {
@@ -216,7 +240,7 @@ JournalContent read_journal(const std::filesystem::path& file) {
       }
       throw Error(ErrorCode::kDamaged,
                   fmt::format("entry {} of run journal {} does not verify",
-                              content.entries.size() + 1, file.string()),
+                              content.entries.size() + 1, name),
                   "The file was changed or the disk is failing. The run cannot be resumed; look "
                   "at what its last good entry says, and at each step's real state.");
     }
@@ -278,6 +302,9 @@ JournalEntry RunJournal::append(JournalEntry entry) {
   number_ = entry.number;
   sum_ = sum;
   bytes_ += line.size();
+  if (on_line_) {
+    on_line_(std::string_view(line).substr(0, line.size() - 1));
+  }
   if (hook_) {
     hook_(entry);
   }

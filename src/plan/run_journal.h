@@ -48,6 +48,12 @@ struct JournalContent {
 // Throws Error{kNotFound} when there is none, Error{kDamaged} when a line other than the last does
 // not verify. Limit: 64 MiB.
 [[nodiscard]] JournalContent read_journal(const std::filesystem::path& file);
+// Of its text; `name` is for messages.
+[[nodiscard]] JournalContent parse_journal(std::string_view text, const std::string& name);
+// One line, without looking at its sum. Throws Error{kDamaged}.
+[[nodiscard]] JournalEntry parse_entry(std::string_view line);
+// The whole lines of a journal, without their newlines. Throws as read_journal.
+[[nodiscard]] std::vector<std::string> journal_lines(const std::filesystem::path& file);
 
 // Thread-safe.
 class RunJournal {
@@ -61,6 +67,8 @@ class RunJournal {
 
   // For tests: called after each append with its number, under the lock.
   void on_append(std::function<void(const JournalEntry&)> hook) { hook_ = std::move(hook); }
+  // Called with each line when it is on disk, under the lock.
+  void on_line(std::function<void(std::string_view)> hook) { on_line_ = std::move(hook); }
 
  private:
   const std::filesystem::path file_;
@@ -72,6 +80,7 @@ class RunJournal {
   uint64_t bytes_ = 0;
   bool broken_ = false;
   std::function<void(const JournalEntry&)> hook_;
+  std::function<void(std::string_view)> on_line_;
 };
 
 // fsync of a directory. Throws Error.

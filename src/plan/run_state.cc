@@ -43,6 +43,8 @@ void begin(StepRecord& step, const JournalEntry& entry) {
   step.decided.clear();
   step.exhausted = false;
   step.boot = entry.value("boot");
+  step.machine = entry.value("machine");
+  step.host = entry.value("host");
 }
 
 }  // namespace
@@ -164,6 +166,10 @@ void RunState::apply(const JournalEntry& entry) {
                              .comment = entry.value("comment")};
   } else if (type == "decided") {
     step.decided = entry.value("what");
+    if (step.state == StepState::kDone && step.decided == "redo") {
+      step.state = StepState::kWaiting;
+      step.result = {};
+    }
   } else if (type == "undo-begin") {
     if (step.state != StepState::kUndoBegun && step.state != StepState::kUndoFailed) {
       step.before_undo = step.state;

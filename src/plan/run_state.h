@@ -2,14 +2,18 @@
 //
 //   run        first entry: what was pinned (values: see RunFacts), one per run
 //   point      (values) a recovery point that a restore will use
-//   resume     somebody goes on with it (values: who; hash and text when a changed plan was taken)
-//   begin      the step is about to act (values: boot, which run of the machine this is)
+//   resume     somebody goes on with it (values: who, machine; hash and text when a changed plan
+//   was
+//              taken)
+//   begin      the step is about to act (values: boot, which run of the machine this is; machine,
+//              which of several that had the run; host, its name)
 //   note       (values) what the step wants its probe to know
 //   done       (outputs, facts, checks, values: summary)
 //   failed     (values: error, hint, final "true" when no attempt is left; checks)
 //   skipped    (values: why)
 //   approval   (values: by, granted, comment)
-//   decided    a person said of an interrupted step what is true (values: by, what "redo" "skip")
+//   decided    a person said of an interrupted step what is true (values: by, what "redo" "skip"),
+//              or of one that another machine has done that it must be done here ("redo")
 //   undo       somebody wants it back as it was (values: who)
 //   undo-begin, undo-done, undo-failed (values: error)
 //   end        (values: outcome, error) the program ended in an orderly way
@@ -55,6 +59,8 @@ struct StepRecord {
   std::optional<Approval> approval;
   std::string decided;  // by a person: "redo", "skip"
   std::string boot;     // of the machine, when the last attempt began
+  std::string machine;  // RunFolder::machine, and
+  std::string host;     // its name
 };
 
 // Pinned at the start.

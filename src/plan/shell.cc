@@ -97,8 +97,30 @@ std::vector<FieldSpec> place_fields() {
           {.name = "environment",
            .type = FieldType::kSecretMap,
            .help = "variables for it; values may be references to secrets"},
-          {.name = "directory", .help = "where it runs"}};
+          {.name = "directory", .help = "where it runs"},
+          {.name = "network",
+           .type = FieldType::kFlag,
+           .help = "whether it may use the network in a drill, too",
+           .default_text = "false"}};
 }
+
+namespace {
+
+// The words that cut a drill's command off from the network.
+std::vector<std::string> cut_off(StepScene& scene) {
+  const NetworkCage* const cage = scene.site.cage();
+  if (cage == nullptr) {
+    return {};
+  }
+  if (scene.settings.flag("network", false)) {
+    scene.network = "open: network: true";
+    return {};
+  }
+  scene.network = cage->prefix().empty() ? "open: the system does not let it be cut off" : "off";
+  return cage->prefix();
+}
+
+}  // namespace
 
 CommandOrder command_order(StepScene& scene, const std::vector<std::string>& command,
                            const TextMap& more) {
@@ -119,11 +141,16 @@ CommandOrder command_order(StepScene& scene, const std::vector<std::string>& com
       }
     }
     order.arguments = words;
+    const std::vector<std::string> apart = cut_off(scene);
+    order.arguments.insert(order.arguments.begin(), apart.begin(), apart.end());
     order.directory = directory;
     for (const auto& [name, value] : variables) {
       order.environment.push_back(name + "=" + std::string(value.reveal()));
     }
     return order;
+  }
+  if (scene.site.cage() != nullptr) {
+    scene.network = "open: it runs on " + printable(host);
   }
   if (host.front() == '-') {
     throw Error(ErrorCode::kUsage, "\"" + printable(host) + "\" is no host");
@@ -191,8 +218,12 @@ CommandOutcome run_accepted(StepScene& scene, const CommandOrder& order,
                                                           outcome.exit.status) != accepted.end();
   if (!good) {
     const std::string said = last_lines(outcome.errors.empty() ? outcome.output : outcome.errors);
-    throw Error(ErrorCode::kFailed, "the command ended with " + outcome.exit.text() +
-                                        (said.empty() ? "" : ": " + said));
+    throw Error(ErrorCode::kFailed,
+                "the command ended with " + outcome.exit.text() + (said.empty() ? "" : ": " + said),
+                scene.network == "off"
+                    ? "It ran without a network, as a drill's commands do: `network: true` in the "
+                      "step gives it one."
+                    : "");
   }
   return outcome;
 }

@@ -10,6 +10,7 @@
 
 #include "base/task.h"
 #include "engine/store.h"
+#include "plan/network_cage.h"
 
 namespace salvor::plan {
 
@@ -38,6 +39,8 @@ class Site {
                            const RestoreOutcome& outcome) = 0;
   [[nodiscard]] virtual std::vector<CheckResult> check(const Context& context,
                                                        const std::string& source) = 0;
+  // Where commands are to be cut off from the network; null: nowhere.
+  [[nodiscard]] virtual const NetworkCage* cage() const { return nullptr; }
 };
 
 // The value of "${target.<rest>}", `rest` being "output" (of the only source that has it) or
@@ -76,6 +79,9 @@ class SandboxSite final : public Site {
   explicit SandboxSite(Stores& stores) : stores_(stores) {}
   void add(const std::string& source, std::unique_ptr<SandboxedStore> sandbox);
   [[nodiscard]] SandboxedStore& sandbox(const std::string& source);
+  // From now on commands run in a network of their own.
+  void cut_off() { cage_ = std::make_unique<NetworkCage>(); }
+  [[nodiscard]] const NetworkCage* cage() const override { return cage_.get(); }
   // Ends all sandboxes. Never throws.
   void clear() { sandboxes_.clear(); }
 
@@ -103,6 +109,7 @@ class SandboxSite final : public Site {
   // with the thread that started it (PR_SET_PDEATHSIG), and a step's thread ends with the step.
   ThreadPool starters_{"sandbox", 8};
   std::map<std::string, std::unique_ptr<SandboxedStore>> sandboxes_;
+  std::unique_ptr<NetworkCage> cage_;
 };
 
 }  // namespace salvor::plan

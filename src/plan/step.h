@@ -83,10 +83,12 @@ struct StepScene {
   VariableLookup lookup;
   TextMap notes;                     // what earlier attempts noted
   std::optional<PinnedPoint> point;  // of a restore, when known at the start
-  // Of an attempt whose end nobody saw: whether the machine has been up ever since.
+  // Of an attempt whose end nobody saw: whether this machine began it and has been up ever since.
   bool same_boot = false;
   // Of an undo: the last attempt's end is not known.
   bool interrupted = false;
+  // Of a drill's commands: "off", or "open" and why; set when one is made.
+  std::string network;
   // Durable before it returns: what a later probe must know. Blocks.
   std::function<void(const std::string& key, const std::string& value)> note;
   std::function<void(const std::string&)> say;    // one sentence of progress
@@ -130,6 +132,9 @@ class Step {
   // Whether it acts on something that a sandbox does not replace. In a drill such a step runs only
   // when it refers to the target, or is said to (`in-drill: run`, `only: drill`).
   [[nodiscard]] virtual bool outside() const { return true; }
+  // Whether what it does stays on the machine that runs it: another one that takes the run over has
+  // none of it.
+  [[nodiscard]] virtual bool local(const Settings& /*settings*/) const { return false; }
   // Puts in what was left out and stands for something else ("url" for "${target.url}").
   // `parameters`: of the plan.
   virtual void complete(Settings& /*settings*/, const TextMap& /*parameters*/) const {}

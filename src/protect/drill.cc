@@ -44,12 +44,21 @@ class Drill {
   DrillReport run() {
     const std::filesystem::path parent =
         order_.sandbox.directory.empty() ? "/var/tmp" : order_.sandbox.directory;
-    for (const std::string& name : DrillArea::remove_dead(parent)) {
-      tools_.say("removed " + name + ", which a drill that died had left");
+    for (const std::string& name : DrillArea::remove_dead(parent, now())) {
+      tools_.say("removed " + name + ", which a drill that died had left, or whose time was over");
     }
     try {
-      const DrillArea area(parent, order_.id.substr(0, 12));
-      rehearse(area);
+      DrillArea area(parent, order_.id.substr(0, 12));
+      try {
+        rehearse(area);
+      } catch (const Error& error) {
+        if (error.code() == ErrorCode::kLocked || error.code() == ErrorCode::kUsage) {
+          site_.clear();
+          throw;
+        }
+        fail(error);
+      }
+      keep_sandboxes(parent, area);
       site_.clear();
     } catch (const Error& error) {
       site_.clear();
@@ -74,6 +83,35 @@ class Drill {
     finding(error.message() + (error.hint().empty() ? "" : ". " + error.hint()));
   }
 
+  // For a look at what a drill found, also when it failed; what was interrupted goes.
+  void keep_sandboxes(const std::filesystem::path& parent, DrillArea& area) {
+    if (order_.keep.count() == 0 || report_.outcome == RunOutcome::kInterrupted) {
+      return;
+    }
+    KeptArea note{.id = order_.id, .until = now() + order_.keep, .enter = {}, .outside = {}};
+    const Context calm = context_.with_stop({});
+    try {
+      for (const std::string& source : site_.sources()) {
+        const KeptStore kept = site_.sandbox(source).leave(calm);
+        for (const std::string& line : kept.enter) {
+          note.enter.push_back(source + ": " + line);
+        }
+        note.outside.insert(note.outside.end(), kept.outside.begin(), kept.outside.end());
+      }
+      std::vector<KeptArea> others = DrillArea::kept(parent);
+      for (size_t i = 0; i + kMostKeptAreas <= others.size(); ++i) {
+        DrillArea::remove(parent, others[i]);
+        tools_.say("removed the sandboxes that drill " + others[i].id.substr(0, 8) + " had left");
+      }
+      area.keep(note);
+    } catch (const Error& error) {
+      finding("the sandboxes could not be kept: " + error.message());
+      return;
+    }
+    report_.kept = note.enter;
+    report_.kept_until = note.until;
+  }
+
   void rehearse(const DrillArea& area) {
     choose_points();
     const bool fault = !order_.scenario.empty();
@@ -86,6 +124,10 @@ class Drill {
     report_.plan_hash = graph.hash;
     if (fault) {
       break_sandboxes();
+      look_for_faults();
+    }
+    if (!order_.sandbox.network) {
+      site_.cut_off();
     }
     if (fault || order_.plan) {
       report_.declared = now();
@@ -160,6 +202,27 @@ class Drill {
     }
   }
 
+  // A fault that no check sees makes the drill a proof of nothing: the same checks say afterwards
+  // that all is well.
+  void look_for_faults() {
+    for (DrillPoint& point : report_.points) {
+      if (point.fault.empty()) {
+        continue;
+      }
+      tools_.say("looking for it in " + point.source);
+      const std::vector<CheckResult> checks = site_.sandbox(point.source).check(context_);
+      const auto seen = std::find_if(checks.begin(), checks.end(),
+                                     [](const CheckResult& check) { return !check.passed; });
+      if (seen == checks.end()) {
+        unseen_ = true;
+        finding("no check of " + point.source + " saw that " + point.fault +
+                ": give the source assertions that do");
+      } else {
+        point.fault += tools_.secrets.hide("; seen by \"" + seen->name + "\": " + seen->value);
+      }
+    }
+  }
+
   void run_plan(plan::PlanGraph graph) {
     const plan::RunTools tools{.site = site_,
                                .secrets = tools_.secrets,
@@ -198,6 +261,9 @@ class Drill {
     }
     if (!run->error().empty()) {
       finding(run->error() + (run->hint().empty() ? "" : ". " + run->hint()));
+    }
+    if (unseen_ && report_.outcome == RunOutcome::kSucceeded) {
+      report_.outcome = RunOutcome::kIncomplete;
     }
     if (report_.checks.empty() && report_.outcome == RunOutcome::kSucceeded) {
       report_.outcome = RunOutcome::kIncomplete;
@@ -263,6 +329,9 @@ class Drill {
         .error = record.error,
         .checks = record.result.checks,
         .after = {}};
+    for (const auto& [name, value] : record.result.facts) {
+      step.network = name == "network" ? value : step.network;
+    }
     if (record.state == StepState::kWaiting || record.state == StepState::kBegun) {
       step.state = record.state == StepState::kWaiting ? "not run" : "failed";
     }
@@ -366,6 +435,7 @@ class Drill {
   std::map<std::string, PinnedPoint> points_;
   std::map<std::string, WallTime> newest_;  // of each source, what can be reached
   std::map<std::string, WallTime> ready_;   // when its last step was done
+  bool unseen_ = false;                     // a fault that no check saw
 };
 
 std::string record_id(const std::string& id, const std::string& source) {

@@ -2,6 +2,7 @@
 // the times measured against the objectives, everything undone.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -23,6 +24,7 @@ struct DrillOrder {
   std::string scenario;              // empty: no fault
   SandboxSpec sandbox;
   TextMap parameters;
+  std::chrono::seconds keep{0};      // how long the sandboxes stay after it, for a look
   unsigned older_point_percent = 0;  // how often an older point is taken instead of the newest
   std::string program;               // "salvor 1.2.3"
 };

@@ -1,19 +1,28 @@
 #include "protect/drill_area.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
+#include <optional>
 #include <thread>
 
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/fd.h"
+#include "plan/process.h"
+#include "plan/run_journal.h"
 
 namespace salvor {
 namespace {
 
 namespace fs = std::filesystem;
 constexpr std::string_view kPrefix = "salvor-drill-";
+constexpr const char* kNote = "kept.json";
+constexpr size_t kShownDigits = 12;  // of a drill's id, in an area's name
 
 // Processes that work in the directory or below.
 std::vector<pid_t> processes_in(const fs::path& directory) {
@@ -51,16 +60,48 @@ void end_processes(const fs::path& directory) {
   }
 }
 
-void clear_away(const fs::path& directory) {
+void clear_away(const fs::path& directory, const std::string& mark) {
+  // What a drill's commands left running, wherever it works.
+  plan::end_marked({mark}, true);
   end_processes(directory);
   std::error_code ignored;
   fs::remove_all(directory, ignored);
 }
 
+std::string mark_of(const std::string& area_name) {
+  return "SALVOR_RUN=" + area_name.substr(kPrefix.size());
+}
+
+std::optional<KeptArea> read_note(const fs::path& area) {
+  constexpr uint64_t kLimitBytes = uint64_t{1} << 20;
+  try {
+    const Buffer bytes = read_file(area / kNote, kLimitBytes);
+    const auto json = nlohmann::json::parse(as_text(bytes.view()));
+    return KeptArea{.id = json.at("drill"),
+                    .until = plan::time_of(json.at("until")),
+                    .enter = json.at("enter"),
+                    .outside = json.at("outside")};
+  } catch (const Error&) {  // none, or not one
+    return {};
+  } catch (const nlohmann::json::exception&) {
+    return {};
+  }
+}
+
+// Directories elsewhere that a note names: only such as servers of ours have.
+void remove_outside(const KeptArea& note) {
+  for (const std::string& place : note.outside) {
+    if (fs::path(place).filename().string().starts_with("salvor-")) {
+      std::error_code ignored;
+      fs::remove_all(place, ignored);
+    }
+  }
+}
+
 }  // namespace
 
 DrillArea::DrillArea(const fs::path& parent, const std::string& id)
-    : path_(parent / (std::string(kPrefix) + id)) {
+    : path_(parent / (std::string(kPrefix) + id)), mark_(mark_of(path_.filename())) {
   // A server in the sandbox may run as another user and must get through.
   constexpr mode_t kEnter = 0711;
   std::error_code error;
@@ -77,10 +118,27 @@ DrillArea::DrillArea(const fs::path& parent, const std::string& id)
 }
 
 DrillArea::~DrillArea() {
-  clear_away(path_);
+  if (!kept_) {
+    clear_away(path_, mark_);
+  }
 }
 
-std::vector<std::string> DrillArea::remove_dead(const fs::path& parent) {
+void DrillArea::keep(const KeptArea& note) {
+  const nlohmann::json json{{"drill", note.id},
+                            {"until", plan::time_text(note.until)},
+                            {"enter", note.enter},
+                            {"outside", note.outside}};
+  constexpr mode_t kOwnerOnly = 0600;
+  const std::string file = path_ / kNote;
+  const UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kOwnerOnly));
+  if (!fd) {
+    throw Error::from_errno(errno, "cannot write " + file);
+  }
+  write_full(fd.get(), as_bytes(json.dump()), file);
+  kept_ = true;
+}
+
+std::vector<std::string> DrillArea::remove_dead(const fs::path& parent, WallTime now) {
   std::vector<std::string> removed;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(parent, none)) {
@@ -88,12 +146,42 @@ std::vector<std::string> DrillArea::remove_dead(const fs::path& parent) {
     if (!name.starts_with(kPrefix) || !entry.is_directory(none)) {
       continue;
     }
-    if (const auto lock = plan::FileLock::try_take(entry.path() / ".lock")) {
-      clear_away(entry.path());
-      removed.push_back(name);
+    const auto lock = plan::FileLock::try_take(entry.path() / ".lock");
+    if (!lock) {
+      continue;
     }
+    const auto note = read_note(entry.path());
+    if (note && note->until > now) {
+      continue;
+    }
+    clear_away(entry.path(), mark_of(name));
+    if (note) {
+      remove_outside(*note);
+    }
+    removed.push_back(name);
   }
   return removed;
+}
+
+std::vector<KeptArea> DrillArea::kept(const fs::path& parent) {
+  std::vector<KeptArea> areas;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(parent, none)) {
+    if (entry.path().filename().string().starts_with(kPrefix)) {
+      if (auto note = read_note(entry.path())) {
+        areas.push_back(std::move(*note));
+      }
+    }
+  }
+  std::sort(areas.begin(), areas.end(),
+            [](const KeptArea& a, const KeptArea& b) { return a.until < b.until; });
+  return areas;
+}
+
+void DrillArea::remove(const fs::path& parent, const KeptArea& area) {
+  const std::string name = std::string(kPrefix) + area.id.substr(0, kShownDigits);
+  clear_away(parent / name, mark_of(name));
+  remove_outside(area);
 }
 
 }  // namespace salvor

@@ -38,6 +38,19 @@ int fdatasync(int fd) {
 }
 """
 
+# Two days ago.
+CLOCK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+int clock_gettime(clockid_t id, struct timespec *at) {
+  int (*real)(clockid_t, struct timespec *) = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+  int result = real(id, at);
+  if (id == CLOCK_REALTIME) at->tv_sec -= 2 * 86400;
+  return result;
+}
+"""
+
 
 class PlanCase(ApplicationCase):
     def journal(self):
@@ -81,7 +94,8 @@ class Files(PlanCase):
                   - name: last
                     command: "grep -q good {uploads}/one && """ + last + """"
                     undo: {{command: "echo unlast >> {log}"}}
-            """, uploads=self.uploads, up=self.up, log=self.folder / "log")
+            """, uploads=self.uploads, up=self.up, log=self.folder / "log",
+            folder=self.folder)
 
     def run_plan(self, *arguments, **options):
         return self.shop("plan", "run", "recover", "--yes", *arguments, **options)
@@ -204,6 +218,78 @@ class Files(PlanCase):
                     self.assertEqual((self.uploads / "one").read_text(), "bad")
                     self.assertTrue(self.up.exists())
         self.assertGreater(entry, 14)
+
+    def shim(self, name, text):
+        source, library = self.folder / f"{name}.c", self.folder / f"{name}.so"
+        source.write_text(text)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+        return str(library)
+
+    @limit(200)
+    def test_killed_at_every_entry_of_an_undo(self):
+        killer = self.shim("killer", KILLER)
+        entry = 0
+        while True:
+            entry += 1
+            (self.uploads / "one").write_text("bad")
+            self.up.touch()
+            (self.folder / "log").write_text("")
+            self.run_plan()
+            run = self.journal()[0]["values"]["id"]
+            done = self.shop("plan", "undo", run, expect=(0, -signal.SIGKILL),
+                             env={"LD_PRELOAD": killer, "KILL_AFTER": str(entry + 1)})
+            with self.subTest(killed_after=entry):
+                if self.journal()[-1]["type"] != "end" or done.code != 0:
+                    self.shop("plan", "undo", run)
+                self.assertEqual((self.uploads / "one").read_text(), "bad")
+                self.assertTrue(self.up.exists())
+                self.assertIn(self.lines()["unlast"], (1, 2), "an undo may be told twice")
+                self.assertEqual(self.journal()[-1]["values"]["outcome"], "undone")
+            if done.code == 0:
+                break
+        self.assertGreater(entry, 8)
+
+    @limit(120)
+    def test_torn_journals_and_two_resumes_at_once(self):
+        for tail in (b"\0" * 5000, b'{"n":99,"time":"2026-', b'{"n":99,' + b"\0" * 4000, b"old\nblocks\nof a disk\n"):
+            with self.subTest(tail=tail[:12]):
+                (self.uploads / "one").write_text("bad")
+                self.up.touch()
+                (self.folder / "log").write_text("")
+                self.plan(last="test -e {folder}/good && echo last >> {log}")
+                self.run_plan(expect=1)
+                run = self.journal()[0]["values"]["id"]
+                file = self.state / "runs" / run / "journal.jsonl"
+                with open(file, "ab") as journal:
+                    journal.write(tail)
+                (self.folder / "good").touch()
+                several = [self.background(self.salvor.start(None, "plan", "resume", run, password=None, cwd=self.app,
+                                                             env={"SHOP_PASSWORD": self.password()}))
+                           for _ in range(4)]
+                ends = [self.finish(one, expect=(0, 11)) for one in several]
+                self.assertGreaterEqual([e.code for e in ends].count(0), 1)
+                self.assertIn("was not finished", "".join(e.errors for e in ends))
+                self.assertEqual(self.lines(), {"left": 1, "right": 1, "last": 1}, "done by one of them")
+                self.assertEqual((self.uploads / "one").read_text(), "good")
+                (self.folder / "good").unlink()
+
+    def test_clock_set_back_between_run_and_resume(self):
+        back = self.shim("back", CLOCK)
+        self.plan(last="test -e {folder}/good && echo last >> {log}")
+        self.run_plan(expect=1)
+        (self.folder / "good").touch()
+        done = self.shop("plan", "resume", "--json", env={"LD_PRELOAD": back})
+        end = done.message("plan_end")
+        self.assertEqual((end["outcome"], end["seconds"] >= 0), ("succeeded", True))
+        self.assertEqual(self.lines(), {"left": 1, "right": 1, "last": 1})
+        self.assertEqual((self.uploads / "one").read_text(), "good", "the point that was pinned, not one by today's clock")
+        for record in self.records():
+            self.assertGreaterEqual(record.get("rto_seconds") or 0, 0)
+            self.assertGreaterEqual(record["finished"], record["started"])
+        forecast = self.shop("plan", "run", "recover", "--dry-run").text
+        self.assertNotRegex(forecast, r"(forecast: |last )-")
+        self.shop("plan", "undo", self.journal()[0]["values"]["id"], env={"LD_PRELOAD": back})
+        self.assertEqual((self.uploads / "one").read_text(), "bad")
 
 
 class Shop(http.server.BaseHTTPRequestHandler):

@@ -9,9 +9,11 @@
 #include "cli/commands.h"
 #include "cli/output/table.h"
 #include "cli/secret_reader.h"
+#include "config/leaf.h"
 #include "evidence/evidence_keys.h"
 #include "evidence/evidence_store.h"
 #include "protect/drill.h"
+#include "protect/drill_area.h"
 #include "protect/time_text.h"
 
 namespace salvor::cli {
@@ -24,6 +26,9 @@ struct Options {
   std::string scenario;
   std::string sandbox;
   std::string drill;
+  std::string id;
+  std::optional<std::string> keep;
+  bool all = false;
   bool no_evidence = false;
 };
 
@@ -56,6 +61,18 @@ unsigned older_percent(const Application& application, const std::vector<std::st
   return percent;
 }
 
+// Longer than this nobody looks, and disks are full.
+constexpr std::chrono::hours kLongestKeep{24 * 7};
+
+std::chrono::seconds parse_keep(const std::string& text) {
+  const auto keep = config::parse_period(text);
+  if (!keep || *keep > kLongestKeep) {
+    throw Error(ErrorCode::kUsage, "\"" + printable(text) + "\" is no time to keep a sandbox",
+                "Write 2h or 3d; at most 7d.");
+  }
+  return *keep;
+}
+
 DrillOrder order_of(const PlanSession& plans, const Options& options, Random& random) {
   DrillOrder order;
   order.id = plan::RunFolder::new_id(random);
@@ -85,12 +102,63 @@ DrillOrder order_of(const PlanSession& plans, const Options& options, Random& ra
     order.sources = options.sources.empty() ? plans.source_names() : options.sources;
   }
   order.sandbox = sandbox_of(plans.application(), sandbox);
+  order.keep = options.keep ? parse_keep(*options.keep) : order.sandbox.keep;
   order.older_point_percent = older_percent(plans.application(), order.sources);
   return order;
 }
 
 std::string limit_text(const std::optional<double>& objective) {
   return objective ? " of " + seconds_text(*objective) : "";
+}
+
+std::filesystem::path place_of(const SandboxSpec& sandbox) {
+  return sandbox.directory.empty() ? "/var/tmp" : sandbox.directory;
+}
+
+// When, counted from the disaster, and how long.
+std::string step_times(const DrillReport& report, const DrillStep& step) {
+  if (step.started == WallTime{} || step.finished < step.started) {
+    return {};
+  }
+  const auto seconds = [](auto duration) {
+    return std::chrono::duration<double>(duration).count();
+  };
+  std::string text = fmt::format("{:.1f} s", seconds(step.finished - step.started));
+  if (report.declared != WallTime{} && step.finished >= report.declared) {
+    text += fmt::format(", there {:.1f} s after the disaster",
+                        seconds(step.finished - report.declared));
+  }
+  return text;
+}
+
+void print_steps(Terminal& terminal, const DrillReport& report) {
+  size_t cut_off = 0;
+  std::string open;
+  for (const DrillStep& step : report.steps) {
+    const std::string times = step_times(report, step);
+    terminal.print_line(
+        fmt::format("  step {}: {}{}{}", step.id, step.state, times.empty() ? "" : " in ", times));
+    cut_off += step.network == "off" ? 1 : 0;
+    if (step.network.starts_with("open")) {
+      open += fmt::format("{}{} ({})", open.empty() ? "" : ", ", step.id,
+                          printable(step.network.substr(step.network.find(' ') + 1)));
+    }
+  }
+  if (cut_off > 0 || !open.empty()) {
+    terminal.print_line(fmt::format("  network: {} commands cut off from it{}", cut_off,
+                                    open.empty() ? "" : "; with it: " + open));
+  }
+}
+
+void print_kept(Terminal& terminal, const DrillReport& report, WallTime now) {
+  if (report.kept.empty()) {
+    return;
+  }
+  terminal.print_line("  sandboxes are kept until " + instant_text(report.kept_until, now) + ":");
+  for (const std::string& line : report.kept) {
+    terminal.print_line("    " + printable(line));
+  }
+  terminal.print_line("    away with them: salvor drill clean " + report.id.substr(0, 8));
 }
 
 void print_report(Session& session, const DrillReport& report) {
@@ -102,6 +170,7 @@ void print_report(Session& session, const DrillReport& report) {
                                     point.older ? " (an older one)" : "",
                                     point.fault.empty() ? "" : ", " + printable(point.fault)));
   }
+  print_steps(terminal, report);
   size_t passed = 0;
   for (const CheckResult& check : report.checks) {
     passed += check.passed ? 1 : 0;
@@ -126,6 +195,11 @@ void print_report(Session& session, const DrillReport& report) {
   for (const std::string& one : report.findings) {
     terminal.print_line("  finding: " + printable(one));
   }
+  print_kept(terminal, report, session.context.clock.now());
+}
+
+double seconds_between(WallTime from, WallTime to) {
+  return std::max(0.0, std::chrono::duration<double>(to - from).count());
 }
 
 void print_json(Session& session, const DrillReport& report) {
@@ -149,7 +223,16 @@ void print_json(Session& session, const DrillReport& report) {
     }
     json.end_object();
   }
-  json.end_array().key("points").begin_array();
+  json.end_array().key("steps").begin_array();
+  for (const DrillStep& step : report.steps) {
+    json.begin_object().field("id", step.id).field("kind", step.kind).field("state", step.state);
+    if (step.started != WallTime{}) {
+      json.field("seconds", seconds_between(step.started, step.finished));
+      json.field("seconds_after_disaster", seconds_between(report.declared, step.finished));
+    }
+    json.field("network", step.network).end_object();
+  }
+  json.end_array().field("kept", report.kept).key("points").begin_array();
   for (const DrillPoint& point : report.points) {
     json.begin_object().field("source", point.source).field("snapshot", point.snapshot);
     json.field("older", point.older).field("fault", point.fault).end_object();
@@ -270,6 +353,62 @@ int run_list(const Options& options, Session& session) {
   return 0;
 }
 
+// The directories of all sandboxes of the configuration.
+std::vector<std::filesystem::path> places(const Application& application) {
+  std::vector<std::filesystem::path> found;
+  for (const SandboxSpec& sandbox : application.sandboxes) {
+    found.push_back(place_of(sandbox));
+  }
+  if (found.empty()) {
+    found.push_back(place_of({}));
+  }
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return found;
+}
+
+int run_kept(const Options& options, Session& session) {
+  const PlanSession plans(session, options.configuration);
+  for (const auto& place : places(plans.application())) {
+    for (const KeptArea& area : DrillArea::kept(place)) {
+      if (session.terminal.json()) {
+        JsonWriter json;
+        json.begin_message("kept_sandbox").field("drill", area.id);
+        json.field("until", plan::time_text(area.until)).field("enter", area.enter);
+        session.terminal.print_json(json.end_object());
+        continue;
+      }
+      session.terminal.print_line(
+          fmt::format("drill {}, until {}", area.id.substr(0, 8),
+                      instant_text(area.until, session.context.clock.now())));
+      for (const std::string& line : area.enter) {
+        session.terminal.print_line("  " + printable(line));
+      }
+    }
+  }
+  return 0;
+}
+
+int run_clean(const Options& options, Session& session) {
+  const PlanSession plans(session, options.configuration);
+  size_t removed = 0;
+  for (const auto& place : places(plans.application())) {
+    removed += DrillArea::remove_dead(place, session.context.clock.now()).size();
+    for (const KeptArea& area : DrillArea::kept(place)) {
+      if (options.all || (!options.id.empty() && area.id.starts_with(options.id))) {
+        DrillArea::remove(place, area);
+        ++removed;
+      }
+    }
+  }
+  if (removed == 0 && !options.id.empty()) {
+    throw Error(ErrorCode::kNotFound, "no drill " + printable(options.id) + " has left sandboxes",
+                "`salvor drill kept` lists those that have.");
+  }
+  session.terminal.print_summary(fmt::format("{} removed", removed));
+  return 0;
+}
+
 CommandSpec run_spec() {
   const auto options = std::make_shared<Options>();
   CommandSpec command{
@@ -311,6 +450,10 @@ CommandSpec run_spec() {
        .value_name = "name",
        .help = "a drill of the configuration's calendar, with its plan, scenario and sandbox",
        .target = &options->drill},
+      {.long_name = "keep",
+       .value_name = "duration",
+       .help = "keep the sandboxes so long for a look, as the sandbox's `keep` (at most 7d)",
+       .target = &options->keep},
       {.long_name = "no-evidence",
        .help = "do not sign and keep what was found",
        .target = &options->no_evidence}};
@@ -341,6 +484,21 @@ CommandSpec drill_command() {
        .summary = "List the drills of the calendar",
        .options = configuration_option_table(options->configuration),
        .run = [options](Session& session) { return run_list(*options, session); }});
+  const auto kept = std::make_shared<Options>();
+  group.commands.push_back(
+      {.name = "kept",
+       .summary = "List the sandboxes that drills have left for a look, and how to enter them",
+       .options = configuration_option_table(kept->configuration),
+       .run = [kept](Session& session) { return run_kept(*kept, session); }});
+  const auto clean = std::make_shared<Options>();
+  group.commands.push_back(
+      {.name = "clean",
+       .summary = "Remove sandboxes whose time is over, and those of a drill",
+       .positionals = {{.name = "drill", .target = &clean->id, .help = "beginning of its id"}},
+       .options = configuration_option_table(clean->configuration),
+       .run = [clean](Session& session) { return run_clean(*clean, session); }});
+  group.commands.back().options.push_back(
+      {.long_name = "all", .help = "of all drills", .target = &clean->all});
   return group;
 }
 

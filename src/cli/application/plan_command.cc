@@ -37,6 +37,8 @@ struct Options {
   bool dry_run = false;
   bool yes = false;
   bool accept_changed = false;
+  bool from_repository = false;
+  bool redo_local = false;
 };
 
 const std::vector<ExitCodeNote> kPlanExitCodes =
@@ -76,7 +78,8 @@ std::map<std::string, double> measured_seconds(const PlanSession& plans, const s
       continue;
     }
     for (const auto& [step, record] : run.state.steps) {
-      if (record.state == StepState::kDone && record.attempts == 1) {
+      if (record.state == StepState::kDone && record.attempts == 1 &&
+          record.ended >= record.began) {
         seconds.emplace(step, std::chrono::duration<double>(record.ended - record.began).count());
       }
     }
@@ -268,7 +271,7 @@ RunRecord record_of(const PlanRun& run, RunEnd end, const PlanSession& plans, Wa
                               : end == RunEnd::kInterrupted ? RunOutcome::kInterrupted
                                                             : RunOutcome::kFailed,
                    .subject = state.facts.plan,
-                   .started = state.facts.started,
+                   .started = std::min(state.facts.started, finished),
                    .finished = finished,
                    .error = run.error(),
                    .hint = run.hint(),
@@ -285,7 +288,7 @@ RunRecord record_of(const PlanRun& run, RunEnd end, const PlanSession& plans, Wa
       record.repository = source->repository;
     }
   }
-  if (end == RunEnd::kSucceeded) {
+  if (end == RunEnd::kSucceeded && finished >= state.facts.started) {
     record.rto_seconds = std::chrono::duration<double>(finished - state.facts.started).count();
   }
   return record;
@@ -296,8 +299,9 @@ int conclude(PlanSession& plans, Session& session, const PlanRun& run, RunEnd en
   plans.tree().close();
   const std::string id = short_id(run.id());
   const WallTime finished = session.context.clock.now();
+  // A clock that was set back in between measures nothing.
   const double seconds =
-      std::chrono::duration<double>(finished - run.state().facts.started).count();
+      std::max(0.0, std::chrono::duration<double>(finished - run.state().facts.started).count());
   if (session.terminal.json()) {
     JsonWriter json;
     json.begin_message("plan_end").field("run", run.id()).field("plan", run.graph().name);
@@ -354,23 +358,94 @@ int run_run(const Options& options, Session& session) {
   }
   throw_problems(graph, preflight);
   confirm(plans, session, options, graph, preflight);
-  const auto run = PlanRun::start(session.context, plans.folder(), plans.tools(site),
-                                  std::move(graph), preflight,
-                                  {.id = id,
-                                   .mode = "production",
-                                   .who = plans.people().who(),
-                                   .configuration = plans.application().file});
+  const auto mirror = plans.mirror(graph, id);
+  plan::RunTools tools = plans.tools(site);
+  tools.mirror = mirror.get();
+  const auto run =
+      PlanRun::start(session.context, plans.folder(), tools, std::move(graph), preflight,
+                     {.id = id,
+                      .mode = "production",
+                      .who = plans.people().who(),
+                      .configuration = plans.application().file});
   session.terminal.message(fmt::format("run {} of plan {}", short_id(id), run->graph().name));
   plans.tree().begin(run->graph(), run->state(), id);
   const RunEnd end = run->execute();
   return conclude(plans, session, *run, end);
 }
 
+bool is_open(const plan::RunState& state) {
+  return !state.finished && state.outcome != "succeeded" && state.outcome != "undone";
+}
+
+// What was done on another machine, and only there.
+std::vector<std::string> left_there(const PlanGraph& graph, const plan::RunState& state,
+                                    const std::string& machine) {
+  std::vector<std::string> steps;
+  for (const PlanNode& node : graph.nodes) {
+    const auto it = state.steps.find(node.spec.id);
+    if (it != state.steps.end() && it->second.state == StepState::kDone &&
+        it->second.machine != machine && node.step->local(node.spec.action.settings)) {
+      steps.push_back(node.spec.id);
+    }
+  }
+  return steps;
+}
+
+// A run that another machine began, made this one's, as a person agrees. Its id.
+std::string take_over(PlanSession& plans, Session& session, const Options& options) {
+  std::vector<PlanSession::MirroredRun> found = plans.mirrored_runs(options.run);
+  std::erase_if(found, [&](const PlanSession::MirroredRun& one) {
+    const auto state = plan::RunState::of(plan::parse_journal(one.run.text, one.run.run));
+    return state.facts.mode != "production" || (options.run.empty() && !is_open(state));
+  });
+  if (found.size() != 1) {
+    throw Error(found.empty() ? ErrorCode::kNotFound : ErrorCode::kUsage,
+                found.empty() ? "no repository has such a run that could be taken over"
+                              : fmt::format("{} runs could be meant", found.size()),
+                "`salvor plan runs --from-repository` lists them.");
+  }
+  const plan::MirroredRun& run = found.front().run;
+  const plan::JournalContent content = plan::parse_journal(run.text, run.run);
+  const plan::RunState state = plan::RunState::of(content);
+  Terminal& terminal = session.terminal;
+  const WallTime now = session.context.clock.now();
+  terminal.message(fmt::format("run {} of plan {}, begun by {} at {}", short_id(run.run),
+                               state.facts.plan, printable(state.facts.who),
+                               instant_text(state.facts.started, now)));
+  terminal.message(
+      fmt::format("its last entry in the repository is of {}: what happened there "
+                  "afterwards, nobody here knows",
+                  instant_text(content.entries.back().time, now)));
+  const auto left = left_there(plans.plan(state.facts.plan), state,
+                               plans.folder().machine(session.context.random));
+  for (const std::string& step : left) {
+    terminal.message(fmt::format(
+        "  {} was done on {}, and only there: {}", step, printable(state.steps.at(step).host),
+        options.redo_local ? "it is done here again" : "--redo-local does it here again"));
+  }
+  if (!options.yes) {
+    if (!plans.can_ask()) {
+      throw Error(ErrorCode::kUsage,
+                  "nobody can be asked whether the run is dead over there: two machines must not "
+                  "go on with it",
+                  "See to it that it is, then take it over with --yes.");
+    }
+    const std::string typed =
+        plans.read_line("Is it dead over there? Type " + short_id(run.run) + " to take it over: ");
+    if (typed != short_id(run.run)) {
+      throw Error(ErrorCode::kCancelled, "not confirmed: nothing was done");
+    }
+  }
+  plans.folder().adopt(run.run, run.text);
+  return run.run;
+}
+
 // A run of production taken up again, for `use`.
 template <class Use>
 int take_up(const Options& options, Session& session, const Use& use) {
   PlanSession plans(session, options.configuration);
-  const std::string id = plans.folder().find(options.run);
+  const std::string id = options.from_repository ? take_over(plans, session, options)
+                                                 : plans.folder().find(options.run);
   const plan::RunState known =
       plan::RunState::of(plan::read_journal(plans.folder().journal_of(id)));
   if (known.facts.mode != "production") {
@@ -382,8 +457,23 @@ int take_up(const Options& options, Session& session, const Use& use) {
                           "It was never acted upon and is left out.");
   }
   plan::ProductionSite site(plans.stores(), plans.source_names());
-  const auto run = PlanRun::resume(session.context, plans.folder(), plans.tools(site),
-                                   plans.plan(known.facts.plan), id, options.accept_changed);
+  const PlanGraph graph = plans.plan(known.facts.plan);
+  const auto mirror = plans.mirror(graph, id);
+  plan::RunTools tools = plans.tools(site);
+  tools.mirror = mirror.get();
+  const auto run =
+      PlanRun::resume(session.context, plans.folder(), tools, graph, id, options.accept_changed);
+  constexpr auto kClaim = std::chrono::seconds(60);
+  if (options.from_repository && (mirror == nullptr || !mirror->settle(kClaim))) {
+    throw Error(ErrorCode::kUnreachable,
+                "the take-over could not be written into the repository: nothing was done",
+                "The other machine would not learn of it. Try again when the repository answers.");
+  }
+  if (options.redo_local) {
+    for (const std::string& step : run->done_elsewhere()) {
+      run->decide(step, "redo");
+    }
+  }
   return use(plans, *run);
 }
 
@@ -463,8 +553,42 @@ int run_approve(const Options& options, Session& session) {
   return 0;
 }
 
+// What the repositories know: also of runs of other machines.
+int run_mirrored(PlanSession& plans, Session& session) {
+  Table table;
+  for (const char* name : {"Run", "Plan", "Started", "State", "Last entry", "Who", "Repository"}) {
+    table.add_column(name);
+  }
+  const WallTime now = session.context.clock.now();
+  for (const PlanSession::MirroredRun& one : plans.mirrored_runs("")) {
+    const plan::JournalContent content = plan::parse_journal(one.run.text, one.run.run);
+    const plan::RunState state = plan::RunState::of(content);
+    const WallTime last = content.entries.back().time;
+    const std::string status =
+        state.status(false) == "interrupted" ? "not ended" : state.status(false);
+    if (session.terminal.json()) {
+      JsonWriter json;
+      json.begin_message("plan_run").field("run", one.run.run).field("plan", state.facts.plan);
+      json.field("mode", state.facts.mode).field("started", plan::time_text(state.facts.started));
+      json.field("state", status).field("who", state.facts.who).field("error", state.error);
+      json.field("last_entry", plan::time_text(last)).field("repository", one.repository);
+      session.terminal.print_json(json.end_object());
+      continue;
+    }
+    table.add_row({short_id(one.run.run), state.facts.plan, instant_text(state.facts.started, now),
+                   status, instant_text(last, now), state.facts.who, one.repository});
+  }
+  if (!session.terminal.json()) {
+    session.terminal.print(table.text());
+  }
+  return 0;
+}
+
 int run_runs(const Options& options, Session& session) {
-  const PlanSession plans(session, options.configuration);
+  PlanSession plans(session, options.configuration);
+  if (options.from_repository) {
+    return run_mirrored(plans, session);
+  }
   Table table;
   for (const char* name : {"Run", "Plan", "Mode", "Started", "State", "Steps", "Who"}) {
     table.add_column(name);
@@ -523,6 +647,10 @@ PositionalSpec run_positional(const Shared& options, size_t minimum = 0) {
 OptionSpec yes_option(const Shared& options) {
   return {.long_name = "yes", .help = "do not ask", .target = &options->yes};
 }
+OptionSpec from_repository_option(const Shared& options, std::string help) {
+  return {
+      .long_name = "from-repository", .help = std::move(help), .target = &options->from_repository};
+}
 OptionSpec accept_option(const Shared& options) {
   return {.long_name = "accept-changed-plan",
           .help = "go on with the plan as it is now, although the run began with another",
@@ -575,6 +703,14 @@ CommandSpec resume_spec() {
                              .help = "this step is done",
                              .target = &options->skip});
   command.options.push_back(accept_option(options));
+  command.options.push_back(from_repository_option(
+      options, "take over a run that another machine began and cannot go on with"));
+  command.options.push_back({.long_name = "redo-local",
+                             .help =
+                                 "with it: what was done over there and stayed there (restores, "
+                                 "commands without a host) is done here again",
+                             .target = &options->redo_local});
+  command.options.push_back(yes_option(options));
   return command;
 }
 
@@ -628,6 +764,8 @@ CommandSpec plan_command() {
   group.commands.push_back(approve_spec());
   const auto runs = std::make_shared<Options>();
   group.commands.push_back(sub(runs, "runs", "List runs of plans and drills", run_runs));
+  group.commands.back().options.push_back(
+      from_repository_option(runs, "those that repositories know, of all machines"));
   return group;
 }
 

@@ -140,7 +140,60 @@ plan::PlanGraph PlanSession::plan(const std::string& name) const {
 }
 
 plan::RunTools PlanSession::tools(plan::Site& site) {
-  return {.site = site, .secrets = secrets_, .observer = tree_, .people = people_};
+  return {.site = site,
+          .secrets = secrets_,
+          .observer = tree_,
+          .people = people_,
+          .host = current_host_name()};
+}
+
+std::unique_ptr<plan::RunMirror> PlanSession::mirror(const plan::PlanGraph& graph,
+                                                     const std::string& run) {
+  std::string repository;
+  for (const std::string& name : graph.sources()) {
+    const SourceSpec* source = find_named(application().sources, name);
+    if (repository.empty() && source != nullptr) {
+      repository = source->repository;
+    }
+  }
+  if (repository.empty() && !application().repositories.empty()) {
+    repository = application().repositories.front().name;
+  }
+  if (repository.empty()) {
+    return nullptr;
+  }
+  const std::filesystem::path file = folder_.journal_of(run);
+  const auto lines =
+      std::filesystem::exists(file) ? plan::journal_lines(file) : std::vector<std::string>{};
+  return std::make_unique<plan::RunMirror>(
+      session_.context, run, lines,
+      [this, repository](const Context& context, const plan::RunMirror::Use& use) {
+        // Without a lock: what is written there no maintenance touches.
+        configured_.with_repository(
+            context, repository, LockMode::kNone,
+            [&](const OpenedRepository& opened, Session&) { use(*opened.repository); });
+      },
+      [this](const std::string& text) { session_.terminal.warn(secrets_.hide(text)); });
+}
+
+std::vector<PlanSession::MirroredRun> PlanSession::mirrored_runs(const std::string& prefix) {
+  std::vector<MirroredRun> runs;
+  for (const RepositorySpec& repository : application().repositories) {
+    try {
+      configured_.with_repository(
+          session_.context, repository.name, LockMode::kNone,
+          [&](const OpenedRepository& opened, Session&) {
+            for (auto& run : plan::mirrored_runs(session_.context, *opened.repository, prefix)) {
+              runs.push_back({.run = std::move(run), .repository = repository.name});
+            }
+          });
+    } catch (const Error& error) {
+      session_.context.check_stopped();
+      session_.terminal.warn("repository " + repository.name + ": " + error.message(),
+                             error.hint());
+    }
+  }
+  return runs;
 }
 
 void PlanSession::write_down(const Context& context, const RunRecord& record) {

@@ -54,6 +54,17 @@ class PlanSession {
   // A repository of the configuration, opened; `use` gets it. Throws Error.
   void with_repository(const std::string& name, const ConfiguredApplication::Body& use);
 
+  // The copy of a run's journal in the repository of the plan's first source, fed with what the
+  // journal holds already; null where no repository is configured. Must go before this object.
+  [[nodiscard]] std::unique_ptr<plan::RunMirror> mirror(const plan::PlanGraph& graph,
+                                                        const std::string& run);
+  struct MirroredRun {
+    plan::MirroredRun run;
+    std::string repository;
+  };
+  // The runs whose journals are in the repositories; one that does not answer is a warning.
+  [[nodiscard]] std::vector<MirroredRun> mirrored_runs(const std::string& prefix);
+
   // Asks on the terminal; false when there is none. Throws Error{kCancelled} on its end.
   [[nodiscard]] bool can_ask() const;
   [[nodiscard]] std::string read_line(const std::string& prompt);

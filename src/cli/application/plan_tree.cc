@@ -4,9 +4,12 @@
 #include <array>
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/format.h"
 #include "cli/output/json_writer.h"
+#include "cli/output/text.h"
 
 namespace salvor::cli {
 namespace {
@@ -50,6 +53,8 @@ void PlanTree::begin(const plan::PlanGraph& graph, const plan::RunState& state,
                      const std::string& run) {
   const std::scoped_lock lock(mutex_);
   run_ = run;
+  plan_ = printable(graph.name);
+  begun_ = clock_.monotonic();
   lines_.clear();
   for (const plan::PlanNode& node : graph.nodes) {
     Line line{.id = node.spec.id,
@@ -58,7 +63,8 @@ void PlanTree::begin(const plan::PlanGraph& graph, const plan::RunState& state,
     if (const auto it = state.steps.find(node.spec.id); it != state.steps.end()) {
       line.state = it->second.state;
       line.text = it->second.result.summary;
-      line.seconds = std::chrono::duration<double>(it->second.ended - it->second.began).count();
+      line.seconds =
+          std::max(0.0, std::chrono::duration<double>(it->second.ended - it->second.began).count());
     }
     lines_.push_back(std::move(line));
   }
@@ -154,20 +160,30 @@ void PlanTree::say_json(const RunEvent& event) {
   terminal_.print_json(json.end_object());
 }
 
-std::string PlanTree::shown(const Line& line) const {
+// "plan recover, run 1a2b3c4d: 3 of 8 steps, 1:02"
+std::string PlanTree::head() const {
+  const auto over = std::count_if(lines_.begin(), lines_.end(),
+                                  [](const Line& line) { return is_over(line.state); });
+  return fmt::format("plan {}, run {}: {} of {} steps, {}", plan_, run_.substr(0, 8), over,
+                     lines_.size(), format_duration(clock_.monotonic() - begun_));
+}
+
+// Sign, title, time and what there is to say, in columns. `last`: of its group.
+std::string PlanTree::shown(const Line& line, size_t width, bool last) const {
   const Look look = kLooks.at(static_cast<size_t>(line.state));
   const bool color = terminal_.color();
-  std::string text = line.group.empty() ? "  " : "  │ ";
+  std::string text = line.group.empty() ? "  " : last ? "  ╰ " : "  │ ";
   text += color ? fmt::format("\x1b[{}m{}\x1b[0m ", look.color, look.sign)
                 : std::string(look.sign) + " ";
-  text += printable(line.title);
+  const size_t room = line.group.empty() ? width + 2 : width;
+  const std::string title = truncate_to_width(printable(line.title), room);
+  text += title + std::string(room - display_width(title), ' ');
   double seconds = line.seconds;
   if (line.state == StepState::kBegun || line.state == StepState::kUndoBegun) {
     seconds = std::chrono::duration<double>(clock_.monotonic() - line.began).count();
   }
-  if (line.state != StepState::kWaiting && line.state != StepState::kSkipped) {
-    text += fmt::format("  {:.1f} s", seconds);
-  }
+  const bool timed = line.state != StepState::kWaiting && line.state != StepState::kSkipped;
+  text += timed ? fmt::format(" {:7.1f} s", seconds) : std::string(10, ' ');
   if (line.done > 0 && line.state == StepState::kBegun) {
     text +=
         "  " + format_bytes(line.done) + (line.total > 0 ? " of " + format_bytes(line.total) : "");
@@ -178,20 +194,40 @@ std::string PlanTree::shown(const Line& line) const {
   return text;
 }
 
-// A long plan is cut to what happens now: what is over goes from the top.
+// A long plan is cut to what happens now: what is over goes from the top, what waits from the end.
 void PlanTree::draw(bool final) {
-  constexpr size_t kMost = 20;
+  constexpr size_t kMostRows = 24;
+  constexpr size_t kWidestTitle = 32;
+  winsize size{};
+  const bool known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 4;
+  const size_t most = std::min<size_t>(kMostRows, known ? size.ws_row - 4 : kMostRows);
   std::vector<std::string> rows;
   {
     const std::scoped_lock lock(mutex_);
+    size_t width = 0;
+    for (const Line& line : lines_) {
+      width = std::max(width, display_width(printable(line.title)));
+    }
+    width = std::min({width, kWidestTitle, terminal_.columns() / 2});
     size_t first = 0;
-    if (!final && lines_.size() > kMost) {
-      while (first < lines_.size() - kMost && is_over(lines_[first].state)) {
+    if (!final && lines_.size() > most) {
+      while (first < lines_.size() - most && is_over(lines_[first].state)) {
         ++first;
       }
     }
-    for (size_t i = first; i < lines_.size() && (final || rows.size() < kMost); ++i) {
-      rows.push_back(shown(lines_[i]));
+    const size_t end = final ? lines_.size() : std::min(lines_.size(), first + most);
+    if (!final) {
+      rows.push_back(head());
+    }
+    if (first > 0) {
+      rows.push_back(fmt::format("  … {} before", first));
+    }
+    for (size_t i = first; i < end; ++i) {
+      const bool last = i + 1 == lines_.size() || lines_[i + 1].group != lines_[i].group;
+      rows.push_back(shown(lines_[i], width, last));
+    }
+    if (end < lines_.size()) {
+      rows.push_back(fmt::format("  … {} more", lines_.size() - end));
     }
   }
   if (!final) {
@@ -200,7 +236,10 @@ void PlanTree::draw(bool final) {
   }
   terminal_.clear_status();
   for (const std::string& row : rows) {
-    terminal_.message(row);
+    if (terminal_.verbosity() > 0) {
+      // Names are made harmless above; the colours are ours.
+      terminal_.raw_error_line(row);
+    }
   }
 }
 

@@ -42,7 +42,8 @@ class PlanTree final : public plan::RunObserver {
   };
 
   void draw(bool final);
-  [[nodiscard]] std::string shown(const Line& line) const;  // under mutex_
+  [[nodiscard]] std::string head() const;                                            // under mutex_
+  [[nodiscard]] std::string shown(const Line& line, size_t width, bool last) const;  // under mutex_
   void say_plainly(const plan::RunEvent& event);
   void say_json(const plan::RunEvent& event);
 
@@ -51,6 +52,8 @@ class PlanTree final : public plan::RunObserver {
   std::mutex mutex_;
   std::vector<Line> lines_;
   std::string run_;
+  std::string plan_;
+  MonotonicTime begun_;
   bool open_ = false;
   std::jthread drawer_;  // last: it uses the others
 };

@@ -27,6 +27,66 @@ std::optional<size_t> columns_of(int fd) {
   return std::nullopt;
 }
 
+// The length of one of the colours that lines of the status block may have, which `text` begins
+// with; 0: of none.
+size_t color_length(std::string_view text) {
+  for (const std::string_view color :
+       {"\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m"}) {
+    if (text.starts_with(color)) {
+      return color.size();
+    }
+  }
+  return 0;
+}
+
+// Calls `color` for each colour and `plain` for the text between.
+template <class Color, class Plain>
+void part_colors(std::string_view text, const Color& color, const Plain& plain) {
+  size_t begin = 0;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (const size_t length = color_length(text.substr(at)); length > 0) {
+      plain(text.substr(begin, at - begin));
+      color(text.substr(at, length));
+      begin = at + length;
+      at = begin - 1;
+    }
+  }
+  plain(text.substr(begin));
+}
+
+std::string without_colors(std::string_view text) {
+  std::string result;
+  part_colors(text, [](std::string_view) {}, [&](std::string_view part) { result += part; });
+  return result;
+}
+
+// Cut to `width`; the colours stay, everything else that a terminal could act on is shown.
+std::string fitted(std::string_view line, size_t width) {
+  std::string result;
+  bool colored = false;
+  part_colors(
+      line,
+      [&](std::string_view color) {
+        result += color;
+        colored = true;
+      },
+      [&](std::string_view part) {
+        const std::string shown = truncate_to_width(printable(part), width);
+        result += shown;
+        width -= std::min(width, display_width(shown));
+      });
+  return result + (colored ? "\x1b[0m" : "");
+}
+
+// How many rows of a terminal a block of lines takes: after it was made narrower they wrap.
+size_t rows_of(const std::vector<std::string>& lines, size_t columns) {
+  size_t rows = 0;
+  for (const std::string& line : lines) {
+    rows += std::max<size_t>(1, (display_width(without_colors(line)) + columns - 1) / columns);
+  }
+  return rows;
+}
+
 // Messages may quote names; line breaks are ours, everything else a terminal could act on is not.
 std::string printable_lines(std::string_view text) {
   std::string result;
@@ -242,8 +302,8 @@ void Terminal::erase_status_locked() {
     return;
   }
   std::string text = "\r";
-  if (status_drawn_ > 1) {
-    text += "\x1b[" + std::to_string(status_drawn_ - 1) + "A";
+  if (const size_t rows = rows_of(status_, columns()); rows > 1) {
+    text += "\x1b[" + std::to_string(rows - 1) + "A";
   }
   write_error_fd(text + "\x1b[J");
   status_drawn_ = 0;
@@ -256,9 +316,16 @@ void Terminal::draw_status_locked() {
   // Asked for anew each time, so that a change of width shows within one redraw. One column stays
   // free: a full line would make some terminals wrap.
   const size_t width = columns() - 1;
+  // What does not fit in would scroll away and could not be erased again.
+  winsize size{};
+  if (::ioctl(settings_.err_fd, TIOCGWINSZ, &size) == 0 && size.ws_row > 1 &&
+      status_.size() >= size.ws_row) {
+    status_.erase(status_.begin(), status_.end() - (size.ws_row - 1));
+  }
   std::string text;
-  for (const std::string& line : status_) {
-    text += (text.empty() ? "" : "\n") + truncate_to_width(printable(line), width);
+  for (std::string& line : status_) {
+    line = fitted(line, width);
+    text += (text.empty() ? "" : "\n") + line;
   }
   write_error_fd(text);
   status_drawn_ = status_.size();

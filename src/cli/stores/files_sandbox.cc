@@ -12,6 +12,7 @@
 #include "base/format.h"
 #include "engine/postgres/postgres_proof.h"
 #include "engine/restore/restorer.h"
+#include "plan/shell.h"
 
 namespace salvor::cli {
 namespace {
@@ -111,6 +112,11 @@ class FilesSandbox final : public SandboxedStore {
     return checks;
   }
 
+  [[nodiscard]] KeptStore leave(const Context&) override {
+    sandbox_.keep();
+    return {.enter = {"cd " + plan::shell_quoted(directory())}, .outside = {}};
+  }
+
   std::string break_it(const Context& context, const std::string& scenario) override {
     const std::vector<fs::path> files = regular_files(root_);
     if (files.empty() && scenario != "loss") {
@@ -157,7 +163,7 @@ class FilesSandbox final : public SandboxedStore {
 
   const StoreSite& site_;
   const SourceSpec& source_;
-  const Sandbox sandbox_;
+  Sandbox sandbox_;
   const std::string root_;
   StoredSnapshot snapshot_;
   RestoreOutcome restored_;

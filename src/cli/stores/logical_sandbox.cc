@@ -63,6 +63,11 @@ class LogicalSandbox final : public SandboxedStore {
     damaged_ = scenario == "corruption" || scenario == "loss" || scenario == "ransomware";
     return done;
   }
+  [[nodiscard]] KeptStore leave(const Context& context) override {
+    KeptStore kept = server_.leave(context);
+    sandbox_.keep();
+    return kept;
+  }
   [[nodiscard]] RestoreOutcome recover(const Context& context, const RestoreOrder& order) override;
 
  private:
@@ -72,7 +77,7 @@ class LogicalSandbox final : public SandboxedStore {
 
   const StoreSite& site_;
   const SourceSpec& source_;
-  const Sandbox sandbox_;
+  Sandbox sandbox_;
   const std::string data_;
   std::string database_ = "postgres";
   SandboxServer server_;

@@ -30,13 +30,18 @@ class PostgresSandbox final : public SandboxedStore {
   std::string break_it(const Context& context, const std::string& scenario) override {
     return server_.break_it(context, scenario);
   }
+  [[nodiscard]] KeptStore leave(const Context& context) override {
+    KeptStore kept = server_.leave(context);
+    sandbox_.keep();
+    return kept;
+  }
   [[nodiscard]] RestoreOutcome recover(const Context& context, const RestoreOrder& order) override;
 
  private:
   const StoreSite& site_;
   const SourceSpec& source_;
   const bool isolated_;
-  const Sandbox sandbox_;
+  Sandbox sandbox_;
   const std::string data_;
   SandboxServer server_;
   std::optional<WallTime> content_of_;  // what the server remembers was restored to this

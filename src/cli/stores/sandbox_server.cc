@@ -1,6 +1,7 @@
 #include "cli/stores/sandbox_server.h"
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include "base/fd.h"
 #include "base/format.h"
 #include "connector/postgres/control_file.h"
+#include "plan/shell.h"
 
 namespace salvor::cli {
 namespace {
@@ -33,6 +35,25 @@ void write_noise(const Context& context, const std::string& path, uint64_t at, u
   noise.resize(bytes);
   context.random.fill({noise.data(), noise.size()});
   pwrite_full(file.get(), noise.view(), at, path);
+}
+
+void flip_bit(const std::string& path, uint64_t at) {
+  const UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  std::array<std::byte, 1> byte{};
+  if (!file || ::pread(file.get(), byte.data(), 1, static_cast<off_t>(at)) != 1) {
+    throw Error::from_errno(errno, "cannot damage " + path);
+  }
+  byte[0] ^= std::byte{1};
+  pwrite_full(file.get(), byte, at, path);
+}
+
+std::string value_of(const TextMap& map, std::string_view name) {
+  for (const auto& [key, value] : map) {
+    if (key == name) {
+      return value;
+    }
+  }
+  return {};
 }
 
 // A host in a connection URL's query.
@@ -170,15 +191,65 @@ SandboxServer::VictimTable SandboxServer::largest_table(const Context& context) 
   return largest;
 }
 
+// With checksums a single bit, as failing disks do it; without, what nobody could overlook.
 std::string SandboxServer::corrupt(const Context& context) {
   const VictimTable table = largest_table(context);
+  const bool checksums = Connection(context, server_->target(table.database), ConnectionMode::kSql)
+                             .show(context, "data_checksums") == "on";
   stop();
   const std::string path = options_.data + "/" + table.file;
   const uint64_t pages = fs::file_size(path) / kPage;
   const uint64_t page = pages / 2;
-  write_noise(context, path, page * kPage, kPage);
+  if (checksums) {
+    flip_bit(path, page * kPage + kPage - 1);  // in a row, not in the page's own header
+  } else {
+    write_noise(context, path, page * kPage, kPage);
+  }
   start(context);
-  return fmt::format("page {} of {} was overwritten", page, table.display());
+  return fmt::format("{} page {} of {}",
+                     checksums ? "a bit was flipped in" : "noise was written over", page,
+                     table.display());
+}
+
+// A migration that went wrong: a column emptied, where there is one of text, another one gone.
+std::string SandboxServer::migrate(const Context& context) {
+  const VictimTable table = largest_table(context);
+  Connection connection(context, server_->target(table.database), ConnectionMode::kSql);
+  // Whatever else refers to it.
+  static_cast<void>(connection.run(context, "SET session_replication_role = replica"));
+  const ResultSet texts = connection.run(
+      context,
+      "SELECT attname FROM pg_attribute a WHERE attrelid = " +
+          connection.quote_literal(table.quoted()) +
+          "::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND atttypid IN "
+          "('text'::regtype, 'varchar'::regtype) AND attname <> " +
+          connection.quote_literal(table.column) +
+          " AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND a.attnum = "
+          "ANY (i.indkey)) ORDER BY attnum LIMIT 1");
+  std::string done;
+  if (!texts.rows.empty()) {
+    static_cast<void>(connection.run(context, "UPDATE " + table.quoted() + " SET " +
+                                                  Connection::quote_identifier(texts.text(0, 0)) +
+                                                  " = ''"));
+    done = "column " + printable(texts.text(0, 0)) + " of " + table.display() +
+           " was emptied in every row, ";
+  }
+  static_cast<void>(connection.run(context, "ALTER TABLE " + table.quoted() + " DROP COLUMN " +
+                                                Connection::quote_identifier(table.column) +
+                                                " CASCADE"));
+  return done + "column " + printable(table.column) + " of " + table.display() + " was dropped";
+}
+
+KeptStore SandboxServer::leave(const Context& context) {
+  KeptStore kept{.enter = {"cd " + plan::shell_quoted(options_.data)}, .outside = {}};
+  if (server_ && server_->running()) {
+    server_->leave(context, kStartLimit);
+    kept.enter = {"psql " + plan::shell_quoted(value_of(outputs(), "url"))};
+    kept.outside = {folder_->path()};
+    folder_->keep();
+  }
+  server_.reset();
+  return kept;
 }
 
 std::string SandboxServer::encrypt(const Context& context) {
@@ -209,10 +280,7 @@ std::string SandboxServer::break_it(const Context& context, const std::string& s
     return "all rows of " + table.display() + " were deleted";
   }
   if (scenario == "migration") {
-    const VictimTable table = largest_table(context);
-    run(table, "ALTER TABLE " + table.quoted() + " DROP COLUMN " +
-                   Connection::quote_identifier(table.column) + " CASCADE");
-    return "column " + printable(table.column) + " of " + table.display() + " was dropped";
+    return migrate(context);
   }
   if (scenario == "corruption") {
     return corrupt(context);

@@ -44,6 +44,8 @@ class SandboxServer {
   [[nodiscard]] TextMap outputs() const;
   [[nodiscard]] std::vector<CheckResult> check(const Context& context);
   std::string break_it(const Context& context, const std::string& scenario);
+  // The server goes on after this object; for SandboxedStore::leave.
+  [[nodiscard]] KeptStore leave(const Context& context);
 
  private:
   struct VictimTable;
@@ -51,6 +53,7 @@ class SandboxServer {
   [[nodiscard]] VictimTable largest_table(const Context& context);
   std::string corrupt(const Context& context);
   std::string encrypt(const Context& context);
+  std::string migrate(const Context& context);
 
   const SourceSpec& source_;
   const SandboxServerOptions options_;

@@ -106,6 +106,9 @@ RuntimeFolder::RuntimeFolder(const std::pair<uid_t, gid_t>& owner) {
 }
 
 RuntimeFolder::~RuntimeFolder() {
+  if (kept_) {
+    return;
+  }
   std::error_code ignored;
   std::filesystem::remove_all(path_, ignored);
 }
@@ -113,7 +116,20 @@ RuntimeFolder::~RuntimeFolder() {
 struct LocalServer::State {
   LocalServerOptions options;
   std::string log;
+  std::vector<std::string> command;  // the server's own
   std::unique_ptr<Subprocess> process;
+
+  // The words that start it: as its user, without network. `prefix`: right before the command.
+  [[nodiscard]] std::vector<std::string> words(const std::vector<std::string>& prefix) const {
+    std::vector<std::string> all = prefix;
+    all.insert(all.end(), command.begin(), command.end());
+    all = as_owner(options, std::move(all));
+    if (options.no_network) {
+      const std::vector<std::string> apart = network_isolation();
+      all.insert(all.begin(), apart.begin(), apart.end());
+    }
+    return all;
+  }
 };
 
 LocalServer::LocalServer(LocalServerOptions options) : state_(std::make_unique<State>()) {
@@ -154,15 +170,9 @@ LocalServer::LocalServer(LocalServerOptions options) : state_(std::make_unique<S
   }
   std::vector<std::string> shell{"sh", "-c", "umask 077; exec \"$@\" >>\"$SALVOR_SERVER_LOG\" 2>&1",
                                  "sh"};
+  state_->command = std::move(command);
   // Whatever ends us ends it: nobody else knows that it is there.
-  const std::vector<std::string> dying{"setpriv", "--pdeathsig=QUIT", "--"};
-  command.insert(command.begin(), dying.begin(), dying.end());
-  command = as_owner(chosen, std::move(command));
-  if (chosen.no_network) {
-    const std::vector<std::string> apart = network_isolation();
-    command.insert(command.begin(), apart.begin(), apart.end());
-  }
-  for (std::string& word : command) {
+  for (std::string& word : state_->words({"setpriv", "--pdeathsig=QUIT", "--"})) {
     shell.push_back(std::move(word));
   }
   state_->process = std::make_unique<Subprocess>(SubprocessOptions{
@@ -233,6 +243,33 @@ std::string LocalServer::log_line(std::string_view word, std::string_view unless
     text.remove_suffix(line.size());
   }
   return "";
+}
+
+void LocalServer::leave(const Context& context, std::chrono::seconds limit) {
+  stop();
+  state_->process.reset();
+  std::vector<std::string> shell{
+      "sh", "-c", "umask 077; setsid \"$@\" >>\"$SALVOR_SERVER_LOG\" 2>&1 </dev/null & exec true",
+      "sh"};
+  for (std::string& word : state_->words({})) {
+    shell.push_back(std::move(word));
+  }
+  Subprocess starter(
+      {.arguments = std::move(shell), .environment = {"SALVOR_SERVER_LOG=" + state_->log}});
+  static_cast<void>(starter.wait());
+  const MonotonicTime until = context.clock.monotonic() + limit;
+  while (true) {
+    try {
+      const Connection connection(context, target(), ConnectionMode::kSql);
+      return;
+    } catch (const Error&) {
+      context.check_stopped();
+      if (context.clock.monotonic() > until) {
+        throw;
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
 void LocalServer::stop() {

@@ -45,9 +45,12 @@ class RuntimeFolder {
   RuntimeFolder(const RuntimeFolder&) = delete;
   RuntimeFolder& operator=(const RuntimeFolder&) = delete;
   [[nodiscard]] const std::string& path() const { return path_; }
+  // It stays when this object goes.
+  void keep() { kept_ = true; }
 
  private:
   std::string path_;
+  bool kept_ = false;
 };
 
 class LocalServer {
@@ -70,6 +73,9 @@ class LocalServer {
   [[nodiscard]] std::string log_line(std::string_view word, std::string_view unless = "") const;
   // Fast shutdown; throws when it does not end properly.
   void stop();
+  // Starts it once more, so that it outlives this object and this process; waits until it answers.
+  // Throws Error.
+  void leave(const Context& context, std::chrono::seconds limit);
 
  private:
   struct State;

@@ -148,6 +148,9 @@ Sandbox::Sandbox(const std::string& parent) {
 }
 
 Sandbox::~Sandbox() {
+  if (kept_) {
+    return;
+  }
   std::error_code ignored;
   fs::remove_all(path_, ignored);
 }

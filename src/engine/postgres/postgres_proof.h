@@ -61,9 +61,12 @@ class Sandbox {
   Sandbox(const Sandbox&) = delete;
   Sandbox& operator=(const Sandbox&) = delete;
   [[nodiscard]] const std::string& path() const { return path_; }
+  // It stays when this object goes.
+  void keep() { kept_ = true; }
 
  private:
   std::string path_;
+  bool kept_ = false;
 };
 
 }  // namespace salvor

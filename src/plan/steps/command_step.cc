@@ -20,6 +20,9 @@ class CommandStep final : public Step {
     return kind;
   }
   [[nodiscard]] std::vector<std::string> outputs() const override { return {"output", "status"}; }
+  [[nodiscard]] bool local(const Settings& settings) const override {
+    return settings.text("host").empty();
+  }
   [[nodiscard]] std::string describe(const Settings& settings) const override {
     std::string text;
     for (const std::string& word : settings.list("command")) {

@@ -69,6 +69,7 @@ class RestoreStep final : public Step {
     return {"snapshot", "reached", "old-data", "bytes"};
   }
   [[nodiscard]] bool outside() const override { return false; }
+  [[nodiscard]] bool local(const Settings& /*settings*/) const override { return true; }
   [[nodiscard]] std::string describe(const Settings& settings) const override {
     const std::string to = settings.text("to");
     return "restore " + settings.text("source") + (to.empty() ? "" : " to " + to);

@@ -30,6 +30,9 @@ class ServiceStep final : public Step {
 
   [[nodiscard]] const StepKind& kind() const override { return kind_; }
   [[nodiscard]] std::vector<std::string> outputs() const override { return {"before"}; }
+  [[nodiscard]] bool local(const Settings& settings) const override {
+    return settings.text("host").empty();
+  }
   [[nodiscard]] std::string describe(const Settings& settings) const override {
     std::string text = kind_.name + " " + settings.text("service");
     if (wish_ == Wish::kScale) {
