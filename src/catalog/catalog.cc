@@ -2,6 +2,7 @@
 
 #include <array>
 #include <filesystem>
+#include <unordered_set>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include "base/fd.h"
 #include "catalog/range_text.h"
 #include "codec/run_record_codec.h"
+#include "repo/run_records.h"
 
 namespace salvor {
 namespace {
@@ -21,7 +23,7 @@ constexpr const char* kFile = "catalog.db";
 
 // Each brings the file from the version of its place in the list to the next. Do not change what
 // was released: add one.
-constexpr std::array<const char*, 1> kMigrations{R"(
+constexpr std::array<const char*, 2> kMigrations{R"(
   CREATE TABLE runs(
     id TEXT PRIMARY KEY, kind INTEGER NOT NULL, outcome INTEGER NOT NULL, subject TEXT NOT NULL,
     repository TEXT NOT NULL, snapshot TEXT NOT NULL, started INTEGER NOT NULL,
@@ -34,6 +36,13 @@ constexpr std::array<const char*, 1> kMigrations{R"(
   CREATE TABLE seen_copies(
     source TEXT NOT NULL, repository TEXT NOT NULL, at INTEGER NOT NULL, originals TEXT NOT NULL,
     PRIMARY KEY(source, repository));
+)",
+                                                 R"(
+  CREATE TABLE seen_storage(
+    repository TEXT PRIMARY KEY, at INTEGER NOT NULL, immutable INTEGER, sentence TEXT NOT NULL);
+  CREATE TABLE synced(
+    name TEXT PRIMARY KEY, repository TEXT NOT NULL, whole INTEGER NOT NULL,
+    latest INTEGER NOT NULL);
 )"};
 
 int64_t stamp(WallTime time) {
@@ -188,6 +197,35 @@ bool Catalog::contains(const std::string& id) {
   return select.bind(id).step();
 }
 
+std::optional<RunRecord> Catalog::find(const std::string& id) {
+  Statement select = database_.prepare("SELECT record FROM runs WHERE id = ?");
+  if (!select.bind(id).step()) {
+    return {};
+  }
+  return decode_run_record(as_bytes(select.text(0)));
+}
+
+std::vector<std::string> Catalog::unknown(const std::vector<std::string>& positions) {
+  std::unordered_set<std::string> known;
+  // One pass over all is faster than so many questions.
+  constexpr size_t kMostQuestions = 1000;
+  const bool all = positions.size() > kMostQuestions;
+  if (all) {
+    Statement select = database_.prepare("SELECT id FROM runs");
+    while (select.step()) {
+      known.insert(select.text(0));
+    }
+  }
+  std::vector<std::string> unknown;
+  for (const std::string& position : positions) {
+    const std::string id = run_id_of(position);
+    if (!(all ? known.contains(id) : contains(id))) {
+      unknown.push_back(position);
+    }
+  }
+  return unknown;
+}
+
 std::vector<RunRecord> Catalog::unsent(const std::string& repository) {
   Statement select = database_.prepare(
       "SELECT record FROM runs WHERE stored = 0 AND repository = ? ORDER BY started, id");
@@ -278,10 +316,49 @@ std::optional<SeenCopies> Catalog::seen_copies(const std::string& source,
   return seen;
 }
 
+void Catalog::see_storage(const std::string& repository, const SeenStorage& seen) {
+  Statement insert = database_.prepare(
+      "INSERT OR REPLACE INTO seen_storage(repository, at, immutable, sentence) "
+      "VALUES(?, ?, ?, ?)");
+  constexpr int64_t kNotKnown = -1;
+  insert.bind(repository)
+      .bind(stamp(seen.at))
+      .bind(seen.immutable ? static_cast<int64_t>(*seen.immutable) : kNotKnown)
+      .bind(seen.sentence)
+      .run();
+}
+
+std::optional<SeenStorage> Catalog::seen_storage(const std::string& repository) {
+  Statement select =
+      database_.prepare("SELECT at, immutable, sentence FROM seen_storage WHERE repository = ?");
+  if (!select.bind(repository).step()) {
+    return {};
+  }
+  const int64_t immutable = select.integer(1);
+  return SeenStorage{wall(select.integer(0)),
+                     immutable < 0 ? std::nullopt : std::optional(immutable != 0), select.text(2)};
+}
+
+void Catalog::set_sync_state(const std::string& name, const SyncState& state) {
+  Statement insert = database_.prepare(
+      "INSERT OR REPLACE INTO synced(name, repository, whole, latest) VALUES(?, ?, ?, ?)");
+  insert.bind(name).bind(state.repository).bind(stamp(state.whole)).bind(stamp(state.latest)).run();
+}
+
+std::optional<SyncState> Catalog::sync_state(const std::string& name) {
+  Statement select =
+      database_.prepare("SELECT repository, whole, latest FROM synced WHERE name = ?");
+  if (!select.bind(name).step()) {
+    return {};
+  }
+  return SyncState{select.text(0), wall(select.integer(1)), wall(select.integer(2))};
+}
+
 void Catalog::clear() {
   Transaction transaction(database_);
   database_.execute(
-      "DELETE FROM runs WHERE stored = 1; DELETE FROM seen_ranges; DELETE FROM seen_copies;");
+      "DELETE FROM runs WHERE stored = 1; DELETE FROM seen_ranges; DELETE FROM seen_copies; "
+      "DELETE FROM synced;");
   transaction.commit();
 }
 

@@ -42,6 +42,21 @@ struct SeenCopies {
   std::vector<std::string> originals;  // ids in the source's repository
 };
 
+// What `salvor doctor` found out about a repository's storage at `at`.
+struct SeenStorage {
+  WallTime at;
+  // Whether the credentials in use could not destroy the backups; nothing: it could not be told.
+  std::optional<bool> immutable;
+  std::string sentence;  // the verdict
+};
+
+// How far the records of a repository are known.
+struct SyncState {
+  std::string repository;  // its id: another repository may be configured under the name
+  WallTime whole;          // when all of its records were looked for
+  WallTime latest;         // when those of the last days were
+};
+
 // Thread-compatible. Several processes may have it open. All calls throw what database.h says.
 class Catalog {
  public:
@@ -64,6 +79,9 @@ class Catalog {
   void add(const RunRecord& record, bool stored);
   void add(const std::vector<RunRecord>& records, bool stored);  // one transaction
   [[nodiscard]] bool contains(const std::string& id);
+  [[nodiscard]] std::optional<RunRecord> find(const std::string& id);
+  // Of `positions` (repo/run_records.h) those whose run is not known, in their order.
+  [[nodiscard]] std::vector<std::string> unknown(const std::vector<std::string>& positions);
   // Those that are not in their repository yet, oldest first.
   [[nodiscard]] std::vector<RunRecord> unsent(const std::string& repository);
   // Newest first.
@@ -77,6 +95,11 @@ class Catalog {
   void see_copies(const std::string& source, const std::string& repository, const SeenCopies& seen);
   [[nodiscard]] std::optional<SeenCopies> seen_copies(const std::string& source,
                                                       const std::string& repository);
+
+  void see_storage(const std::string& repository, const SeenStorage& seen);
+  [[nodiscard]] std::optional<SeenStorage> seen_storage(const std::string& repository);
+  void set_sync_state(const std::string& name, const SyncState& state);
+  [[nodiscard]] std::optional<SyncState> sync_state(const std::string& name);
 
   // Forgets all but the records that are not sent yet.
   void clear();

@@ -2,7 +2,10 @@
 
 #include <csignal>
 #include <fstream>
+#include <map>
+#include <set>
 #include <thread>
+#include <utility>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -14,6 +17,7 @@
 #include "catalog/run_log.h"
 #include "codec/run_record_codec.h"
 #include "repo/run_records.h"
+#include "storage/decorators/counting_storage.h"
 #include "support/small_repository.h"
 #include "support/temp_directory.h"
 
@@ -294,6 +298,147 @@ TEST_F(CatalogTest, ADamagedRecordIsLeftOutAndTold) {
   EXPECT_EQ(result.loaded, 1U);
   EXPECT_EQ(result.unreadable, std::vector<std::string>{run_record_position(bad)});
   EXPECT_EQ(warnings(), 1U);
+}
+
+// --- long histories
+
+class LongHistoryTest : public CatalogTest {
+ protected:
+  static constexpr int kRecords = 650;
+  static constexpr std::chrono::minutes kApart{30};
+
+  // The newest began an hour ago.
+  void write_history() {
+    for (int i = 0; i < kRecords; ++i) {
+      RunRecord record = run_at(0);
+      record.started = std::chrono::system_clock::now() - std::chrono::hours(1) - i * kApart;
+      record.finished = record.started + std::chrono::seconds(10);
+      written_.insert(record.id);
+      RunRecords(small_.repository()).store(*context_, record);
+    }
+  }
+  std::set<std::string> known(Catalog& catalog) {
+    const std::vector<std::string> all = ids(catalog.runs({}));
+    return {all.begin(), all.end()};
+  }
+  uint64_t requests(RequestKind kind) {
+    const uint64_t now = counts_.of(kind);
+    return now - std::exchange(counted_[kind], now);
+  }
+  SyncResult sync(Catalog& catalog) {
+    static_cast<void>(requests(RequestKind::kList));
+    static_cast<void>(requests(RequestKind::kGet));
+    return sync_catalog(*context_, small_.repository(), "main", catalog);
+  }
+
+  RequestCounts counts_;
+  std::map<RequestKind, uint64_t> counted_;
+  test::SmallRepository small_{2,
+                               std::make_unique<CountingStorage>(make_memory_storage(), counts_)};
+  std::set<std::string> written_;
+};
+
+TEST_F(LongHistoryTest, OnlyTheLastDaysAreLookedThroughAgain) {
+  write_history();
+  Catalog catalog = open();
+  EXPECT_EQ(sync(catalog).loaded, size_t{kRecords});
+  EXPECT_EQ(known(catalog), written_);
+  RunRecord others = run_at(0);  // of another machine
+  others.started = std::chrono::system_clock::now() - std::chrono::minutes(5);
+  RunRecords(small_.repository()).store(*context_, others);
+  EXPECT_EQ(sync(catalog).loaded, 1U);
+  EXPECT_TRUE(catalog.contains(others.id));
+  EXPECT_EQ(requests(RequestKind::kGet), 1U);
+  EXPECT_LE(requests(RequestKind::kList), 4U) << "a day each, no listing of all";
+}
+
+TEST_F(LongHistoryTest, ALateRecordIsFoundWithinADay) {
+  write_history();
+  Catalog catalog = open();
+  static_cast<void>(sync(catalog));
+  RunRecord late = run_at(0);
+  late.started = std::chrono::system_clock::now() - std::chrono::days(20);
+  RunRecords(small_.repository()).store(*context_, late);
+  static_cast<void>(sync(catalog));
+  EXPECT_FALSE(catalog.contains(late.id)) << "then the following proves nothing";
+  std::optional<SyncState> state = catalog.sync_state("main");
+  ASSERT_TRUE(state);
+  state->whole -= std::chrono::hours(25);
+  catalog.set_sync_state("main", *state);
+  EXPECT_EQ(sync(catalog).loaded, 1U);
+  EXPECT_TRUE(catalog.contains(late.id));
+}
+
+TEST_F(LongHistoryTest, AnotherRepositoryOfTheSameNameIsReadWhole) {
+  write_history();
+  Catalog catalog = open();
+  static_cast<void>(sync(catalog));
+  RunRecord old = run_at(0);
+  old.started = std::chrono::system_clock::now() - std::chrono::days(20);
+  RunRecords(small_.repository()).store(*context_, old);
+  std::optional<SyncState> state = catalog.sync_state("main");
+  state->repository = std::string(64, 'f');
+  catalog.set_sync_state("main", *state);
+  EXPECT_EQ(sync(catalog).loaded, 1U);
+  EXPECT_TRUE(catalog.contains(old.id));
+}
+
+TEST_F(LongHistoryTest, BundlesSaveANewMachineMostRequests) {
+  write_history();
+  Catalog catalog = open();
+  static_cast<void>(sync(catalog));
+  EXPECT_EQ(bundle_records(*context_, small_.repository(), catalog), 1U);
+  EXPECT_EQ(bundle_records(*context_, small_.repository(), catalog), 0U) << "once is enough";
+  RunRecord late = run_at(0);  // inside of the bundle's time, but not in it
+  late.started = std::chrono::system_clock::now() - std::chrono::days(8);
+  RunRecords(small_.repository()).store(*context_, late);
+  written_.insert(late.id);
+
+  Catalog fresh = Catalog::in_memory();
+  EXPECT_EQ(sync(fresh).loaded, written_.size());
+  EXPECT_EQ(known(fresh), written_);
+  EXPECT_LE(requests(RequestKind::kGet), kRecords - kBundleSize + 1 + 1);
+}
+
+TEST_F(LongHistoryTest, ADamagedBundleCostsTimeOnly) {
+  write_history();
+  Catalog catalog = open();
+  static_cast<void>(sync(catalog));
+  static_cast<void>(bundle_records(*context_, small_.repository(), catalog));
+  for (const RecordBundle& bundle : RunRecords(small_.repository()).list_all(*context_).bundles) {
+    small_.flip_byte({ObjectKind::kSalvor, "records/" + bundle.position}, 40);
+  }
+  Catalog fresh = Catalog::in_memory();
+  EXPECT_EQ(sync(fresh).loaded, size_t{kRecords});
+  EXPECT_EQ(known(fresh), written_);
+  EXPECT_EQ(warnings(), 0U) << "nothing is lost: each record is there by itself";
+}
+
+TEST_F(LongHistoryTest, YoungRecordsAreNotBundled) {
+  std::vector<RunRecord> young;
+  for (size_t i = 0; i < kBundleSize + 10; ++i) {
+    young.push_back(run_at(0));
+    young.back().started = std::chrono::system_clock::now() - std::chrono::hours(47);
+    RunRecords(small_.repository()).store(*context_, young.back());
+  }
+  Catalog catalog = open();
+  catalog.add(young, true);
+  EXPECT_EQ(bundle_records(*context_, small_.repository(), catalog), 0U);
+}
+
+TEST_F(CatalogTest, WhatDoctorFoundOfAStorageIsKept) {
+  {
+    Catalog catalog = open();
+    EXPECT_FALSE(catalog.seen_storage("main"));
+    catalog.see_storage("main", {.at = at(100), .immutable = {}, .sentence = "cannot be told"});
+    EXPECT_FALSE(catalog.seen_storage("main")->immutable);
+    catalog.see_storage("main", {.at = at(200), .immutable = true, .sentence = "safe"});
+  }
+  Catalog catalog = open();
+  catalog.clear();  // a rebuild reads repositories; this nobody can read there
+  EXPECT_EQ(catalog.seen_storage("main")->at, at(200));
+  EXPECT_EQ(catalog.seen_storage("main")->immutable, true);
+  EXPECT_EQ(catalog.seen_storage("main")->sentence, "safe");
 }
 
 }  // namespace

@@ -25,8 +25,19 @@ struct SyncResult {
 };
 
 // Sends what this machine could not send before, loads what others wrote. `name`: of the
-// repository in the configuration. Throws Error when the repository or the catalog fails.
+// repository in the configuration. Throws Error when the repository or the catalog fails; what was
+// loaded by then stays, the newest first.
+//
+// Looks for all records once a day, else for those of runs that began since the day before the last
+// time: one of another machine that took longer, or was sent later, may be seen a day late.
 SyncResult sync_catalog(const Context& context, const Repository& repository,
                         const std::string& name, Catalog& catalog);
+
+// Puts copies of old records together (run_records.h), so that a machine without a catalog has them
+// soon: in each bundle kBundleSize that are older than kBundleAge. Needs the right to write; costs
+// one listing where there is nothing to do. Returns how many bundles were made.
+inline constexpr size_t kBundleSize = 500;
+inline constexpr std::chrono::hours kBundleAge{48};
+size_t bundle_records(const Context& context, const Repository& repository, Catalog& catalog);
 
 }  // namespace salvor

@@ -63,7 +63,7 @@ std::optional<DueJob> due_by_schedule(const Application& application, const Job&
     if (job.kind != RunKind::kBackup && job.kind != RunKind::kDrill && !has_backup) {
       return std::nullopt;
     }
-    due.why = former.last ? "none has succeeded yet" : "not done yet";
+    due.why = former.last ? "none has succeeded yet" : kNeverDone;
     return due;
   }
   const WallTime done = instant_of(*former.good);

@@ -36,6 +36,8 @@ struct DueJob {
   std::string why;               // "every 15 min", "never ran", "the last one failed 10 min ago"
 };
 
+inline constexpr const char* kNeverDone = "not done yet";  // a DueJob's `why`
+
 struct NextRun {
   Job job;
   WallTime at;

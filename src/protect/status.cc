@@ -59,6 +59,10 @@ void count_places(const std::vector<PlaceFacts>& places, StoreStatus& store) {
     store.copies.offsite += place.offsite ? 1 : 0;
     if (place.immutable) {
       store.copies.immutable = store.copies.immutable.value_or(0) + (*place.immutable ? 1 : 0);
+      if (place.immutable_seen_at) {
+        store.copies.immutable_seen_at = std::min(
+            store.copies.immutable_seen_at.value_or(WallTime::max()), *place.immutable_seen_at);
+      }
     }
   }
   if (store.copies.copies > 0) {

@@ -25,11 +25,14 @@ enum class Assurance : uint8_t { kProven, kUnproven, kUnknown, kBreached };  // 
 
 // A repository that does or should hold a source's snapshots.
 struct PlaceFacts {
-  std::string repository;         // its name in the configuration
-  std::string kind;               // engine/copies: place_kind
-  bool offsite = false;           // on another machine or in another region
-  std::optional<bool> immutable;  // nothing: not known
-  uint64_t errors = 0;            // that its last check found
+  std::string repository;  // its name in the configuration
+  std::string kind;        // engine/copies: place_kind
+  bool offsite = false;    // on another machine or in another region
+  // Whether the credentials in use could not destroy it, as `salvor doctor` found out; nothing: not
+  // known.
+  std::optional<bool> immutable;
+  std::optional<WallTime> immutable_seen_at;  // when it did; nothing: never
+  uint64_t errors = 0;                        // that its last check found
   bool reachable = true;
   WallTime seen_at;                    // when the following was so
   std::vector<std::string> snapshots;  // ids in the source's own repository
@@ -55,7 +58,8 @@ struct CopyCount {
   size_t copies = 0;  // of the newest good snapshot
   size_t kinds = 0;
   size_t offsite = 0;
-  std::optional<size_t> immutable;  // nothing: not known of any place
+  std::optional<size_t> immutable;            // as found by doctor; nothing: not known of any place
+  std::optional<WallTime> immutable_seen_at;  // the oldest finding that counts here
   uint64_t errors = 0;
   bool complete = true;                 // every place was reached
   [[nodiscard]] bool rule_met() const;  // 3-2-1-1-0

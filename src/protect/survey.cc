@@ -1,15 +1,11 @@
 #include "protect/survey.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <set>
-#include <thread>
-
-#include <fmt/format.h>
 
 #include "catalog/run_log.h"
 #include "engine/copies/copies.h"
-#include "protect/time_text.h"
+#include "protect/patience.h"
 
 namespace salvor {
 namespace {
@@ -17,44 +13,7 @@ namespace {
 // What status looks at; proofs and drills that are older say nothing about today.
 constexpr std::chrono::days kHistory{800};
 
-struct Failure {
-  std::string message;  // empty: none
-  std::string hint;
-};
-
-// Runs `body` under a token that fires with the context's and after `patience`. What it throws is a
-// failure; only the context's own stop goes through.
-template <class Body>
-Failure within(const Context& context, std::chrono::seconds patience, const Body& body) {
-  std::stop_source inner;
-  const std::stop_callback forward(context.stop, [&inner] { inner.request_stop(); });
-  bool late = false;
-  std::mutex mutex;
-  std::condition_variable_any wake;
-  std::jthread timer([&](const std::stop_token& done) {
-    std::unique_lock lock(mutex);
-    if (!wake.wait_for(lock, done, patience, [&done] { return done.stop_requested(); })) {
-      if (!done.stop_requested()) {
-        late = true;
-        inner.request_stop();
-      }
-    }
-  });
-  Failure failure;
-  try {
-    body(context.with_stop(inner.get_token()));
-  } catch (const Error& error) {
-    failure = {error.message(), error.hint()};
-  }
-  timer.request_stop();
-  timer.join();
-  context.check_stopped();
-  if (!failure.message.empty() && late) {
-    failure = {"it has not answered within " + span_text(patience),
-               "Look at the network; `salvor doctor` shows which step hangs."};
-  }
-  return failure;
-}
+constexpr const char* kLateHint = "Look at the network; `salvor doctor` shows which step hangs.";
 
 // Trouble with the catalog must not keep anybody from the answer.
 template <class Body>
@@ -107,7 +66,7 @@ class Surveyor {
         failures_[name] = {"it was not asked", "Leave out --offline."};
         continue;
       }
-      failures_[name] = within(context_, request_.patience, [&](const Context& context) {
+      failures_[name] = within(context_, request_.patience, kLateHint, [&](const Context& context) {
         request_.with_repository(context, name, [&](const Context& opened, Repository& repository) {
           std::vector<UnreadableObject> unreadable;
           snapshots_[name] = repository.load_snapshots(opened, &unreadable);
@@ -131,7 +90,7 @@ class Surveyor {
     SourceFacts facts{.seen_at = now_};
     Failure failure = failures_[source.repository];
     if (failure.message.empty()) {
-      failure = within(context_, request_.patience, [&](const Context& context) {
+      failure = within(context_, request_.patience, kLateHint, [&](const Context& context) {
         facts.ranges = request_.stores.open(source.name)->ranges(context);
       });
     }
@@ -164,9 +123,14 @@ class Surveyor {
       place.kind = place_kind(spec->location);
       place.offsite = is_offsite(spec->location, request_.host) ||
                       (own != nullptr && !spec->region.empty() && spec->region != own->region);
-      place.immutable = immutable(*spec);
     }
-    with_catalog(context_, [&] { place.errors = errors_of(name); });
+    with_catalog(context_, [&] {
+      place.errors = errors_of(name);
+      if (const auto seen = request_.catalog.seen_storage(name)) {
+        place.immutable = seen->immutable;
+        place.immutable_seen_at = seen->at;
+      }
+    });
     if (name == source.repository) {
       place.reachable = facts.unreachable.empty();
       place.seen_at = facts.seen_at;
@@ -211,16 +175,6 @@ class Surveyor {
       }
     }
     return found;
-  }
-
-  // As configured: what uploads are told to be. `salvor doctor` finds out what they are.
-  static std::optional<bool> immutable(const RepositorySpec& spec) {
-    for (const auto& [name, value] : spec.options) {
-      if (name == "s3.object-lock") {
-        return !value.empty() && value != "off";
-      }
-    }
-    return place_kind(spec.location) == "local" ? std::optional(false) : std::nullopt;
   }
 
   uint64_t errors_of(const std::string& name) {

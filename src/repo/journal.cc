@@ -205,10 +205,10 @@ bool Journal::contains(const Context& context, std::string_view position) const 
   return repository_.storage().stat(context, object(position)).has_value();
 }
 
-std::vector<JournalEntry> Journal::list(const Context& context) const {
+std::vector<JournalEntry> Journal::list(const Context& context, std::string_view beginning) const {
   std::vector<JournalEntry> entries;
   repository_.storage().list_prefix(
-      context, ObjectKind::kSalvor, prefix_, [&](const ObjectInfo& info) {
+      context, ObjectKind::kSalvor, prefix_ + std::string(beginning), [&](const ObjectInfo& info) {
         entries.push_back({info.name.substr(prefix_.size()), info.size_bytes});
       });
   std::sort(entries.begin(), entries.end(),

@@ -65,7 +65,12 @@ class Journal {
   [[nodiscard]] bool contains(const Context& context, std::string_view position) const;
   // Sorted by position. Costs what the stream has: a request for each 1,000 where storages answer
   // in pages.
-  [[nodiscard]] std::vector<JournalEntry> list(const Context& context) const;
+  [[nodiscard]] std::vector<JournalEntry> list(const Context& context) const {
+    return list(context, {});
+  }
+  // The same of the positions that begin with `beginning`; costs what those are.
+  [[nodiscard]] std::vector<JournalEntry> list(const Context& context,
+                                               std::string_view beginning) const;
   // Removing what is absent succeeds.
   void remove(const Context& context, std::span<const std::string> positions) const;
 
