@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "config/usual_mistakes.h"
+
 namespace salvor::config {
 namespace {
 
@@ -36,9 +38,7 @@ class Checker {
                       fmt::format("{} must be a mapping, but is {}",
                                   label.empty() ? "the configuration" : label,
                                   node.is_list() ? "a list" : "a text"),
-                      mapping.has_variants()
-                          ? variants_hint(mapping)
-                          : "Possible keys are " + enumerate(mapping.names()) + ".");
+                      not_a_mapping_hint(node, mapping, label));
         hide_scalar(node);
       }
       return result;
@@ -146,8 +146,23 @@ class Checker {
   void unknown(const YamlEntry& entry, const MappingSchema& mapping, const std::string& where) {
     Place place = entry.place;
     place.length = static_cast<uint32_t>(entry.key.size() + (entry.quoted ? 2 : 0));
-    std::string hint = did_you_mean(entry.key, mapping.names());
-    if (!hint.starts_with("Did")) {
+    const bool plural = mapping.find(entry.key + "s") != nullptr;
+    std::string hint = plural ? "" : known_elsewhere(entry.key);
+    const bool elsewhere = !hint.empty();
+    if (!elsewhere) {
+      hint = did_you_mean(entry.key, mapping.names());
+    }
+    if (mapping.id == "root" && hint.empty() && entry.value.is_map()) {
+      for (const YamlEntry& inner : entry.value.entries) {
+        for (const MappingSchema& other : schema_.mappings()) {
+          const KeySchema* kind = other.id == "source" ? other.find(inner.key) : nullptr;
+          if (kind != nullptr && kind->variant) {
+            hint = "Is it a source? Indent it below \"sources:\".";
+          }
+        }
+      }
+    }
+    if (!elsewhere && !hint.starts_with("Did") && !hint.starts_with("Is it")) {
       for (const MappingSchema& other : schema_.mappings()) {
         if (&other != &mapping && other.find(entry.key) != nullptr) {
           hint = other.id == "root"
@@ -159,6 +174,26 @@ class Checker {
     }
     hide_scalar(entry.value, entry.key);
     layer_problem(place, fmt::format("unknown key {}{}", shown(entry.key), where), hint);
+  }
+
+  // "postgres: env:DATABASE_URL" below "sources:", "retention: 30d".
+  static std::string not_a_mapping_hint(const YamlNode& node, const MappingSchema& mapping,
+                                        const std::string& label) {
+    for (const KeySchema& key : mapping.keys) {
+      const std::string& kind = key.field.name;
+      if (key.variant && node.is_scalar() && label == mapping.title + " " + shown(kind)) {
+        return fmt::format("Give it a name of its own, and {} below that: my-{}: {{{}: ...}}",
+                           shown(kind), kind, kind);
+      }
+    }
+    if (mapping.has_variants()) {
+      return variants_hint(mapping);
+    }
+    const std::string keys = "Possible keys are " + enumerate(mapping.names()) + ".";
+    const bool period = node.is_scalar() && parse_period(node.text).has_value();
+    return mapping.id == "retention" && period
+               ? fmt::format("Did you mean {{within: {}}}? {}", node.text, keys)
+               : keys;
   }
 
   static std::string variants_hint(const MappingSchema& mapping) {

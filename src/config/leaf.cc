@@ -10,6 +10,8 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/suggest.h"
+#include "config/usual_mistakes.h"
 #include "engine/store.h"
 #include "model/schedule.h"
 
@@ -206,7 +208,8 @@ class LeafReader {
     if (in_plan_ && is_placeholder(node.text)) {
       return node.text;
     }
-    if (reference) {
+    const std::string meant = reference_meant(node.text);
+    if (reference && (meant.empty() || meant == node.text)) {
       if (reference->kind == SecretReference::kFile) {
         reference->name = absolute(reference->name);
       }
@@ -216,8 +219,10 @@ class LeafReader {
     const bool bare = all_of(node.text, [](char c) { return std::isupper(c) != 0 || c == '_'; });
     problem(node, fmt::format("{} is not a reference to a secret", name()),
             bare ? fmt::format("Did you mean env:{}?", node.text)
-                 : "Secrets never stand in this file. Say where it is: env:NAME, file:PATH, "
-                   "cmd:COMMAND or credential:NAME (systemd).");
+            : !meant.empty()
+                ? fmt::format("Did you mean {}?", meant)
+                : "Secrets never stand in this file. Say where it is: env:NAME, file:PATH, "
+                  "cmd:COMMAND or credential:NAME (systemd).");
     return {};
   }
 
@@ -297,12 +302,22 @@ class LeafReader {
 
   // Runs what throws Error{kUsage} with a hint for what is not one.
   template <class Check>
-  std::optional<std::string> checked(const YamlNode& node, Check check) {
+  std::optional<std::string> checked(const YamlNode& node, Check check,
+                                     const std::string& first_hint = {}) {
     try {
       check();
       return node.text;
     } catch (const Error& error) {
-      problem(node, fmt::format("{}: {}", name(), error.message()), error.hint());
+      const bool of_zone = error.message().starts_with("unknown time zone");
+      std::string hint = of_zone ? "" : first_hint;
+      if (of_zone) {
+        const std::string_view word = std::string_view(node.text).substr(node.text.rfind(' ') + 1);
+        const std::string zone = zone_meant(word);
+        hint = zone.empty() ? "" : "Did you mean " + zone + "?";
+      }
+      hint += hint.empty() || error.hint().empty() || of_zone ? "" : " ";
+      problem(node, fmt::format("{}: {}", name(), error.message()),
+              of_zone && !hint.empty() ? hint : hint + error.hint());
       return {};
     }
   }
@@ -355,6 +370,8 @@ class LeafReader {
       hint = "YAML reads this as a number to the base of 60. " + hint;
     } else if (const auto number = parse_number(node.text)) {
       hint = fmt::format("Say of what: {0}s, {0}m, {0}h or {0}d.", *number);
+    } else if (const std::string meant = duration_meant(node.text); !meant.empty()) {
+      hint = fmt::format("Did you mean {}? {}", meant, hint);
     }
     problem(node, fmt::format("{} must be a duration, but is {}", name(), shown(node.text)), hint);
     return {};
@@ -365,8 +382,10 @@ class LeafReader {
     if (const auto bytes = parse_bytes(node.text); bytes && !octal) {
       return std::to_string(*bytes);
     }
+    const std::string meant = size_meant(node.text);
     problem(node, fmt::format("{} must be a size, but is {}", name(), shown(node.text)),
-            "For example 512k, 16M or 1.5G; a number alone is bytes.");
+            (meant.empty() ? "" : "Did you mean " + meant + "? ") +
+                "For example 512k, 16M or 1.5G; a number alone is bytes.");
     return {};
   }
 
@@ -379,7 +398,9 @@ class LeafReader {
               fmt::format("Say on which days: {}: daily {}", field_.name, node.text));
       return {};
     }
-    return checked(node, [&] { (void)Schedule::parse(node.text, TimeZone::utc()); });
+    return checked(
+        node, [&] { (void)Schedule::parse(node.text, TimeZone::utc()); },
+        schedule_meant(node.text));
   }
 
   [[nodiscard]] std::string absolute(const std::string& path) const {
@@ -419,6 +440,12 @@ class LeafReader {
       return field_.type == FieldType::kPathList ? read_path(item) : read_text(item);
     };
     if (node.is_scalar()) {
+      if (field_.type == FieldType::kPathList && node.text.find(", /") != std::string::npos) {
+        problem(node,
+                fmt::format("{} is one path with a comma in it: {}", name(), shown(node.text)),
+                fmt::format("Several are written as a list: [{}]", node.text));
+        return {};
+      }
       auto text = one(node);
       return text ? std::optional<Settings::Value>(std::vector<std::string>{*text}) : std::nullopt;
     }
@@ -540,6 +567,12 @@ bool looks_sexagesimal(std::string_view text) {
   return colons > 0 && run > 0;
 }
 
+// A slip of the one name that is filled in without being a variable.
+bool near_environment(const std::string& name) {
+  const std::vector<std::string> near = suggestions(name, {"environment"});
+  return !near.empty();
+}
+
 }  // namespace
 
 YamlReading yaml_reading(std::string_view text) {
@@ -600,8 +633,10 @@ std::optional<std::string> interpolate(const YamlNode& node, const LeafContext& 
           node.place,
           name == "environment" ? "no environment is chosen, so ${environment} has no value"
                                 : fmt::format("the variable {} is not set", shown(name)),
-          name == "environment" ? "Choose one with --environment or SALVOR_ENVIRONMENT."
-                                : "Set it in the environment of salvor.");
+          name == "environment"    ? "Choose one with --environment or SALVOR_ENVIRONMENT."
+          : name.empty()           ? "Write its name between the braces: ${NAME}."
+          : near_environment(name) ? "Did you mean ${environment}?"
+                                   : "Set it in the environment of salvor.");
       return {};
     }
     result += *value;

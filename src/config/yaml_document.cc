@@ -12,6 +12,8 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include "config/usual_mistakes.h"
+
 namespace salvor::config {
 namespace {
 
@@ -59,6 +61,10 @@ class TreeBuilder final : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (began_) {
+      if (auto usual = usual_syntax_mistake(text_, place_of(mark))) {
+        problems_.add(usual->place, usual->what, usual->hint);
+        throw Stopped();
+      }
       problems_.add(place_of(mark), "a second document begins here",
                     "One file holds one configuration: remove the line \"---\", or put what "
                     "follows into a file of its own (salvor.<environment>.yaml).");
@@ -104,6 +110,10 @@ class TreeBuilder final : public YAML::EventHandler {
       throw Stopped();
     }
     node.place.length = marked_length(mark, value);
+    if (!node.quoted && has_typographic_quotes(value)) {
+      problems_.add(node.place, "these quotes are for printed texts; YAML takes them as letters",
+                    "Type them anew: \" or '.");
+    }
     keep(anchor, node);
     attach(std::move(node), mark);
   }
@@ -286,8 +296,10 @@ constexpr std::array<Explanation, 13> kExplanations{{
      "Is a value with a colon not in quotes, or the line not indented as its neighbours?"},
     {"end of map not found", "this line is not indented as the ones beside it",
      "Keys of one mapping begin in the same column."},
-    {"end of map flow not found", "a \"{\" is not closed", "Add the missing \"}\"."},
-    {"end of sequence flow not found", "a \"[\" is not closed", "Add the missing \"]\"."},
+    {"end of map flow not found", "a \"{\" is not closed, or a comma is missing after it",
+     "Add the missing \"}\", or the comma between two keys."},
+    {"end of sequence flow not found", "a \"[\" is not closed, or a comma is missing after it",
+     "Add the missing \"]\", or the comma between two values."},
     {"end of sequence not found", "this line is not indented as the list before it",
      "Items of one list begin in the same column, each with \"- \"."},
     {"illegal flow end", "a bracket is closed that was not opened",
@@ -330,6 +342,10 @@ void report_syntax(const YAML::Exception& error, const TreeBuilder& builder, std
   Place place = builder.place_of(error.mark);
   if (const auto tab = tab_near(text, place)) {
     problems.add(*tab, "a tab stands in the indentation", "YAML is indented with spaces only.");
+    return;
+  }
+  if (auto usual = usual_syntax_mistake(text, place)) {
+    problems.add(usual->place, usual->what, usual->hint);
     return;
   }
   for (const Explanation& known : kExplanations) {
@@ -426,6 +442,11 @@ YamlNode YamlNode::map(const Place& place) {
 
 YamlNode read_yaml(uint32_t source, const SourceTexts& sources, Problems& problems) {
   const std::string& text = sources.at(source).text;
+  if (const auto place = odd_space(text, source)) {
+    problems.add(*place, "what looks like a space here is none",
+                 "It was copied from a web page or a document: type the line's beginning anew.");
+    return {};
+  }
   TreeBuilder builder(source, text, problems);
   std::istringstream stream(text);
   try {
