@@ -3,8 +3,10 @@
 
 #include <gmock/gmock.h>
 
+#include "evidence/audit_queue.h"
 #include "evidence/audit_trail.h"
 #include "evidence/audit_verify.h"
+#include "model/utc_text.h"
 #include "storage/decorators/fault_storage.h"
 #include "support/crash_play.h"
 
@@ -382,6 +384,66 @@ TEST(AuditFaults, WhateverCallFailsNoRecordIsLostOrDoubled) {
       }
     }
   }
+}
+
+// --- the queue: what happens while the repository is not open
+
+class Queue : public Trail {
+ protected:
+  [[nodiscard]] AuditQueue queue() { return AuditQueue(options("alpha", "state")); }
+  [[nodiscard]] std::vector<std::string> subjects() {
+    std::vector<std::string> all;
+    for (const VerifiedAuditRecord& one : verify().records) {
+      all.push_back(one.record.event.subject);
+    }
+    return all;
+  }
+};
+
+TEST_F(Queue, WhatWasNotedIsDeliveredInItsOrderByAnotherProcess) {
+  const std::string before = utc_text(context_.clock.now());
+  {
+    AuditQueue first = queue();
+    first.note(context_, "main", event("one"));
+    first.note(context_, "main", event("two"));
+    first.note(context_, "offsite", event("of another repository"));
+  }
+  const std::string after = utc_text(context_.clock.now());
+  fill(1);  // another command was recorded meanwhile
+  AuditQueue second = queue();
+  EXPECT_EQ(second.waiting("main"), 2U);
+  EXPECT_EQ(second.deliver(context_, "main", repository_.repository()), 2U);
+  EXPECT_EQ(second.waiting("main"), 0U);
+  EXPECT_EQ(second.waiting("offsite"), 1U);
+  EXPECT_EQ(second.deliver(context_, "main", repository_.repository()), 0U) << "once";
+  const AuditReport report = verify();
+  EXPECT_EQ(problems(report), "");
+  EXPECT_THAT(subjects(), ::testing::UnorderedElementsAre("0", "one", "two"));
+  for (const VerifiedAuditRecord& one : report.records) {
+    EXPECT_FALSE(one.key_id.empty()) << "signed when it was delivered";
+    if (one.record.event.subject == "one") {
+      ASSERT_EQ(one.record.event.details.back().first, kHappenedDetail);
+      EXPECT_GE(one.record.event.details.back().second, before);
+      EXPECT_LE(one.record.event.details.back().second, after);
+    }
+  }
+}
+
+TEST_F(Queue, WithoutADiskItIsKeptInMemoryAndSaidSo) {
+  std::ofstream(directory_.path() / "file") << "no directory";
+  AuditQueue one(options("alpha", "file"));
+  one.note(context_, "main", event("one"));
+  EXPECT_EQ(one.waiting("main"), 1U);
+  EXPECT_EQ(one.deliver(context_, "main", repository_.repository()), 1U);
+  EXPECT_THAT(subjects(), ::testing::ElementsAre("one"));
+}
+
+TEST_F(Queue, ARepositorysNameCannotLeadOutOfTheDirectory) {
+  AuditQueue one = queue();
+  one.note(context_, "../../../escaped", event("one"));
+  EXPECT_EQ(one.waiting("../../../escaped"), 1U);
+  EXPECT_FALSE(std::filesystem::exists(directory_.path() / "escaped"));
+  EXPECT_FALSE(std::filesystem::exists(directory_.path().parent_path() / "escaped"));
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "model/utc_text.h"
+
 namespace salvor {
 namespace {
 
@@ -202,14 +204,17 @@ AuditReceipt AuditTrail::write_without_spool(const Context& context, const Audit
               "others write audit records as \"" + options_.writer + "\" all the time");
 }
 
-AuditReceipt AuditTrail::write(const Context& context, const AuditEvent& event) {
-  const AuditRecord record{.writer = {},
-                           .sequence = 0,
-                           .previous = {},
-                           .time = context.clock.now(),
-                           .who = options_.who,
-                           .program = options_.program,
-                           .event = event};
+AuditRecord AuditTrail::record_now(const Context& context, const AuditEvent& event) const {
+  return {.writer = {},
+          .sequence = 0,
+          .previous = {},
+          .time = context.clock.now(),
+          .who = options_.who,
+          .program = options_.program,
+          .event = event};
+}
+
+AuditReceipt AuditTrail::write(const Context& context, const AuditRecord& record) {
   std::optional<AuditSpool> spool;
   try {
     spool.emplace(AuditSpool::directory_of(options_.state_directory, repository_.config().id,
@@ -247,16 +252,27 @@ AuditReceipt AuditTrail::write(const Context& context, const AuditEvent& event) 
 
 AuditReceipt AuditTrail::record_before(const Context& context, const AuditEvent& event) {
   try {
-    return write(context, event);
+    return write(context, record_now(context, event));
   } catch (Error& error) {
     error.within("what is about to be done cannot be recorded in the audit trail");
     throw;
   }
 }
 
+AuditReceipt AuditTrail::record_late(const Context& context, const AuditRecord& happened) {
+  AuditRecord late = happened;
+  late.time = context.clock.now();
+  late.event.details.emplace_back(kHappenedDetail, utc_text(happened.time));
+  return record(context, late);
+}
+
 AuditReceipt AuditTrail::record(const Context& context, const AuditEvent& event) {
+  return record(context, record_now(context, event));
+}
+
+AuditReceipt AuditTrail::record(const Context& context, const AuditRecord& record) {
   try {
-    return write(context, event);
+    return write(context, record);
   } catch (const Error& error) {
     warn(context, "the audit trail has no record of this: " + error.message(), error.hint());
     return AuditReceipt::kLost;

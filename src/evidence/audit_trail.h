@@ -30,6 +30,8 @@
 namespace salvor {
 
 inline constexpr std::string_view kAuditArea = "audit/";
+// A detail: the time in UTC, where a record was made later than what it tells of.
+inline constexpr std::string_view kHappenedDetail = "happened";
 
 struct AuditOptions {
   std::string state_directory;  // of the local spool
@@ -54,6 +56,9 @@ class AuditTrail {
   // Never throws but for mistakes of ours: a backup does not fail for its audit record. What went
   // wrong is a Warning event.
   AuditReceipt record(const Context& context, const AuditEvent& event);
+  // What happened earlier, with its own doer and program. The record's time is now, as the chain
+  // and the keys want it; when it happened is its detail kHappenedDetail. Otherwise as `record`.
+  AuditReceipt record_late(const Context& context, const AuditRecord& happened);
   // Before something is overwritten or removed: throws Error when the record is durable nowhere.
   AuditReceipt record_before(const Context& context, const AuditEvent& event);
 
@@ -63,7 +68,9 @@ class AuditTrail {
   [[nodiscard]] const std::string& writer() const { return options_.writer; }
 
  private:
-  AuditReceipt write(const Context& context, const AuditEvent& event);
+  [[nodiscard]] AuditRecord record_now(const Context& context, const AuditEvent& event) const;
+  AuditReceipt record(const Context& context, const AuditRecord& record);
+  AuditReceipt write(const Context& context, const AuditRecord& record);
   [[nodiscard]] const SigningKey* key(const Context& context);
   [[nodiscard]] std::string make(const Context& context, AuditRecord record,
                                  const AuditHead& after);

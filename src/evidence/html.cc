@@ -11,8 +11,10 @@ namespace {
 
 constexpr std::string_view kStyle = R"css(
 :root{--ink:#1b1f24;--soft:#59636e;--line:#d1d9e0;--paper:#fff;--panel:#f6f8fa;--good:#116329;
---good-bg:#dafbe1;--bad:#a40e26;--bad-bg:#ffebe9;--bar:#2f6fdb;--grid:#e3e8ee;color-scheme:light dark}
-@media (prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa7b4;--line:#3d444d;--paper:#0d1117;
+--good-bg:#dafbe1;--bad:#a40e26;--bad-bg:#ffebe9;--bar:#2f6fdb;--grid:#e3e8ee;
+color-scheme:light dark}
+@media (prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#9aa7b4;--line:#3d444d;
+--paper:#0d1117;
 --panel:#161b22;--good:#56d364;--good-bg:#12261e;--bad:#ff7b72;--bad-bg:#2d1518;--bar:#5b95f5;
 --grid:#262c34}}
 *{box-sizing:border-box}
@@ -42,7 +44,8 @@ th{font-weight:600;font-size:.86rem;color:var(--soft);border-bottom-color:var(--
 pre,code{font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace}
 pre{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:.7rem .9rem;
 overflow-x:auto;white-space:pre-wrap;overflow-wrap:anywhere}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.8rem;margin:1rem 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.8rem;
+margin:1rem 0}
 .tile{background:var(--panel);border:1px solid var(--line);border-radius:10px;padding:.7rem .9rem}
 .tile b{display:block;font-size:1.3rem;line-height:1.3}
 .tile span{color:var(--soft);font-size:.86rem}
@@ -56,7 +59,8 @@ svg .until-text{fill:var(--good)}
 footer{margin-top:2.5rem;color:var(--soft);font-size:.86rem}
 @media print{:root{--ink:#000;--soft:#444;--line:#bbb;--paper:#fff;--panel:#f4f4f4;--good:#0b5a24;
 --good-bg:#fff;--bad:#9a0b20;--bad-bg:#fff;--grid:#ddd;--bar:#2f6fdb}
-body{font-size:10.5pt}main{padding:0;max-width:none}h2{break-after:avoid}tr,.tile,svg{break-inside:avoid}
+body{font-size:10.5pt}main{padding:0;max-width:none}
+h2{break-after:avoid}tr,.tile,svg{break-inside:avoid}
 pre{white-space:pre-wrap}@page{margin:16mm 15mm}}
 )css";
 

@@ -102,8 +102,9 @@ if [ -s tablespace_map ]; then
     mkdir -p "$(dirname "$path")" && mv "pg_tblspc/$oid" "$path" && ln -s "$path" "pg_tblspc/$oid"
   done < tablespace_map
 fi
-# The log since the snapshot, out of salvor/ in the repository. From a repository that is not a local
-# directory copy it first, e.g. `rclone copy remote:bucket/salvor/journal journal`, and set JOURNAL.
+# The log since the snapshot, out of salvor/ in the repository. From a repository that is not a
+# local directory copy it first, e.g. `rclone copy remote:bucket/salvor/journal journal`, and set
+# JOURNAL.
 JOURNAL="${{JOURNAL:-$RESTIC_REPOSITORY/salvor/journal}}"
 mkdir -p {1}-wal
 controldata=/usr/lib/postgresql/$(cat PG_VERSION)/bin/pg_controldata
@@ -170,7 +171,8 @@ std::string dump_with_salvor(const std::string& name, const std::string& tag) {
   return fmt::format(
       "snapshot=$(salvor snapshots --json --tag {0} | python3 -c \\\n"
       "  'import json, sys; print(max(json.load(sys.stdin), key=lambda s: s[\"time\"])[\"id\"])')\n"
-      "salvor postgres load \"$snapshot\" -d \"$TARGET_URL\"\n",
+      "salvor postgres load \"$snapshot\" -d \"$TARGET_URL\" --yes   # what is there now is kept "
+      "under another name\n",
       shell_word(tag));
 }
 
@@ -184,8 +186,10 @@ crypto.EVP_CIPHER_CTX_new.restype = crypto.EVP_aes_256_ctr.restype = ctypes.c_vo
 
 
 def decrypt(key, iv, data):  # AES-256-CTR
-    context, out, size = ctypes.c_void_p(crypto.EVP_CIPHER_CTX_new()), ctypes.create_string_buffer(len(data)), ctypes.c_int()
-    assert crypto.EVP_DecryptInit_ex(context, ctypes.c_void_p(crypto.EVP_aes_256_ctr()), None, key, iv) == 1
+    context = ctypes.c_void_p(crypto.EVP_CIPHER_CTX_new())
+    cipher = ctypes.c_void_p(crypto.EVP_aes_256_ctr())
+    out, size = ctypes.create_string_buffer(len(data)), ctypes.c_int()
+    assert crypto.EVP_DecryptInit_ex(context, cipher, None, key, iv) == 1
     assert crypto.EVP_DecryptUpdate(context, out, ctypes.byref(size), data, len(data)) == 1
     crypto.EVP_CIPHER_CTX_free(context)
     return out.raw[:size.value]
@@ -197,7 +201,8 @@ def content(key, path):  # docs/format.md: iv, ciphertext, tag; then the header 
     magic, flags, size, digest, name = struct.unpack_from("<4sIQ32sI", plain)
     payload = plain[52 + name:]
     if magic == b"SJ01" and flags & 1:
-        payload = subprocess.run(["zstd", "-dcq"], input=payload, stdout=subprocess.PIPE, check=True).stdout
+        payload = subprocess.run(["zstd", "-dcq"], input=payload, stdout=subprocess.PIPE,
+                                 check=True).stdout
     if magic != b"SJ01" or len(payload) != size or hashlib.sha256(payload).digest() != digest:
         sys.exit(path + " is damaged")
     return payload
@@ -216,7 +221,7 @@ for file in sorted(os.listdir(source)) if os.path.isdir(source) else []:
 for segment, pieces in tails.items():
     path = os.path.join(target, segment)
     if 0 in pieces and not os.path.exists(path):
-        whole = bytearray(struct.unpack_from("<I", pieces[0], 32)[0])  # its size is in its first page
+        whole = bytearray(struct.unpack_from("<I", pieces[0], 32)[0])  # said by its first page
         end = 0
         for begin in sorted(pieces):
             if begin <= end:  # up to the first gap
