@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 
+#include "cli/application/configured_repository.h"
 #include "cli/command_audit.h"
 #include "cli/commands.h"
 #include "cli/help.h"
@@ -63,6 +64,8 @@ int dispatch(std::span<const std::string> arguments, const Environment& environm
   RequestCounts requests;
   const auto audit = CommandAudit::of_command(global, environment, parsed.path);
   Session session{global, environment, terminal, events, context, root, requests, audit.get()};
+  ConfiguredRepositories configured(session);
+  session.configured = &configured;
   const CommandSpec& command = parsed.version ? *find_command(root, "version") : parsed.command();
   const int status = run_and_record(command, session);
   terminal.clear_status();

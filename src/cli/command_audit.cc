@@ -5,9 +5,11 @@
 
 #include <unistd.h>
 
+#include "cli/application/configured_repository.h"
 #include "cli/application/evidence_commands.h"
 #include "cli/parser.h"
 #include "cli/secret_reader.h"
+#include "evidence/audit_queue.h"
 #include "repo/run_records.h"
 
 namespace salvor::cli {
@@ -57,25 +59,6 @@ constexpr std::array<std::string_view, 13> kTold{"target", "host",     "tag",   
                                                  "to",     "to-time",  "to-lsn", "keep", "user",
                                                  "from",   "snapshot", "reason"};
 
-// "postgresql://user:secret@host" -> "postgresql://user:***@host"; also "password=...".
-std::string without_passwords(std::string text) {
-  const size_t scheme = text.find("://");
-  const size_t at = scheme == std::string::npos ? scheme : text.find('@', scheme);
-  if (at != std::string::npos) {
-    const size_t colon = text.find(':', scheme + 3);
-    if (colon < at) {
-      text.replace(colon + 1, at - colon - 1, "***");
-    }
-  }
-  for (const char* name : {"password", "passwd", "secret", "token"}) {
-    if (const size_t found = text.find(std::string(name) + "="); found != std::string::npos) {
-      text.resize(text.find('=', found) + 1);
-      text += "***";
-    }
-  }
-  return text;
-}
-
 void append(std::string& text, const std::string& value) {
   if (!value.empty()) {
     text += " " + without_passwords(value);
@@ -110,17 +93,6 @@ std::string option_of(const GlobalOptions& global, std::string_view name) {
   return value;
 }
 
-bool is_on(const GlobalOptions& global, const Environment& environment) {
-  std::string value = option_of(global, "audit.trail");
-  if (value.empty()) {
-    value = environment.get("SALVOR_AUDIT").value_or("off");
-  }
-  if (value != "on" && value != "off") {
-    throw Error(ErrorCode::kUsage, "audit.trail is neither on nor off: \"" + value + "\"");
-  }
-  return value == "on";
-}
-
 std::string outcome_of(int status) {
   return status == 0 ? "succeeded"
          : status == exit_status(ErrorCode::kIncomplete)
@@ -130,10 +102,45 @@ std::string outcome_of(int status) {
 
 }  // namespace
 
+std::string without_passwords(std::string text) {
+  const size_t scheme = text.find("://");
+  const size_t at = scheme == std::string::npos ? scheme : text.find('@', scheme);
+  if (at != std::string::npos) {
+    const size_t colon = text.find(':', scheme + 3);
+    if (colon < at) {
+      text.replace(colon + 1, at - colon - 1, "***");
+    }
+  }
+  for (const char* name : {"password", "passwd", "secret", "token"}) {
+    if (const size_t found = text.find(std::string(name) + "="); found != std::string::npos) {
+      text.resize(text.find('=', found) + 1);
+      text += "***";
+    }
+  }
+  return text;
+}
+
+std::optional<bool> audit_wanted(const GlobalOptions& global, const Environment& environment) {
+  std::string value = option_of(global, "audit.trail");
+  if (value.empty()) {
+    value = environment.get("SALVOR_AUDIT").value_or("");
+  }
+  if (value.empty()) {
+    return {};
+  }
+  if (value != "on" && value != "off") {
+    throw Error(ErrorCode::kUsage, "audit.trail is neither on nor off: \"" + value + "\"");
+  }
+  return value == "on";
+}
+
 std::string audit_state_directory(const Session& session) {
   const Environment& environment = session.environment;
   if (std::string chosen = option_of(session.global, "audit.state"); !chosen.empty()) {
     return chosen;
+  }
+  if (configured_session(session) != nullptr) {
+    return session.configured->application().state_directory;
   }
   if (const auto systemd = environment.get("STATE_DIRECTORY")) {
     return systemd->substr(0, systemd->find(':'));
@@ -154,19 +161,23 @@ std::string audit_writer(const Session& session) {
 
 AuditTrail make_audit_trail(Session& session, const Repository& repository,
                             const std::string& state_directory) {
-  return {repository,
-          {.state_directory =
-               state_directory.empty() ? audit_state_directory(session) : state_directory,
-           .writer = audit_writer(session),
-           .who = who(session),
-           .program = "salvor " SALVOR_VERSION,
-           .reader = secret_reader(session)}};
+  return {repository, audit_options(session, state_directory)};
+}
+
+AuditOptions audit_options(Session& session, const std::string& state_directory) {
+  return {
+      .state_directory = state_directory.empty() ? audit_state_directory(session) : state_directory,
+      .writer = audit_writer(session),
+      .who = who(session),
+      .program = "salvor " SALVOR_VERSION,
+      .reader = secret_reader(session)};
 }
 
 std::unique_ptr<CommandAudit> CommandAudit::of_command(
     const GlobalOptions& global, const Environment& environment,
     const std::vector<const CommandSpec*>& path) {
-  if (!is_on(global, environment)) {
+  const std::optional<bool> wanted = audit_wanted(global, environment);
+  if (wanted == false) {
     return nullptr;
   }
   std::string command = command_path_text({path.begin() + 1, path.end()});
@@ -193,8 +204,16 @@ std::unique_ptr<CommandAudit> CommandAudit::of_command(
       }
     }
   }
-  return std::unique_ptr<CommandAudit>(new CommandAudit(std::string(found.action), found.before,
+  return std::unique_ptr<CommandAudit>(new CommandAudit(wanted.value_or(false),
+                                                        std::string(found.action), found.before,
                                                         std::move(subject), std::move(text)));
+}
+
+void CommandAudit::of_configuration(const std::string& repository_name,
+                                    const std::string& state_directory) {
+  wanted_ = true;
+  repository_name_ = repository_name;
+  state_directory_ = state_directory;
 }
 
 AuditEvent CommandAudit::event(std::string phase) const {
@@ -208,12 +227,13 @@ AuditEvent CommandAudit::event(std::string phase) const {
 }
 
 void CommandAudit::opened(Session& session, std::shared_ptr<Repository> repository) {
-  if (repository_) {
-    return;  // the second repository of one command
+  // Nobody reads what nothing can be written to; and the second repository of one command.
+  if (!wanted_ || repository_ || (!before_ && repository->storage().traits().read_only)) {
+    return;
   }
   repository_ = std::move(repository);
   run_ = make_run_id(session.context.random);
-  trail_.emplace(make_audit_trail(session, *repository_));
+  trail_.emplace(make_audit_trail(session, *repository_, state_directory_));
   if (before_) {
     (void)trail_->record_before(session.context, event("begun"));
   }
@@ -228,6 +248,10 @@ void CommandAudit::ended(Session& session, int status, const Error* error) {
   end.details.emplace_back("status", std::to_string(status));
   if (error != nullptr) {
     end.details.emplace_back("error", without_passwords(error->message()));
+  }
+  if (!repository_name_.empty()) {
+    AuditQueue queue(audit_options(session, state_directory_));
+    static_cast<void>(queue.deliver(session.context.with_stop({}), repository_name_, *repository_));
   }
   // Also what was interrupted is recorded.
   (void)trail_->record(session.context.with_stop({}), end);

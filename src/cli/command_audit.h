@@ -1,9 +1,10 @@
 // The audit trail of the command line: one place that records every command which opens a
 // repository (O4).
 //
-// Off unless `-o audit.trail=on` or SALVOR_AUDIT=on says so: plain use as with restic costs nothing
-// more. Commands that work on the application of a configuration record by themselves what they do
-// (`make_audit_trail`). Each command is one record when it ends; what restores, removes or changes
+// With a repository that is named: off unless `-o audit.trail=on` or SALVOR_AUDIT=on says so; plain
+// use as with restic costs nothing more. With one of salvor.yaml: on unless they say off. Commands
+// that work on the application as a whole record by themselves what they do
+// (application_audit.h). Each command is one record when it ends; what restores, removes or changes
 // keys is recorded before it begins as well, and does not begin when that is impossible.
 #pragma once
 
@@ -23,6 +24,12 @@ namespace salvor::cli {
 // The session and the repository must outlive it.
 [[nodiscard]] AuditTrail make_audit_trail(Session& session, const Repository& repository,
                                           const std::string& state_directory = {});
+[[nodiscard]] AuditOptions audit_options(Session& session, const std::string& state_directory);
+// What -o audit.trail and SALVOR_AUDIT say; nothing when they say nothing. Throws Error{kUsage}.
+[[nodiscard]] std::optional<bool> audit_wanted(const GlobalOptions& global,
+                                               const Environment& environment);
+// "postgresql://user:secret@host" -> "postgresql://user:***@host"; also "password=...".
+[[nodiscard]] std::string without_passwords(std::string text);
 // Where the trail of this machine keeps its own state, and under which name it writes.
 [[nodiscard]] std::string audit_state_directory(const Session& session);
 [[nodiscard]] std::string audit_writer(const Session& session);
@@ -30,11 +37,15 @@ namespace salvor::cli {
 // One run of one command.
 class CommandAudit {
  public:
-  // Null when the trail is off or the command is none that is recorded. `path`: from the root on.
+  // Null when the trail is off or the command is none that is recorded. Where nobody said whether
+  // it is on, nothing is recorded until `of_configuration`. `path`: from the root on.
   [[nodiscard]] static std::unique_ptr<CommandAudit> of_command(
       const GlobalOptions& global, const Environment& environment,
       const std::vector<const CommandSpec*>& path);
 
+  // The repository is one of a configuration: the command is recorded, in the chain that the
+  // application's other commands write.
+  void of_configuration(const std::string& repository_name, const std::string& state_directory);
   // The command has opened its repository, which is kept open until the end has been recorded.
   // Throws what AuditTrail::record_before throws.
   void opened(Session& session, std::shared_ptr<Repository> repository);
@@ -42,13 +53,17 @@ class CommandAudit {
   void ended(Session& session, int status, const Error* error = nullptr);
 
  private:
-  CommandAudit(std::string action, bool before, std::string subject, std::string text)
-      : action_(std::move(action)),
+  CommandAudit(bool wanted, std::string action, bool before, std::string subject, std::string text)
+      : wanted_(wanted),
+        action_(std::move(action)),
         before_(before),
         subject_(std::move(subject)),
         text_(std::move(text)) {}
   [[nodiscard]] AuditEvent event(std::string phase) const;
 
+  bool wanted_;
+  std::string repository_name_;  // of a configuration
+  std::string state_directory_;  // empty: this user's
   const std::string action_;
   const bool before_;
   const std::string subject_;

@@ -12,6 +12,11 @@ namespace salvor::cli {
 struct GlobalOptions {
   std::optional<std::string> repository;
   std::optional<std::string> repository_file;
+  // Where neither is given: of salvor.yaml (configured_repository.h).
+  std::optional<std::string> repository_name;
+  std::optional<std::string> configuration;
+  std::optional<std::string> configuration_environment;
+  std::vector<std::string> configuration_settings;
   std::optional<std::string> password_file;
   std::optional<std::string> password_command;
   bool insecure_no_password = false;
@@ -57,6 +62,7 @@ void check_global_options(const GlobalOptions& options);
 struct FromOptions {
   std::optional<std::string> repository;
   std::optional<std::string> repository_file;
+  std::optional<std::string> repository_name;  // of salvor.yaml
   std::optional<std::string> password_file;
   std::optional<std::string> password_command;
   bool insecure_no_password = false;

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/fd.h"
+#include "cli/application/configured_repository.h"
 #include "cli/cache_directory.h"
 #include "cli/command_audit.h"
 #include "storage/decorators/cache_storage.h"
@@ -28,7 +29,8 @@ std::string location_from(const std::optional<std::string>& repository,
   if (!file) {
     throw Error(ErrorCode::kUsage, "no repository is named",
                 "Give its location with " + option + ", or set the environment variable SALVOR_" +
-                    (option == "-r" ? "" : "FROM_") + "REPOSITORY (RESTIC_* works too).");
+                    (option == "-r" ? "" : "FROM_") +
+                    "REPOSITORY (RESTIC_* works too), or call it where a salvor.yaml names one.");
   }
   const Buffer content = read_file(*file, kLocationLimit);
   std::string text(as_text(content.view()));
@@ -187,7 +189,17 @@ OpenedRepository open_locked(Session& session, const Access& access, const OpenR
 }  // namespace
 
 std::string repository_location(const Session& session) {
-  return location_from(session.global.repository, session.global.repository_file, "-r");
+  const Session* configured = configured_session(session);
+  const GlobalOptions& global = configured != nullptr ? configured->global : session.global;
+  return location_from(global.repository, global.repository_file, "-r");
+}
+
+Session* configured_session(const Session& session) {
+  if (names_repository(session.global) || session.configured == nullptr ||
+      !session.configured->available()) {
+    return nullptr;
+  }
+  return &session.configured->of();
 }
 
 // "from." in front of an option is for the second repository (--from-repo) alone, where it comes
@@ -243,7 +255,9 @@ PasswordSources password_sources(const GlobalOptions& options) {
           .none = options.insecure_no_password};
 }
 
-OpenedRepository open_repository(Session& session, const OpenRequest& request) {
+OpenedRepository open_repository(Session& outer, const OpenRequest& request) {
+  Session* configured = configured_session(outer);
+  Session& session = configured != nullptr ? *configured : outer;
   Access access{.location = repository_location(session),
                 .password = password_sources(session.global),
                 .key_hint = session.global.key_hint};
@@ -251,7 +265,32 @@ OpenedRepository open_repository(Session& session, const OpenRequest& request) {
   return open_locked(session, access, request);
 }
 
+namespace {
+
+// The source of a copy where the configuration names both: another one than the target.
+OpenedRepository open_configured_source(Session& outer, const FromOptions& from) {
+  Session& session = outer.configured->of(
+      from.repository_name ? *from.repository_name : outer.configured->main());
+  if (configured_session(outer) == &session) {
+    throw Error(ErrorCode::kUsage, "the source of the copy is its target",
+                "Choose the target with -r or --repository-name, the source with --from-repo or "
+                "--from-repository-name.");
+  }
+  return open_locked(session,
+                     {.location = repository_location(session),
+                      .password = password_sources(session.global),
+                      .key_hint = session.global.key_hint,
+                      .party = Party::kSource},
+                     {.lock = LockMode::kShared});
+}
+
+}  // namespace
+
 OpenedRepository open_from_repository(Session& session, const FromOptions& from) {
+  if (!from.repository && !from.repository_file && session.configured != nullptr &&
+      session.configured->available()) {
+    return open_configured_source(session, from);
+  }
   const Access access{
       .location = location_from(from.repository, from.repository_file, "--from-repo"),
       .password = {.file = from.password_file,

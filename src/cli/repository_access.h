@@ -50,7 +50,7 @@ struct OpenedRepository {
 // Asks for the password if need be (three times when it is typed wrong). Throws Error{kUsage} when
 // no repository is named, and all that Repository::open and RepositoryLock throw.
 [[nodiscard]] OpenedRepository open_repository(Session& session, const OpenRequest& request = {});
-// The source of `copy` (shared lock, --no-lock honoured).
+// The source of `copy` (shared lock, --no-lock honoured); where nobody named one, of salvor.yaml.
 [[nodiscard]] OpenedRepository open_from_repository(Session& session, const FromOptions& from);
 
 // Runs `work`. When it was interrupted although nobody pressed Ctrl-C, the lock was lost: says so.
@@ -69,6 +69,9 @@ auto run_under_lock(const Session& session, const OpenedRepository& opened, Work
 
 // The parts, for commands that make repositories or keys.
 [[nodiscard]] std::string repository_location(const Session& session);
+// Where nobody named a repository and there is a salvor.yaml: the session that opens its
+// repository. Else null.
+[[nodiscard]] Session* configured_session(const Session& session);
 [[nodiscard]] PasswordSources password_sources(const GlobalOptions& options);
 enum class Party : uint8_t { kMain, kSource };  // -r, --from-repo
 // What the storages may need besides the location. Refers to the session.

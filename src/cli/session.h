@@ -12,6 +12,7 @@
 namespace salvor::cli {
 
 class CommandAudit;
+class ConfiguredRepositories;
 
 // References that outlive the command's run.
 struct Session {
@@ -23,6 +24,8 @@ struct Session {
   const CommandSpec& root;        // the whole table, for help and completion
   RequestCounts& requests;        // of all storages that the run opens
   CommandAudit* audit = nullptr;  // where this run is recorded; may be absent
+  // Where a repository comes from that nobody named; absent where one is named for certain.
+  ConfiguredRepositories* configured = nullptr;
 };
 
 // User and host name for snapshots, keys and locks; "" for a user that has no name. The host

@@ -5,6 +5,7 @@ import signal
 import time
 
 from protect_case import ApplicationCase
+from toolbox import limit
 
 
 class Run(ApplicationCase):
@@ -141,6 +142,41 @@ sources:
         self.shop("backup", "files")
         failed = self.shop("run", "--json", expect=1)
         self.assertEqual(self.kinds(failed)[0], ("copy", "failed"))
+
+    @limit(200)
+    def test_a_copy_keeps_by_its_own_rule(self):
+        """Eight days: the repository keeps three, its copy five, the last resort one a month; nothing is copied again
+        that its rule has let go."""
+        if not shutil.which("faketime"):
+            self.skipTest("faketime is not installed")
+        places = {name: self.new_repository(name=name) for name in ("offsite", "vault")}
+        self.configure("""
+            repositories: {{offsite: {offsite}, vault: {vault}}}
+            sources:
+              files:
+                files: {data}
+                schedule: daily 02:00
+                retention: {{daily: 3}}
+                verification: {{restore: manual, check: manual}}
+                copies:
+                  - {{to: offsite, retention: {{daily: 5}}}}
+                  - {{to: vault, retention: {{monthly: 1, monthly-on: 1}}}}
+            """, data=self.data, **places)
+        copied = []
+        for day in range(8):
+            (self.data / "day").write_text(str(day))
+            done = self.shop("run", "--json", prefix=("faketime", f"2026-03-{17 + day} 03:00:00"),
+                             env={"TZ": "UTC", "FAKETIME_DONT_FAKE_MONOTONIC": "1"})
+            copied += [(run["repository"], run["items"]) for run in self.runs(done, "copy")]
+
+        def days(repository):
+            return sorted(s["time"][:10] for s in self.salvor.snapshots(repository, "--no-lock"))
+        self.assertEqual(days(self.repository), ["2026-03-22", "2026-03-23", "2026-03-24"])
+        self.assertEqual(days(places["offsite"]), [f"2026-03-{day}" for day in range(20, 25)])
+        self.assertEqual(days(places["vault"]), ["2026-03-17", "2026-03-24"], "and the newest good one, always")
+        self.assertEqual(sum(items for name, items in copied if name == "offsite"), 8, "each once")
+        for place in (self.repository, *places.values()):
+            self.salvor.check(place)
 
     def test_schedule(self):
         self.configure("""

@@ -95,15 +95,72 @@ contacts:
                                              f"{log.read_text()[-2000:] if log.exists() else ''}")
         return recovery
 
+    def parts(self, text):
+        """What to do with Salvor, and what without."""
+        return text.split("## On an empty machine, with Salvor")[1].split("## On an empty machine, without Salvor")
+
+    @limit(200)
+    def test_a_dump_is_loaded_into_a_new_database(self):
+        cluster = postgres.Cluster.make(self, self.place)
+        cluster.sql("CREATE DATABASE shop")
+        cluster.sql("CREATE TABLE orders(id int PRIMARY KEY, what text); "
+                    "INSERT INTO orders SELECT n, 'order ' || n FROM generate_series(1, 2000) n; "
+                    "CREATE VIEW sums AS SELECT count(*) AS n, sum(id) AS total FROM orders", "shop")
+        url = cluster.url.rsplit("/", 1)[0]
+        self.salvor(self.repository, "postgres", "dump", "-d", f"{url}/shop", "--tag", "salvor:source=shop/db")
+        text = self.config.read_text().replace("postgres: env:DATABASE_URL",
+                                               "postgres: {url: env:DATABASE_URL, method: logical}")
+        self.config.write_text(text.split("  uploads:")[0])
+        for way, part in zip(("salvor", "restic"), self.parts(self.runbook())):
+            cluster.sql(f"CREATE DATABASE new_{way}")
+            if way == "restic":
+                (self.bin / "salvor").unlink()
+            self.environment["TARGET_URL"] = f"{url}/new_{way}"
+            self.execute(part, way)
+            self.assertEqual(cluster.sql("SELECT * FROM sums", f"new_{way}"), "2000|2001000", way)
+            self.assertEqual(cluster.sql("SELECT conname FROM pg_constraint WHERE conrelid = 'orders'::regclass", f"new_{way}"),
+                             "orders_pkey", way)
+
+    @limit(120)
+    def test_the_plans_commands(self):
+        """As a person runs them: shown, looked ahead, and confirmed by the plan's name at a terminal."""
+        self.config.write_text(f"""application: shop
+repository: {self.repository}
+password: file:{self.key}
+state-directory: {self.path("state")}
+sources:
+  uploads: {{files: "{self.uploads}", assertions: ["test -s a.txt"]}}
+plans:
+  recover:
+    summary: all of it
+    steps:
+      - restore: {{source: uploads}}
+      - check: uploads
+""")
+        self.salvor(None, "backup", "uploads", "--config", self.config, password=None)
+        before = self.path("before")
+        subprocess.run(["cp", "-a", self.uploads, before], check=True)
+        (self.uploads / "a.txt").write_text("overwritten")
+        (self.uploads / "deep/b.bin").unlink()
+        commands = next(body for _, name, body in BLOCK.findall(self.runbook()) if name == "plan-recover")
+        path = self.path("plan.sh")
+        path.write_text(commands)
+        done = subprocess.run(
+            ["script", "-qec", f"bash -eu {path}", "/dev/null"], input="recover\n", text=True, timeout=60, check=False,
+            cwd=self.config.parent, capture_output=True,
+            env=dict(self.environment, PATH=f"{self.bin}:{os.environ['PATH']}", SALVOR_CONFIG=str(self.config)))
+        self.assertEqual(done.returncode, 0, done.stdout[-3000:] + done.stderr)
+        self.assertIn("nothing is done", done.stdout, "the dry run")
+        self.assertIn("the old data is kept", done.stdout)
+        self.assert_same_tree(before, self.uploads)
+
     @limit(300)
     def test_every_command_recovers(self):
         orders = self.protect()
         text = self.runbook()
         self.assertNotIn(PASSWORD, text)
         self.assertNotIn("hunter2", text)
-        with_salvor, without = text.split("## On an empty machine, with Salvor")[1].split(
-            "## On an empty machine, without Salvor")
-        for way, part in (("salvor", with_salvor), ("restic", without)):
+        for way, part in zip(("salvor", "restic"), self.parts(text)):
             if way == "restic":
                 (self.bin / "salvor").unlink()  # there is none
             recovery = self.execute(part, way)

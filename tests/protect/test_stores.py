@@ -97,8 +97,9 @@ class Files(ApplicationCase):
     def test_words(self):
         """A word is a source only without a repository and without a slash."""
         (self.app / "uploads").write_text("a file of that name")
-        run = self.shop("backup", "./uploads", expect=64)
-        self.assertIn("no repository is named", run.errors)
+        self.shop("backup", "./uploads")  # into the configuration's repository, and no run of the source
+        self.assertEqual(self.salvor.snapshots(self.repository)[-1]["paths"], [str(self.app / "uploads")])
+        self.assertNotIn("salvor:source=shop/uploads", self.salvor.snapshots(self.repository)[-1].get("tags") or [])
         self.salvor(self.repository, "backup", "uploads", cwd=self.app)
         self.assertEqual(self.salvor.snapshots(self.repository)[-1]["paths"], [str(self.app / "uploads")])
         missing = self.shop("backup", "downloads", expect=64)

@@ -10,17 +10,10 @@
 #include "cli/application/calendar_drill.h"
 #include "engine/copies/replicator.h"
 #include "engine/maintenance/checker.h"
+#include "protect/former_runs.h"
 
 namespace salvor::cli {
 namespace {
-
-// How many former runs are looked through for one that succeeded.
-constexpr size_t kFormerRuns = 200;
-
-bool dealt_with(const RunRecord& record) {
-  return record.outcome == RunOutcome::kSucceeded || record.outcome == RunOutcome::kIncomplete ||
-         record.outcome == RunOutcome::kMissed;
-}
 
 double seconds_since(const Context& context, MonotonicTime begun) {
   return std::chrono::duration<double>(context.clock.monotonic() - begun).count();
@@ -213,30 +206,11 @@ void ApplicationJobs::add(const Context& context, RunRecord record) {
     record.facts.emplace_back("application", application_text(application()));
   }
   touched_.insert(record.repository);
-  static_cast<void>(record_run(context, nullptr, catalog(), std::move(record)));
+  audit().note_run(context, record_run(context, nullptr, catalog(), std::move(record)));
 }
 
 FormerRuns ApplicationJobs::former(const Job& job) {
-  FormerRuns former;
-  const std::string mine = application_text(application());
-  for (RunRecord& record : catalog().runs({.kind = job.kind,
-                                           .subject = job.subject,
-                                           .repository = job.repository,
-                                           .limit = kFormerRuns})) {
-    const auto fact = std::find_if(record.facts.begin(), record.facts.end(),
-                                   [](const auto& one) { return one.first == "application"; });
-    if (fact != record.facts.end() && fact->second != mine) {
-      continue;
-    }
-    if (!former.last && record.outcome != RunOutcome::kMissed) {
-      former.last = record;
-    }
-    if (dealt_with(record)) {
-      former.good = std::move(record);
-      break;
-    }
-  }
-  return former;
+  return former_runs(catalog(), application(), job);
 }
 
 void ApplicationJobs::send_records(const Context& context) {
@@ -249,6 +223,7 @@ void ApplicationJobs::send_records(const Context& context) {
       whole.name = name;
       whole.repository = name;
       SourceRepository at(site(), context, whole, {.lock = LockMode::kNone});
+      audit().deliver(at.context(), name, at.repository());
       static_cast<void>(sync_catalog(at.context(), at.repository(), name, catalog()));
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kCancelled) {

@@ -35,6 +35,16 @@ class ApplicationJobs final : public JobWorker, public RunSink {
   [[nodiscard]] Stores& stores() { return protected_.stores(); }
   [[nodiscard]] StoreSite& site() { return protected_.site(); }
   [[nodiscard]] Catalog& catalog() { return protected_.catalog(); }
+  [[nodiscard]] ApplicationAudit& audit() { return protected_.audit(); }
+  // For the audit trail, with the records of this run.
+  void note(const Context& context, const std::string& repository, AuditEvent event) {
+    audit().note(context, repository, std::move(event));
+    touched_.insert(repository);
+  }
+  // ConfiguredApplication::record_before for a source's repository.
+  void record_before(const Context& context, const SourceSpec& source, const AuditEvent& event) {
+    protected_.record_before(context, source.repository, event);
+  }
 
   // What the next backup is called and how it is made.
   void set_order(const BackupOrder& order) { order_ = order; }
@@ -64,6 +74,7 @@ class ApplicationJobs final : public JobWorker, public RunSink {
   // Under an exclusive lock: removes the snapshots, the log that nothing needs, and prunes.
   void apply_retention(const Context& context, const std::string& source,
                        const RetentionOfPlace& place, RunRecord& record);
+  void bundle_history(const Context& context, const std::string& repository);
   [[nodiscard]] std::vector<RunRecord> runs_of(const SourceSpec& from);
   // Snapshots of the source's own repository that the copy's retention would keep.
   [[nodiscard]] std::set<std::string> worth_copying(const Context& context, const SourceSpec& from,

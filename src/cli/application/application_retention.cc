@@ -157,6 +157,15 @@ void ApplicationJobs::apply_retention(const Context& context, const std::string&
   }
   SourceRepository at(site(), context, there,
                       {.lock = LockMode::kExclusive, .no_lock = NoLock::kIgnored});
+  audit().begin(at.context(), at.repository(),
+                {.action = "retention",
+                 .phase = {},
+                 .outcome = {},
+                 .subject = name,
+                 .text = fmt::format("{} of {} points of {}{} will be removed", gone.size(),
+                                     gone.size() + place.plan.kept(), name, where),
+                 .run = record.id,
+                 .details = {}});
   run_under_lock(at.session(), at.opened(), [&] {
     const ForgetResult result = remove_snapshots(at.context(), at.repository(), gone,
                                                  [&] { at.opened().confirm_lock(at.context()); });
@@ -178,9 +187,27 @@ RunRecord ApplicationJobs::retain(const Context& context, const Job& job) {
   for (const RetentionOfPlace& place : plan_retention(context, job.subject)) {
     apply_retention(context, job.subject, place, record);
   }
+  bundle_history(context, source_of(application(), job.subject).repository);
   record.outcome = RunOutcome::kSucceeded;
   record.finished = context.clock.now();
   return record;
+}
+
+// While somebody with the right to write is here: see bundle_records. Nothing depends on it.
+void ApplicationJobs::bundle_history(const Context& context, const std::string& repository) {
+  try {
+    SourceSpec whole;
+    whole.name = repository;
+    whole.repository = repository;
+    SourceRepository at(site(), context, whole, {.lock = LockMode::kNone});
+    static_cast<void>(bundle_records(at.context(), at.repository(), catalog()));
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled) {
+      throw;
+    }
+    context.events.on(Warning{"old records of runs are not put together: " + error.message(),
+                              "Nothing is lost; the next run tries again."});
+  }
 }
 
 }  // namespace salvor::cli

@@ -6,12 +6,14 @@
 
 #include "base/fd.h"
 #include "base/format.h"
+#include "cli/application/configured_repository.h"
 #include "cli/application/evidence_commands.h"
 #include "cli/command_audit.h"
 #include "cli/commands.h"
 #include "cli/repository_access.h"
 #include "cli/secret_reader.h"
 #include "codec/go_json.h"
+#include "evidence/audit_queue.h"
 #include "evidence/audit_verify.h"
 #include "evidence/trusted_keys.h"
 #include "model/utc_text.h"
@@ -32,6 +34,16 @@ struct Choices {
   std::string output;
   bool record = false;
 };
+
+// When what the record tells of happened: earlier than the record, where that had to wait.
+std::string happened_text(const AuditRecord& record) {
+  for (const auto& [name, value] : record.event.details) {
+    if (name == kHappenedDetail) {
+      return value;
+    }
+  }
+  return utc_text(record.time);
+}
 
 std::optional<WallTime> time_of(const std::string& text, const char* option) {
   if (text.empty()) {
@@ -79,7 +91,11 @@ Verified read_trail(const Choices& choices, Session& session) {
     if (const auto head = spool.head(); head && head->sequence > 0) {
       known.push_back({audit_writer(session), *head});
     }
-    if (const size_t waiting = spool.records().size(); waiting > 0) {
+    size_t waiting = spool.records().size();
+    if (configured_session(session) != nullptr) {
+      waiting += AuditQueue(audit_options(session, {})).waiting(session.configured->chosen());
+    }
+    if (waiting > 0) {
       session.terminal.warn(fmt::format("{} audit records wait on this machine", waiting),
                             "They are delivered by the next recorded command.");
     }
@@ -119,6 +135,7 @@ void print_record(Session& session, const VerifiedAuditRecord& verified) {
                                                 .count(),
                                  .nanoseconds = 0,
                                  .utc_offset_seconds = 0})
+        .field("happened", happened_text(record))
         .field("writer", record.writer)
         .field("sequence", record.sequence)
         .field("who", record.who)
@@ -138,7 +155,7 @@ void print_record(Session& session, const VerifiedAuditRecord& verified) {
     session.terminal.print_json(json.end_object().end_object());
     return;
   }
-  std::string line = fmt::format("{}  {:<20} {:<13} {:<11} {}", utc_text(record.time),
+  std::string line = fmt::format("{}  {:<20} {:<13} {:<11} {}", printable(happened_text(record)),
                                  printable(record.who), printable(event.action),
                                  printable(event.outcome.empty() ? event.phase : event.outcome),
                                  printable(event.text.empty() ? event.subject : event.text));
@@ -172,7 +189,11 @@ int run_show(const Choices& choices, Session& session) {
   const Verified trail = read_trail(choices, session);
   const auto since = time_of(choices.since, "--since");
   const auto until = time_of(choices.until, "--until");
-  for (const VerifiedAuditRecord& record : trail.report.records) {
+  std::vector<VerifiedAuditRecord> records = trail.report.records;
+  std::stable_sort(records.begin(), records.end(), [](const auto& a, const auto& b) {
+    return happened_text(a.record) < happened_text(b.record);
+  });
+  for (const VerifiedAuditRecord& record : records) {
     if (is_wanted(record, choices, since, until)) {
       print_record(session, record);
     }

@@ -5,6 +5,7 @@ namespace salvor::cli {
 ConfiguredApplication::ConfiguredApplication(Session& session, const ConfigurationOptions& options)
     : session_(session),
       configuration_(load_configuration_for(session, options)),
+      audit_(session, configuration_),
       resolver_(secret_resolver(session)),
       site_{.session = session,
             .application = configuration_.application,
@@ -13,6 +14,18 @@ ConfiguredApplication::ConfiguredApplication(Session& session, const Configurati
 
 Secret ConfiguredApplication::secret(const SecretReference& reference) const {
   return resolver_.resolve(reference, session_.context.stop);
+}
+
+void ConfiguredApplication::record_before(const Context& context, const std::string& repository,
+                                          const AuditEvent& event) {
+  if (!audit_.on()) {
+    return;
+  }
+  const std::string name = repository.empty() ? audit_.home() : repository;
+  with_repository(context, name, LockMode::kNone, [&](OpenedRepository& opened, Session&) {
+    audit_.deliver(opened.context, name, *opened.repository);
+    audit_.begin(opened.context, *opened.repository, event);
+  });
 }
 
 void ConfiguredApplication::with_repository(const Context& context, const std::string& name,

@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "cli/application/application_audit.h"
 #include "cli/application/configuration_access.h"
 #include "cli/stores/configured_stores.h"
 
@@ -21,6 +22,12 @@ class ConfiguredApplication {
   [[nodiscard]] const Application& application() const { return configuration_.application; }
   [[nodiscard]] Stores& stores() { return stores_; }
   [[nodiscard]] StoreSite& site() { return site_; }
+  // Where what is done with the application is recorded.
+  [[nodiscard]] ApplicationAudit& audit() { return audit_; }
+  // Before something is destroyed: opens the repository (empty: the audit trail's home) and records
+  // the event. Throws what open_repository throws, and Error when no record can be made durable.
+  void record_before(const Context& context, const std::string& repository,
+                     const AuditEvent& event);
   // Throws Error that names the reference.
   [[nodiscard]] Secret secret(const SecretReference& reference) const;
 
@@ -29,9 +36,13 @@ class ConfiguredApplication {
   void with_repository(const Context& context, const std::string& name, LockMode lock,
                        const Body& body);
 
+ protected:
+  [[nodiscard]] Session& session() { return session_; }
+
  private:
   Session& session_;
   config::Configuration configuration_;
+  ApplicationAudit audit_;
   config::SecretResolver resolver_;
   StoreSite site_;
   ConfiguredStores stores_;

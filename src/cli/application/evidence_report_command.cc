@@ -2,6 +2,7 @@
 #include "base/fd.h"
 #include "base/format.h"
 #include "cli/application/configuration_access.h"
+#include "cli/application/configured_repository.h"
 #include "cli/application/evidence_commands.h"
 #include "cli/repository_access.h"
 #include "evidence/evidence_store.h"
@@ -105,6 +106,7 @@ int run_year(const Choices& choices, Session& session) {
 }
 
 int run_report(const Choices& choices, Session& session) {
+  session.configured->read_from(choices.configuration);
   if (choices.html.empty() && choices.pdf.empty()) {
     throw Error(ErrorCode::kUsage, "it is not said what to write",
                 "Give --html FILE, --pdf FILE, or both. `salvor evidence show` prints to the "

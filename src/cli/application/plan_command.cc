@@ -358,6 +358,7 @@ int run_run(const Options& options, Session& session) {
   }
   throw_problems(graph, preflight);
   confirm(plans, session, options, graph, preflight);
+  plans.record_before("run", graph.name, id);
   const auto mirror = plans.mirror(graph, id);
   plan::RunTools tools = plans.tools(site);
   tools.mirror = mirror.get();
@@ -479,6 +480,7 @@ int take_up(const Options& options, Session& session, const Use& use) {
 
 int run_resume(const Options& options, Session& session) {
   return take_up(options, session, [&](PlanSession& plans, PlanRun& run) {
+    plans.record_before("resumption", run.graph().name, run.id());
     for (const std::string& step : options.redo) {
       run.decide(step, "redo");
     }
@@ -493,6 +495,7 @@ int run_resume(const Options& options, Session& session) {
 
 int run_undo(const Options& options, Session& session) {
   return take_up(options, session, [&](PlanSession& plans, PlanRun& run) {
+    plans.record_before("undo", run.graph().name, run.id());
     plans.tree().begin(run.graph(), run.state(), run.id());
     const RunEnd end = run.undo();
     return conclude(plans, session, run, end);
@@ -512,7 +515,10 @@ int run_finish(const Options& options, Session& session) {
         throw Error(ErrorCode::kCancelled, "not confirmed: nothing was done");
       }
     }
+    plans.record_before("finish (the old data goes)", run.graph().name, run.id());
     run.finish();
+    plans.record_decision("plan", "finished", "finish of plan " + run.graph().name, run.id());
+    plans.deliver_records(session.context);
     session.terminal.print_summary("run " + short_id(run.id()) +
                                    " is finished, the old data is gone");
     return 0;
@@ -520,7 +526,7 @@ int run_finish(const Options& options, Session& session) {
 }
 
 int run_approve(const Options& options, Session& session) {
-  const PlanSession plans(session, options.configuration);
+  PlanSession plans(session, options.configuration);
   const std::string id = plans.folder().find(options.run);
   const plan::RunState known =
       plan::RunState::of(plan::read_journal(plans.folder().journal_of(id)));
@@ -548,6 +554,11 @@ int run_approve(const Options& options, Session& session) {
   const std::string who = options.as.empty() ? who_text() : options.as + " (" + who_text() + ")";
   plans.folder().leave_approval(id, options.step,
                                 {.granted = !options.deny, .by = who, .comment = options.comment});
+  plans.record_decision("approval", options.deny ? "denied" : "granted",
+                        "step " + options.step + " of plan " + graph.name + " by " + who +
+                            (options.comment.empty() ? "" : ": " + options.comment),
+                        id);
+  plans.deliver_records(session.context);
   session.terminal.print_summary(fmt::format(
       "{} {} of run {}", options.deny ? "denied" : "approved", options.step, short_id(id)));
   return 0;

@@ -38,8 +38,9 @@ bool is_yes(const std::string& text) {
 
 }  // namespace
 
-TerminalPeople::TerminalPeople(Session& session)
+TerminalPeople::TerminalPeople(Session& session, Answered answered)
     : session_(session),
+      answered_(std::move(answered)),
       who_(who_text()),
       can_ask_(::isatty(STDIN_FILENO) == 1 && ::isatty(STDERR_FILENO) == 1 &&
                !session.terminal.json()) {}
@@ -64,7 +65,9 @@ std::optional<plan::Approval> TerminalPeople::approval(const std::string& step,
     return {};
   }
   asked_.clear();
-  return plan::Approval{.granted = is_yes(*line), .by = who_, .comment = ""};
+  const plan::Approval answer{.granted = is_yes(*line), .by = who_, .comment = ""};
+  answered_(step, answer);
+  return answer;
 }
 
 // Answered from elsewhere: the next question may be shown.
@@ -97,7 +100,10 @@ PlanSession::PlanSession(Session& session, const ConfigurationOptions& options)
       secrets_([this](const SecretReference& reference) { return configured_.secret(reference); }),
       folder_(application().state_directory),
       tree_(session.terminal, session.context.clock),
-      people_(session) {
+      people_(session, [this](const std::string& step, const plan::Approval& answer) {
+        record_decision("approval", answer.granted ? "granted" : "denied",
+                        "step " + step + " by " + answer.by, "");
+      }) {
   // What stores read is a secret of the run, too: it is taken out of what steps print.
   configured_.site().secrets = [this](const SecretReference& reference) {
     return secrets_.resolve(reference.text());
@@ -196,13 +202,56 @@ std::vector<PlanSession::MirroredRun> PlanSession::mirrored_runs(const std::stri
   return runs;
 }
 
+void PlanSession::record_before(const std::string& what, const std::string& plan,
+                                const std::string& run) {
+  configured_.record_before(session_.context, "",
+                            {.action = "plan",
+                             .phase = {},
+                             .outcome = {},
+                             .subject = plan,
+                             .text = what + " of plan " + plan,
+                             .run = run,
+                             .details = {}});
+}
+
+void PlanSession::record_decision(const std::string& action, const std::string& outcome,
+                                  const std::string& text, const std::string& run) {
+  configured_.audit().note(session_.context, "",
+                           {.action = action,
+                            .phase = {},
+                            .outcome = outcome,
+                            .subject = {},
+                            .text = text,
+                            .run = run,
+                            .details = {}});
+}
+
+void PlanSession::deliver_records(const Context& context) {
+  const std::string home = configured_.audit().home();
+  try {
+    configured_.with_repository(context, home, LockMode::kNone,
+                                [&](OpenedRepository& opened, Session&) {
+                                  configured_.audit().deliver(context, home, *opened.repository);
+                                });
+  } catch (const Error& error) {
+    session_.terminal.warn("audit records wait on this machine: " + error.message(), error.hint());
+  }
+}
+
 void PlanSession::write_down(const Context& context, const RunRecord& record) {
+  // All that is about plans in one place, whichever repository the data came from.
+  const std::string home = configured_.audit().home();
+  configured_.audit().note(context, home, audit_event_of(record));
+  if (configured_.audit().on() && record.repository != home) {
+    deliver_records(context);
+  }
   Catalog catalog = Catalog::open_or_do_without(context, application().state_directory);
   // In the repository, too, when it can be reached now; else `sync_catalog` sends it later.
   if (find_named(application().repositories, record.repository) != nullptr) {
     try {
       with_repository(record.repository, [&](OpenedRepository& opened, Session&) {
         record_run(context, opened.repository.get(), catalog, record);
+        configured_.audit().deliver(context, record.repository, *opened.repository);
       });
       return;
     } catch (const Error& error) {

@@ -15,7 +15,9 @@ namespace salvor::cli {
 // Answers from the terminal, where there is one.
 class TerminalPeople final : public plan::People {
  public:
-  explicit TerminalPeople(Session& session);
+  // `answered` is told of each approval that was given or denied.
+  using Answered = std::function<void(const std::string& step, const plan::Approval& answer)>;
+  TerminalPeople(Session& session, Answered answered);
   [[nodiscard]] std::optional<plan::Approval> approval(const std::string& step,
                                                        const std::string& question,
                                                        const std::vector<std::string>& by) override;
@@ -25,6 +27,7 @@ class TerminalPeople final : public plan::People {
 
  private:
   Session& session_;
+  Answered answered_;
   std::string who_;
   bool can_ask_ = false;
   std::mutex mutex_;
@@ -49,8 +52,15 @@ class PlanSession {
   // Of that name; empty: the only one, or the default plan where none is configured.
   [[nodiscard]] plan::PlanGraph plan(const std::string& name) const;
   [[nodiscard]] plan::RunTools tools(plan::Site& site);
-  // Into the catalog; what fails is a warning.
+  // Before a run of `plan` begins to act; see ConfiguredApplication::record_before.
+  void record_before(const std::string& what, const std::string& plan, const std::string& run);
+  // For the audit trail: an approval, or what else a person decided.
+  void record_decision(const std::string& action, const std::string& outcome,
+                       const std::string& text, const std::string& run);
+  // Into the catalog and the audit trail; what fails is a warning.
   void write_down(const Context& context, const RunRecord& record);
+  // What waits for the audit trail's home; what cannot be delivered is a warning.
+  void deliver_records(const Context& context);
   // A repository of the configuration, opened; `use` gets it. Throws Error.
   void with_repository(const std::string& name, const ConfiguredApplication::Body& use);
 

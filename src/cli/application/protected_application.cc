@@ -1,5 +1,7 @@
 #include "cli/application/protected_application.h"
 
+#include "protect/former_runs.h"
+
 namespace salvor::cli {
 
 ProtectedApplication::ProtectedApplication(Session& session, const ConfigurationOptions& options)
@@ -12,6 +14,19 @@ WithRepository ProtectedApplication::opener() {
       body(opened.context, *opened.repository);
     });
   };
+}
+
+StorageReport ProtectedApplication::examine_storage_of(const Context& context,
+                                                       const std::string& name) {
+  const RepositorySpec& spec = repository_of(application(), name);
+  RepositorySession access(session(), context, spec, {}, site().secrets);
+  return examine_storage(context, spec.location, storage_options(access.session()));
+}
+
+std::vector<DueJob> ProtectedApplication::due(WallTime now) {
+  return all_due(
+      application(), [this](const Job& job) { return former_runs(catalog_, application(), job); },
+      now);
 }
 
 Survey ProtectedApplication::take_survey(const Context& context, std::chrono::seconds patience,

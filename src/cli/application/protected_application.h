@@ -6,7 +6,9 @@
 
 #include "catalog/catalog.h"
 #include "cli/application/configured_application.h"
+#include "protect/due.h"
 #include "protect/survey.h"
+#include "storage/doctor.h"
 
 namespace salvor::cli {
 
@@ -19,6 +21,9 @@ class ProtectedApplication : public ConfiguredApplication {
   [[nodiscard]] Catalog& catalog() { return catalog_; }
   // Opens repositories without a lock.
   [[nodiscard]] WithRepository opener();
+  // What doctor finds of one of the repositories' storage. Throws what examine_storage throws.
+  [[nodiscard]] StorageReport examine_storage_of(const Context& context, const std::string& name);
+  [[nodiscard]] std::vector<DueJob> due(WallTime now);
   [[nodiscard]] Survey take_survey(const Context& context, std::chrono::seconds patience,
                                    bool offline);
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/format.h"
+#include "cli/application/configured_repository.h"
 #include "cli/output/json_writer.h"
 #include "connector/postgres/backup_facts.h"
 #include "engine/snapshots/retention.h"
@@ -115,13 +116,31 @@ int end_restore(Session& session, ApplicationJobs& jobs, const SourceRestoreChoi
   }
   require_consent(session, choices.consent, what, choices.source);
   const std::unique_ptr<Store> store = jobs.stores().open(choices.source);
-  if (choices.undo) {
-    store->put_back(session.context, outcome, {});
-    session.terminal.print_summary("the old data of " + choices.source + " is back");
-  } else {
-    store->discard_old(session.context, outcome);
-    session.terminal.print_summary("the old data of " + choices.source + " is gone");
+  AuditEvent event{.action = "restore",
+                   .phase = {},
+                   .outcome = {},
+                   .subject = choices.source,
+                   .text = choices.undo ? "undo of the last restore of " + choices.source
+                                        : "old data of " + choices.source + " is discarded",
+                   .run = new_run_id(session.context.random),
+                   .details = {}};
+  jobs.record_before(session.context, store->spec(), event);
+  const auto ended = [&](const char* how) {
+    event.phase = "ended";
+    event.outcome = how;
+    jobs.note(session.context, store->spec().repository, event);
+    jobs.send_records(session.context);
+  };
+  try {
+    choices.undo ? store->put_back(session.context, outcome, {})
+                 : store->discard_old(session.context, outcome);
+  } catch (const Error&) {
+    ended("failed");
+    throw;
   }
+  ended("succeeded");
+  session.terminal.print_summary("the old data of " + choices.source +
+                                 (choices.undo ? " is back" : " is gone"));
   return 0;
 }
 
@@ -157,13 +176,36 @@ void print_outcome(Session& session, const SourceRestoreChoices& choices,
   }
 }
 
+// "latest", "1a2b3c4d", "latest:/srv".
+bool looks_like_snapshot(const std::string& word) {
+  constexpr size_t kShortest = 4;
+  const std::string id = word.substr(0, word.find(':'));
+  return id == "latest" ||
+         (id.size() >= kShortest && id.find_first_not_of("0123456789abcdef") == std::string::npos);
+}
+
 }  // namespace
 
 bool means_source(const Session& session, const ConfigurationOptions& configuration,
                   const std::vector<std::string>& words) {
-  return words.size() == 1 && words.front().find('/') == std::string::npos &&
-         !session.global.repository && !session.global.repository_file &&
-         find_configuration(configuration).has_value();
+  if (session.configured != nullptr) {
+    session.configured->read_from(configuration);
+  }
+  const std::optional<std::string> file = find_configuration(configuration);
+  if (words.size() != 1 || words.front().find('/') != std::string::npos ||
+      names_repository(session.global) || session.global.repository_name || !file) {
+    return false;
+  }
+  if (!looks_like_snapshot(words.front())) {
+    return true;
+  }
+  try {
+    const config::Configuration loaded =
+        config::load_configuration(configuration_request(session, configuration, *file));
+    return find_named(loaded.application.sources, words.front()) != nullptr;
+  } catch (const Error&) {
+    return true;  // whoever loads it next says what is wrong with it
+  }
 }
 
 Moment moment_of(const std::string& at, const std::string& label) {
@@ -289,6 +331,13 @@ int run_source_restore(Session& session, const ConfigurationOptions& configurati
     session.terminal.message(destroyed);
   }
   RunRecord record = begin_record(jobs.site(), session.context, RunKind::kRestore, store->spec());
+  if (!choices.dry_run) {
+    AuditEvent event = audit_event_of(record);
+    event.outcome.clear();
+    event.details.emplace_back("to", order.moment.display());
+    event.details.emplace_back("old data", destroyed);
+    jobs.record_before(session.context, store->spec(), event);
+  }
   RestoreOutcome outcome;
   try {
     outcome = store->restore(session.context, order);

@@ -3,7 +3,8 @@
 //
 // What a word means: with a repository named (-r, SALVOR_REPOSITORY, RESTIC_REPOSITORY) commands
 // mean what they always did. Without one, a word that has no '/' in it is the name of a source of
-// the configuration; a path is then written with one ("./db").
+// the configuration; a path is then written with one ("./db"). What can be a snapshot ("latest",
+// hexadecimal digits) is one unless a source is called so.
 #pragma once
 
 #include <optional>

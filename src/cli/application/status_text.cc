@@ -238,6 +238,7 @@ void append_store(JsonWriter& json, const StoreStatus& store) {
   json.key("copies").begin_object().field("copies", store.copies.copies);
   json.field("kinds", store.copies.kinds).field("offsite", store.copies.offsite).key("immutable");
   store.copies.immutable ? json.value(*store.copies.immutable) : json.null();
+  append_time(json, "immutable_seen", store.copies.immutable_seen_at);
   json.field("errors", store.copies.errors).field("rule_met", store.copies.rule_met()).end_object();
   append_time(json, "last_backup",
               store.last_backup ? std::optional(store.last_backup->started) : std::nullopt);

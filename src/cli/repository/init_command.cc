@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "cli/application/configured_repository.h"
 #include "cli/application/init_wizard.h"
 #include "cli/commands.h"
 #include "cli/repository_access.h"
@@ -29,10 +30,6 @@ unsigned repository_version(const std::string& text) {
 
 bool names_source(const FromOptions& from) {
   return from.repository || from.repository_file;
-}
-
-bool names_repository(const GlobalOptions& global) {
-  return (global.repository && !global.repository->empty()) || global.repository_file;
 }
 
 int run(const Options& options, Session& session) {

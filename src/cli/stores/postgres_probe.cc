@@ -1,5 +1,6 @@
 #include "cli/stores/postgres_probe.h"
 
+#include <cmath>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -17,6 +18,20 @@ using postgres::ConnectionMode;
 
 void probe_settings(const Context& context, Connection& connection, const SourceSpec& source,
                     std::vector<ProbeResult>& results) {
+  results.push_back(probed(
+      "clock", false, "Moments to recover to are the server's: keep both clocks right.", [&] {
+        const std::string seconds =
+            connection.run(context, "SELECT extract(epoch FROM clock_timestamp())").text(0, 0);
+        const double apart =
+            std::stod(seconds) -
+            std::chrono::duration<double>(context.clock.now().time_since_epoch()).count();
+        constexpr double kMostApart = 5;
+        const std::string text = fmt::format("{:+.1f} s from this machine's", apart);
+        if (std::abs(apart) > kMostApart) {
+          throw Error(ErrorCode::kFailed, text);
+        }
+        return text;
+      }));
   const auto show = [&](const char* setting) { return connection.show(context, setting); };
   results.push_back(probed("page checksums", false,
                            "Damaged pages cannot be found without them: pg_checksums --enable.",

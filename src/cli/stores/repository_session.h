@@ -15,15 +15,22 @@ namespace salvor::cli {
 // Where secrets come from. Throws Error that names the reference, never the secret.
 using SecretLookup = std::function<Secret(const SecretReference&)>;
 
-// A session like another one, but for the repository: what the command line says of one (-r, its
-// password, -o, --limit-...) does not count, what it says of the run (--json, --cache-dir,
-// --retry-lock) does. Refers to `outer` and to what `context` refers to. Not movable: its session
+// What the command line says of a repository besides its location: password, -o, --limit-...
+enum class CommandLine : uint8_t {
+  kDoesNotCount,  // where the command is about the application
+  kGoesBefore,    // where it is about one repository, which the configuration only names
+};
+
+// A session like another one, but for the repository: what the command line says of one counts as
+// `CommandLine` tells (-r never), what it says of the run (--json, --cache-dir, --retry-lock) does.
+// Refers to `outer` and to what `context` refers to. Not movable: its session
 // refers to it, and what is opened with it does.
 class RepositorySession {
  public:
   // Reads the credentials of `spec`; throws what `secrets` throws.
   RepositorySession(Session& outer, const Context& context, const RepositorySpec& spec,
-                    const RateLimits& limits, const SecretLookup& secrets);
+                    const RateLimits& limits, const SecretLookup& secrets,
+                    CommandLine command_line = CommandLine::kDoesNotCount);
   RepositorySession(const RepositorySession&) = delete;
   RepositorySession& operator=(const RepositorySession&) = delete;
 
