@@ -98,57 +98,6 @@ bool is_plain_path(std::string_view path) {
   }
 }
 
-// Forwards everything; owns nothing.
-class BorrowedStorage final : public Storage {
- public:
-  explicit BorrowedStorage(Storage& base) : base_(base) {}
-  void create(const Context& context) override { base_.create(context); }
-  void put(const Context& context, const ObjectName& object,
-           std::span<const ByteView> parts) override {
-    base_.put(context, object, parts);
-  }
-  void replace_config(const Context& context, ByteView bytes) override {
-    base_.replace_config(context, bytes);
-  }
-  Buffer get(const Context& context, const ObjectName& object, uint64_t limit_bytes) override {
-    return base_.get(context, object, limit_bytes);
-  }
-  void get_range(const Context& context, const ObjectName& object, uint64_t offset,
-                 MutableBytes out) override {
-    base_.get_range(context, object, offset, out);
-  }
-  std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override {
-    return base_.stat(context, object);
-  }
-  void list(const Context& context, ObjectKind kind,
-            const std::function<void(const ObjectInfo&)>& on_object) override {
-    base_.list(context, kind, on_object);
-  }
-  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
-                   const std::function<void(const ObjectInfo&)>& on_object) override {
-    base_.list_prefix(context, kind, prefix, on_object);
-  }
-  void remove(const Context& context, const ObjectName& object) override {
-    base_.remove(context, object);
-  }
-  void remove_many(const Context& context, std::span<const ObjectName> objects) override {
-    base_.remove_many(context, objects);
-  }
-  std::optional<StorageSpace> space(const Context& context) override {
-    return base_.space(context);
-  }
-  std::optional<Retention> retention(const Context& context, const ObjectName& object) override {
-    return base_.retention(context, object);
-  }
-  void extend_retention(const Context& context, const ObjectName& object, WallTime until) override {
-    base_.extend_retention(context, object, until);
-  }
-  [[nodiscard]] StorageTraits traits() const override { return base_.traits(); }
-
- private:
-  Storage& base_;
-};
-
 }  // namespace
 
 std::optional<StorageSpace> Storage::space(const Context& /*context*/) {
@@ -164,10 +113,6 @@ void Storage::extend_retention(const Context& /*context*/, const ObjectName& /*o
                                WallTime /*until*/) {
   throw Error(ErrorCode::kUsage, traits().description + " cannot protect objects from removal",
               "S3 buckets can, when object lock was switched on: see docs/immutability.md.");
-}
-
-std::unique_ptr<Storage> borrow_storage(Storage& storage) {
-  return std::make_unique<BorrowedStorage>(storage);
 }
 
 bool may_begin_name(ObjectKind kind, std::string_view prefix) {

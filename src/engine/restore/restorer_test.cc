@@ -17,6 +17,7 @@
 
 #include "engine/restore/file_writer.h"
 #include "engine/restore/restore_plan.h"
+#include "storage/decorators/forwarding_storage.h"
 #include "support/small_repository.h"
 #include "support/temp_directory.h"
 
@@ -704,40 +705,22 @@ TEST_F(RestorerTest, MissingPackIsReportedPerFile) {
 }
 
 // Stops the run after a number of reads.
-class InterruptingStorage final : public Storage {
+class InterruptingStorage final : public ForwardingStorage {
  public:
-  InterruptingStorage(Storage& inner, std::stop_source& stop) : inner_(inner), stop_(stop) {}
-  void create(const Context& c) override { inner_.create(c); }
-  using Storage::put;
-  void put(const Context& c, const ObjectName& o, std::span<const ByteView> p) override {
-    inner_.put(c, o, p);
-  }
-  void replace_config(const Context& c, ByteView b) override { inner_.replace_config(c, b); }
-  Buffer get(const Context& c, const ObjectName& o, uint64_t limit) override {
-    return inner_.get(c, o, limit);
-  }
+  InterruptingStorage(Storage& inner, std::stop_source& stop)
+      : ForwardingStorage(inner), stop_(stop) {}
   void get_range(const Context& c, const ObjectName& o, uint64_t offset,
                  MutableBytes out) override {
     if (armed && --reads_left < 0) {
       stop_.request_stop();
     }
-    inner_.get_range(c, o, offset, out);
+    ForwardingStorage::get_range(c, o, offset, out);
   }
-  std::optional<ObjectInfo> stat(const Context& c, const ObjectName& o) override {
-    return inner_.stat(c, o);
-  }
-  void list(const Context& c, ObjectKind k,
-            const std::function<void(const ObjectInfo&)>& f) override {
-    inner_.list(c, k, f);
-  }
-  void remove(const Context& c, const ObjectName& o) override { inner_.remove(c, o); }
-  StorageTraits traits() const override { return inner_.traits(); }
 
   bool armed = false;
   std::atomic<int> reads_left = 0;
 
  private:
-  Storage& inner_;
   std::stop_source& stop_;
 };
 

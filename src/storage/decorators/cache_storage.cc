@@ -66,7 +66,7 @@ bool hash_matches(ByteView content, const std::string& name) {
 }  // namespace
 
 CacheStorage::CacheStorage(std::unique_ptr<Storage> base, CacheOptions options)
-    : base_(std::move(base)), options_(std::move(options)) {}
+    : ForwardingStorage(std::move(base)), options_(std::move(options)) {}
 
 CacheStorage::Statistics CacheStorage::statistics() const {
   return {hits_, misses_, dropped_, failures_};
@@ -249,11 +249,18 @@ bool CacheStorage::fetch_pack_now(const Context& context, const ObjectName& obje
   if (load(context, object, options_.max_pack_bytes)) {
     return true;
   }
-  const auto info = base_->stat(context, object);
-  if (failures_ > 0 || !info || info->size_bytes > options_.max_pack_bytes) {
+  if (failures_ > 0) {
     return false;
   }
-  const Buffer content = base_->get(context, object, options_.max_pack_bytes);
+  Buffer content;
+  try {
+    content = base_->get(context, object, options_.max_pack_bytes);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kDamaged && error.code() != ErrorCode::kNotFound) {
+      throw;
+    }
+    return false;  // too large to keep, or the caller will see what is wrong with it
+  }
   if (!hash_matches(content.view(), object.name)) {
     return false;  // damaged at the base: let the caller see the range as it is
   }
@@ -283,12 +290,6 @@ void CacheStorage::list(const Context& context, ObjectKind kind,
   for (const std::string& name : held) {
     drop({kind, name});
   }
-}
-
-void CacheStorage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
-                               const std::function<void(const ObjectInfo&)>& on_object) {
-  // Says nothing about the rest of what is held.
-  base_->list_prefix(context, kind, prefix, on_object);
 }
 
 void CacheStorage::remove(const Context& context, const ObjectName& object) {

@@ -21,7 +21,7 @@
 #include <string>
 #include <string_view>
 
-#include "storage/storage.h"
+#include "storage/decorators/forwarding_storage.h"
 
 namespace salvor {
 
@@ -37,7 +37,7 @@ struct CacheOptions {
 // had from the cache (its name stands for its content). `stat` and `list` always ask the base. A
 // cache that cannot be read or written (disk full, permission) is reported once as a Warning and
 // otherwise only costs speed. Thread-safe.
-class CacheStorage final : public Storage {
+class CacheStorage final : public ForwardingStorage {
  public:
   CacheStorage(std::unique_ptr<Storage> base, CacheOptions options);
 
@@ -55,35 +55,16 @@ class CacheStorage final : public Storage {
   [[nodiscard]] Statistics statistics() const;
 
   using Storage::put;
-  void create(const Context& context) override { base_->create(context); }
   void put(const Context& context, const ObjectName& object,
            std::span<const ByteView> parts) override;
-  void replace_config(const Context& context, ByteView bytes) override {
-    base_->replace_config(context, bytes);
-  }
   Buffer get(const Context& context, const ObjectName& object, uint64_t limit_bytes) override;
   void get_range(const Context& context, const ObjectName& object, uint64_t offset,
                  MutableBytes out) override;
-  std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override {
-    return base_->stat(context, object);
-  }
   // Also drops from the cache what is not listed any more.
   void list(const Context& context, ObjectKind kind,
             const std::function<void(const ObjectInfo&)>& on_object) override;
-  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
-                   const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
   void remove_many(const Context& context, std::span<const ObjectName> objects) override;
-  std::optional<StorageSpace> space(const Context& context) override {
-    return base_->space(context);
-  }
-  std::optional<Retention> retention(const Context& context, const ObjectName& object) override {
-    return base_->retention(context, object);
-  }
-  void extend_retention(const Context& context, const ObjectName& object, WallTime until) override {
-    base_->extend_retention(context, object, until);
-  }
-  [[nodiscard]] StorageTraits traits() const override { return base_->traits(); }
 
  private:
   [[nodiscard]] bool cacheable(const ObjectName& object) const;
@@ -98,7 +79,6 @@ class CacheStorage final : public Storage {
   bool fetch_pack_now(const Context& context, const ObjectName& object);
   void failed(const Context& context, const std::string& message);
 
-  const std::unique_ptr<Storage> base_;
   CacheOptions options_;
   std::mutex mutex_;
   std::set<std::string> verified_packs_;

@@ -9,7 +9,7 @@
 #include <optional>
 #include <vector>
 
-#include "storage/storage.h"
+#include "storage/decorators/forwarding_storage.h"
 
 namespace salvor {
 
@@ -49,9 +49,9 @@ struct Fault {
 
 // Thread-safe. With concurrent callers the order of the calls, and so which one is the n-th, is
 // theirs.
-class FaultStorage final : public Storage {
+class FaultStorage final : public ForwardingStorage {
  public:
-  explicit FaultStorage(std::unique_ptr<Storage> base) : base_(std::move(base)) {}
+  explicit FaultStorage(std::unique_ptr<Storage> base) : ForwardingStorage(std::move(base)) {}
 
   void add(const Fault& fault);
   // No more faults and no capacity; counters stay.
@@ -77,7 +77,10 @@ class FaultStorage final : public Storage {
   void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
                    const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
-  [[nodiscard]] StorageTraits traits() const override { return base_->traits(); }
+  // One by one: each may be hit.
+  void remove_many(const Context& context, std::span<const ObjectName> objects) override {
+    Storage::remove_many(context, objects);
+  }
 
  private:
   struct Armed {
@@ -95,7 +98,6 @@ class FaultStorage final : public Storage {
   static void end(const Hit& hit);
   void take_space(const Context& context, const ObjectName& object, uint64_t size_bytes);
 
-  const std::unique_ptr<Storage> base_;
   mutable std::mutex mutex_;
   std::vector<Armed> armed_;
   std::optional<uint64_t> free_bytes_;

@@ -153,7 +153,7 @@ void Crash::materialise(const Context& context, Storage& storage) const {
 }
 
 RecordingStorage::RecordingStorage(const Context& context, std::unique_ptr<Storage> base)
-    : base_(std::move(base)) {
+    : ForwardingStorage(std::move(base)) {
   restart(context);
 }
 

@@ -21,7 +21,7 @@
 #include <string>
 #include <vector>
 
-#include "storage/storage.h"
+#include "storage/decorators/forwarding_storage.h"
 
 namespace salvor {
 
@@ -68,7 +68,7 @@ class Crash {
 
 // Passes everything on to `base` and keeps a copy of what is written (tests only: nothing is
 // forgotten). Thread-safe. A call that fails counts as what it did: the base is asked.
-class RecordingStorage final : public Storage {
+class RecordingStorage final : public ForwardingStorage {
  public:
   // What `base` holds is read now: it is the state before the first call.
   RecordingStorage(const Context& context, std::unique_ptr<Storage> base);
@@ -85,36 +85,19 @@ class RecordingStorage final : public Storage {
   [[nodiscard]] std::vector<Crash> crashes(bool torn_in_place = false) const;
 
   using Storage::put;
-  void create(const Context& context) override { base_->create(context); }
   void put(const Context& context, const ObjectName& object,
            std::span<const ByteView> parts) override;
   void replace_config(const Context& context, ByteView bytes) override;
-  Buffer get(const Context& context, const ObjectName& object, uint64_t limit_bytes) override {
-    return base_->get(context, object, limit_bytes);
-  }
-  void get_range(const Context& context, const ObjectName& object, uint64_t offset,
-                 MutableBytes out) override {
-    base_->get_range(context, object, offset, out);
-  }
-  std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override {
-    return base_->stat(context, object);
-  }
-  void list(const Context& context, ObjectKind kind,
-            const std::function<void(const ObjectInfo&)>& on_object) override {
-    base_->list(context, kind, on_object);
-  }
-  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
-                   const std::function<void(const ObjectInfo&)>& on_object) override {
-    base_->list_prefix(context, kind, prefix, on_object);
-  }
   void remove(const Context& context, const ObjectName& object) override;
-  [[nodiscard]] StorageTraits traits() const override { return base_->traits(); }
+  // One by one: a crash may come between any two.
+  void remove_many(const Context& context, std::span<const ObjectName> objects) override {
+    Storage::remove_many(context, objects);
+  }
 
  private:
   size_t begin(const ObjectName& object, ObjectBytes bytes, bool replaces);
   void end(size_t mutation, bool happened);
 
-  const std::unique_ptr<Storage> base_;
   mutable std::mutex mutex_;
   std::unique_ptr<Recording> recording_;
 };

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "storage/storage.h"
+#include "storage/decorators/forwarding_storage.h"
 
 namespace salvor {
 
@@ -55,10 +55,10 @@ class RateLimiter {
 // Contents count, names and listings do not. A transfer is as fast as the base makes it; the time
 // it should have taken is waited before an upload and after a download, at the rate that holds
 // when it begins. Thread-safe.
-class ThrottleStorage final : public Storage {
+class ThrottleStorage final : public ForwardingStorage {
  public:
   ThrottleStorage(std::unique_ptr<Storage> base, const BandwidthLimits& limits)
-      : base_(std::move(base)), limits_(limits) {}
+      : ForwardingStorage(std::move(base)), limits_(limits) {}
 
   using Storage::put;
   void create(const Context& context) override {
@@ -93,19 +93,8 @@ class ThrottleStorage final : public Storage {
     request(context);
     base_->remove_many(context, objects);
   }
-  std::optional<StorageSpace> space(const Context& context) override {
-    return base_->space(context);
-  }
-  std::optional<Retention> retention(const Context& context, const ObjectName& object) override {
-    return base_->retention(context, object);
-  }
-  void extend_retention(const Context& context, const ObjectName& object, WallTime until) override {
-    base_->extend_retention(context, object, until);
-  }
-  [[nodiscard]] StorageTraits traits() const override { return base_->traits(); }
 
  private:
-  const std::unique_ptr<Storage> base_;
   void request(const Context& context);
   void upload(const Context& context, uint64_t bytes);
   void download(const Context& context, uint64_t bytes);
