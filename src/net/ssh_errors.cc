@@ -59,7 +59,8 @@ std::string last_words(std::string_view words) {
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) {
       line.remove_suffix(1);
     }
-    if (line.find_first_not_of("@ ") != std::string_view::npos) {
+    // Rulers of "@", and commands to paste, which stand indented: the hint says what to do.
+    if (line.find_first_not_of("@ ") != std::string_view::npos && !line.starts_with(' ')) {
       lines.push_back(printable(line));
     }
     words.remove_prefix(end == std::string_view::npos ? words.size() : end + 1);

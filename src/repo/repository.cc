@@ -72,19 +72,23 @@ RepositoryConfig read_config(const Buffer& sealed, Sealer& sealer) {
 
 Buffer load_config(const Context& context, Storage& storage, const std::string& location) {
   Buffer sealed;
+  std::string hint;
   try {
     sealed = storage.get(context, kConfigObject, kDocumentLimit);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kNotFound) {
       throw;
     }
+    // The storage may know more: that there is no such bucket, that nothing is mounted.
+    hint = error.hint().empty() ? "" : error.hint() + " ";
   }
   if (sealed.empty()) {
     throw Error(
         ErrorCode::kNoRepository,
         "there is no repository at " + (location.empty() ? storage.traits().description : location),
-        "Check the location (-r, SALVOR_REPOSITORY). To make a new repository there: "
-        "salvor init.");
+        hint +
+            "Check the location (-r, SALVOR_REPOSITORY). To make a new repository there: "
+            "salvor init.");
   }
   return sealed;
 }

@@ -63,7 +63,8 @@ std::string S3Client::host() const {
   return settings_.addressing == S3Addressing::kHost ? settings_.bucket + "." + endpoint : endpoint;
 }
 
-HttpResponse S3Client::send(const Context& context, const S3Call& call) {
+S3Client::Reply S3Client::send(const Context& context, const S3Call& call) {
+  Signing signing;
   const std::string place = host();
   std::string path = "/";
   if (settings_.addressing == S3Addressing::kPath) {
@@ -79,13 +80,9 @@ HttpResponse S3Client::send(const Context& context, const S3Call& call) {
                       .limit_bytes = call.limit_bytes};
   if (!settings_.anonymous) {
     const AwsCredentials credentials = credentials_.get(context);
-    std::string region;
-    WallTime now = context.clock.now();
     {
       const std::scoped_lock lock(mutex_);
-      region = region_;
-      now += clock_offset_;
-      last_key_id_ = credentials.access_key_id;
+      signing = {region_, clock_offset_, credentials.access_key_id};
     }
     const SigV4Signature signature = sign_v4(credentials,
                                              {.method = call.method,
@@ -94,19 +91,21 @@ HttpResponse S3Client::send(const Context& context, const S3Call& call) {
                                               .query = call.query,
                                               .headers = call.headers,
                                               .payload_sha256 = call.payload_sha256},
-                                             {.region = region, .service = "s3", .time = now});
+                                             {.region = signing.region,
+                                              .service = "s3",
+                                              .time = context.clock.now() + signing.clock_offset});
     request.headers.insert(request.headers.end(), signature.headers.begin(),
                            signature.headers.end());
   }
-  return client_.request(context, request);
+  return {client_.request(context, request), std::move(signing)};
 }
 
 HttpResponse S3Client::send_mended(const Context& context, const S3Call& call) {
   for (unsigned attempt = 0;; ++attempt) {
-    HttpResponse response = send(context, call);
-    if (response.success() || attempt == 3 ||
-        !mend(context, call, parse_s3_failure(response), response, attempt)) {
-      return response;
+    Reply reply = send(context, call);
+    if (reply.response.success() || attempt == 3 ||
+        !mend(context, call, parse_s3_failure(reply.response), reply, attempt)) {
+      return std::move(reply.response);
     }
   }
 }
@@ -138,7 +137,7 @@ S3Failure S3Client::ask_reason(const Context& context, const S3Call& call,
   } else {
     question.headers = {{"Range", "bytes=0-0"}};
   }
-  const HttpResponse response = send(context, question);
+  const HttpResponse response = send(context, question).response;
   return response.status == failure.status ? parse_s3_failure(response) : failure;
 }
 
@@ -150,31 +149,24 @@ void S3Client::check_content(const S3Call& call, const S3Failure& failure) {
 }
 
 bool S3Client::mend(const Context& context, const S3Call& call, const S3Failure& failure,
-                    const HttpResponse& response, unsigned attempt) {
-  std::string key_id;
-  std::string region;
-  {
-    const std::scoped_lock lock(mutex_);
-    key_id = last_key_id_;
-    region = region_;
-  }
+                    const Reply& reply, unsigned attempt) {
   if (failure.expired() && attempt == 0) {
-    return credentials_.renew(key_id);
+    return credentials_.renew(reply.signing.key_id);
   }
   // Where the reply has no body its date must do.
-  const auto date = response.header("date");
+  const auto date = reply.response.header("date");
   const auto time = date ? parse_http_date(*date) : std::nullopt;
   const bool far_off = time && std::chrono::abs(*time - context.clock.now()) > kSkewAllowed;
   if (attempt == 0 && far_off &&
       (failure.skewed_clock() || (call.method == "HEAD" && failure.status == 403))) {
-    return adjust_clock(context, *time);
+    return adjust_clock(context, *time, reply.signing.clock_offset);
   }
   // A HEAD that failed has no body to say why: the bucket is asked.
   const bool mute = call.method == "HEAD" && !call.key.empty() &&
                     (failure.status == 400 || failure.status == 301) && failure.region.empty();
   if (mute || failure.wrong_region()) {
     const std::string found = failure.region.empty() ? ask_region(context) : failure.region;
-    if (!found.empty() && found != region) {
+    if (!found.empty() && found != reply.signing.region) {
       use_region(found);
       return true;
     }
@@ -182,13 +174,17 @@ bool S3Client::mend(const Context& context, const S3Call& call, const S3Failure&
   return false;
 }
 
-// False when the offset was known already: then the clock is not the cause.
-bool S3Client::adjust_clock(const Context& context, WallTime server) {
+// False when the request was signed with that offset already: then the clock is not the cause.
+bool S3Client::adjust_clock(const Context& context, WallTime server,
+                            std::chrono::nanoseconds signed_with) {
   const auto offset = server - context.clock.now();
   {
     const std::scoped_lock lock(mutex_);
-    if (std::chrono::abs(offset - clock_offset_) < kSkewAllowed) {
+    if (std::chrono::abs(offset - signed_with) < kSkewAllowed) {
       return false;
+    }
+    if (std::chrono::abs(offset - clock_offset_) < kSkewAllowed) {
+      return true;  // another thread's request was refused at the same time
     }
     clock_offset_ = offset;
   }
@@ -199,7 +195,7 @@ bool S3Client::adjust_clock(const Context& context, WallTime server) {
 }
 
 std::string S3Client::ask_region(const Context& context) {
-  const HttpResponse response = send(context, {.method = "HEAD"});
+  const HttpResponse response = send(context, {.method = "HEAD"}).response;
   return std::string(response.header("x-amz-bucket-region").value_or(""));
 }
 

@@ -55,9 +55,20 @@ class S3Client {
   }
 
  private:
+  // What a request was signed with. Others may have mended it since.
+  struct Signing {
+    std::string region;
+    std::chrono::nanoseconds clock_offset{};
+    std::string key_id;
+  };
+  struct Reply {
+    HttpResponse response;
+    Signing signing;
+  };
+
   [[nodiscard]] std::string host() const;
   void use_region(const std::string& region);
-  HttpResponse send(const Context& context, const S3Call& call);
+  Reply send(const Context& context, const S3Call& call);
   // The last reply, after what could be mended.
   HttpResponse send_mended(const Context& context, const S3Call& call);
   S3Failure ask_reason(const Context& context, const S3Call& call, const S3Failure& failure);
@@ -65,8 +76,8 @@ class S3Client {
   // tried again), or wrong from the start.
   static void check_content(const S3Call& call, const S3Failure& failure);
   bool mend(const Context& context, const S3Call& call, const S3Failure& failure,
-            const HttpResponse& response, unsigned attempt);
-  bool adjust_clock(const Context& context, WallTime server);
+            const Reply& reply, unsigned attempt);
+  bool adjust_clock(const Context& context, WallTime server, std::chrono::nanoseconds signed_with);
   std::string ask_region(const Context& context);
 
   const S3Settings settings_;
@@ -76,7 +87,6 @@ class S3Client {
   mutable std::mutex mutex_;
   std::string region_;                       // under mutex_
   std::chrono::nanoseconds clock_offset_{};  // the server's clock minus ours; under mutex_
-  std::string last_key_id_;                  // under mutex_
 };
 
 // "2026-11-21T10:00:00Z"

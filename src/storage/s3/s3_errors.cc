@@ -53,6 +53,11 @@ Diagnosis diagnose_denied(const S3Settings& settings, const S3Failure& failure,
             "The temporary credentials have expired. Get new ones, and set all three of "
             "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN."};
   }
+  if (failure.wrong_token()) {
+    return {ErrorCode::kPermission,
+            "The session token is not one of this server, or does not belong to the access key. "
+            "Check AWS_SESSION_TOKEN; with a permanent key it must not be set."};
+  }
   if (failure.skewed_clock()) {
     return {
         ErrorCode::kPermission,
@@ -95,7 +100,10 @@ Diagnosis diagnose(const S3Settings& settings, const S3Failure& failure,
   if (failure.status == 507 ||
       is_one_of(failure.code, {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage",
                                "XMinioAdminBucketQuotaExceeded"})) {
-    return {ErrorCode::kStorageFull, "The server or the bucket's quota is full."};
+    return {ErrorCode::kStorageFull,
+            "The server or the bucket's quota is full. Free some space (forget and prune old "
+            "snapshots) and "
+            "run the command again; nothing already stored is lost."};
   }
   if (is_one_of(failure.code,
                 {"KMS.DisabledException", "KMS.NotFoundException", "KMS.InvalidStateException"})) {
@@ -107,6 +115,7 @@ Diagnosis diagnose(const S3Settings& settings, const S3Failure& failure,
             "is made."};
   }
   if (failure.status == 401 || failure.status == 403 || failure.expired() ||
+      failure.wrong_token() ||
       is_one_of(failure.code, {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch",
                                "XAdminUserNotFound"})) {
     return diagnose_denied(settings, failure, action);
@@ -130,6 +139,10 @@ bool S3Failure::wrong_region() const {
 bool S3Failure::expired() const {
   return is_one_of(
       code, {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"});
+}
+
+bool S3Failure::wrong_token() const {
+  return is_one_of(code, {"InvalidToken", "InvalidTokenId"});
 }
 
 bool S3Failure::skewed_clock() const {

@@ -20,6 +20,7 @@ struct S3Failure {
   [[nodiscard]] bool wrong_region() const;
   // Whether the credentials have run out (as opposed to being wrong).
   [[nodiscard]] bool expired() const;
+  [[nodiscard]] bool wrong_token() const;
   [[nodiscard]] bool skewed_clock() const;
   // Whether the body did not match the hash that was sent with it.
   [[nodiscard]] bool wrong_content() const;
