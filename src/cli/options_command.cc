@@ -26,6 +26,8 @@ CommandSpec options_command() {
                 "  azure.object-lock  unlocked or locked, for all but locks\n"
                 "  azure.object-lock-days\n"
                 "  from.<option>      the option for --from-repo alone (copy, init)\n"
+                "  gs.as-of           read a versioned bucket as it was then: "
+                "2026-11-20T10:00:00Z\n"
                 "  gs.connections     requests at a time (default: 8)\n"
                 "  gs.endpoint        another server's address\n"
                 "  gs.kms-key         encryption by the server with this key\n"

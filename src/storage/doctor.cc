@@ -4,6 +4,8 @@
 
 #include "base/format.h"
 #include "crypto/sha256.h"
+#include "storage/azure/azure_doctor.h"
+#include "storage/gcs/gcs_doctor.h"
 #include "storage/location.h"
 #include "storage/s3/s3_doctor.h"
 
@@ -160,8 +162,7 @@ Verdict judge(const StorageRights& rights) {
   if (may_grant) {
     return {Answer::kYes,
             yes + "it may change the bucket's policy or lifecycle, and so give itself every right.",
-            "Take s3:PutBucketPolicy and s3:PutLifecycleConfiguration away from it, or use object "
-            "lock in compliance mode."};
+            "Take " + rights.granting + " away from it, or use object lock in compliance mode."};
   }
   if (rights.all_locked && rights.bypass == Answer::kNo) {
     return {
@@ -171,12 +172,11 @@ Verdict judge(const StorageRights& rights) {
             ", and it may not bypass that (governance mode).",
         extend_advice};
   }
-  if (rights.all_locked) {
+  if (rights.all_locked && rights.bypass != Answer::kYes) {
     return {Answer::kUnknown,
             "Ransomware with this credential could destroy the backups if it may bypass governance "
             "mode, which cannot be tried without harm.",
-            "See that its policy does not have s3:BypassGovernanceRetention, or use compliance "
-            "mode."};
+            "See that its policy does not have " + rights.bypassing + ", or use compliance mode."};
   }
   if (harmless && rights.remove_versions != Answer::kYes) {
     return {Answer::kNo, no + "it may neither remove nor replace what is there.", ""};
@@ -184,13 +184,22 @@ Verdict judge(const StorageRights& rights) {
   if (rights.versioned == Answer::kYes && rights.remove_versions == Answer::kNo) {
     return {Answer::kNo,
             no + "what it removes or replaces stays in the bucket as an older version.",
-            "After an attack, read the past with -o s3.as-of=TIME. Without object lock, see to it "
-            "that no lifecycle rule removes older versions too early."};
+            (rights.past_option.empty()
+                 ? std::string()
+                 : "After an attack, read the past with -o " + rights.past_option + "=TIME. ") +
+                "Without object lock, see to it that no lifecycle rule removes older versions too "
+                "early."};
   }
   if (harms && rights.versioned == Answer::kYes && rights.remove_versions == Answer::kUnknown) {
     return {Answer::kUnknown,
             "Ransomware with this credential could destroy the backups if it may remove versions, "
             "which could not be found out.",
+            versions_advice};
+  }
+  if (harms && rights.versioned == Answer::kUnknown && rights.remove_versions == Answer::kNo) {
+    return {Answer::kUnknown,
+            "Ransomware with this credential could destroy the backups unless the storage keeps "
+            "what is removed as a version, which could not be found out.",
             versions_advice};
   }
   if (harms || rights.remove_versions == Answer::kYes) {
@@ -206,12 +215,58 @@ Verdict judge(const StorageRights& rights) {
           ""};
 }
 
+void sample_retention(const Context& context, Storage& storage, StorageReport& report) {
+  constexpr size_t kSamples = 10;  // of each kind
+  std::vector<ObjectName> samples;
+  if (report.repository) {
+    samples.push_back({ObjectKind::kConfig, ""});
+  }
+  for (const ObjectKind kind : {ObjectKind::kSnapshot, ObjectKind::kPack}) {
+    struct Enough {};
+    try {
+      storage.list(context, kind, [&, first = samples.size()](const ObjectInfo& object) {
+        samples.push_back({kind, object.name});
+        if (samples.size() == first + kSamples) {
+          throw Enough{};
+        }
+      });
+    } catch (const Enough&) {
+    }
+  }
+  StorageRights& rights = report.rights;
+  const WallTime now = context.clock.now();
+  size_t held = 0;
+  size_t strict = 0;
+  for (const ObjectName& object : samples) {
+    const auto retention = storage.retention(context, object);
+    if (!retention || !retention->holds(now)) {
+      continue;
+    }
+    ++held;
+    strict += retention->compliance && retention->until && *retention->until > now ? 1 : 0;
+    if (retention->until && (!rights.locked_until || *retention->until < *rights.locked_until)) {
+      rights.locked_until = retention->until;
+    }
+  }
+  rights.all_locked = !samples.empty() && held == samples.size();
+  rights.compliance = !samples.empty() && strict == samples.size();
+  report.add("locked", rights.all_locked ? Mark::kGood : Mark::kNote,
+             std::to_string(held) + " of " + std::to_string(samples.size()) +
+                 " sampled objects are kept by a retention");
+}
+
 StorageReport examine_storage(const Context& context, const std::string& location,
                               const StorageOptions& options) {
   StorageReport report;
   if (location.starts_with("s3:")) {
     S3Client client(s3_settings(std::string_view(location).substr(3), options), options);
     report = examine_s3(context, client);
+  } else if (location.starts_with("gs:")) {
+    report =
+        examine_gcs(context, gcs_settings(std::string_view(location).substr(3), options), options);
+  } else if (location.starts_with("azure:")) {
+    report = examine_azure(context, azure_settings(std::string_view(location).substr(6), options),
+                           options);
   } else {
     report = examine_other(context, location, options);
   }

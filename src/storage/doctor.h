@@ -42,6 +42,10 @@ struct StorageRights {
   bool compliance = false;               // each in compliance mode
   Answer bypass = Answer::kUnknown;      // governance mode
   std::optional<WallTime> locked_until;  // the first that ends; nothing: legal hold
+  // The storage's own words, for advice.
+  std::string past_option = "s3.as-of";  // empty: the past cannot be read
+  std::string granting = "s3:PutBucketPolicy and s3:PutLifecycleConfiguration";
+  std::string bypassing = "s3:BypassGovernanceRetention";
 };
 
 struct Verdict {
@@ -63,6 +67,10 @@ struct StorageReport {
   void add(std::string id, StorageCheck::Mark mark, std::string text,
            std::optional<Answer> answer = std::nullopt);
 };
+
+// Looks how the config, some snapshots and some packs are kept: the rights `all_locked`,
+// `compliance`, `locked_until`, and a finding. Two requests and one a sample.
+void sample_retention(const Context& context, Storage& storage, StorageReport& report);
 
 // Throws what opening and reaching the storage throws; a right that is missing is a finding. A
 // dozen requests.

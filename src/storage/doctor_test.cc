@@ -43,6 +43,8 @@ TEST(Doctor, TheVerdictFollowsFromTheRights) {
        kYes},
       {"not known whether versions may go",
        with([](auto& r) { r.versioned = kYes, r.remove_versions = kUnknown; }), kUnknown},
+      {"not known whether versions stay",
+       with([](auto& r) { r.versioned = kUnknown, r.remove_versions = kNo; }), kUnknown},
       {"it may change the policy",
        {.overwrite = kNo, .remove = kNo, .remove_versions = kNo, .change_bucket = kYes},
        kYes},
@@ -58,6 +60,8 @@ TEST(Doctor, TheVerdictFollowsFromTheRights) {
        kNo},
       {"governance, bypass not known",
        with([](auto& r) { r.versioned = kYes, r.all_locked = true; }), kUnknown},
+      {"governance, and it may bypass that",
+       with([](auto& r) { r.all_locked = true, r.bypass = kYes; }), kYes},
       {"governance, but it may grant itself the bypass", with([](auto& r) {
          r.versioned = r.change_bucket = kYes, r.all_locked = true, r.bypass = kNo;
        }),

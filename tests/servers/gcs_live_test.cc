@@ -1,7 +1,9 @@
 // The storage contract and what is special about Google Cloud Storage, against fake-gcs-server.
 //
 //   gcs_live_test PATH [gtest options]
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include <nlohmann/json.hpp>
 
@@ -104,6 +106,22 @@ TEST_F(GcsLive, ListingsOfManyPages) {
   EXPECT_TRUE(storage->list_all(*context_, ObjectKind::kLock).empty());
 }
 
+// The emulator cannot be asked how far a session has come, so none is cut here (gcs_uploads_test
+// does that).
+TEST_F(GcsLive, WhatIsLargeIsSentInASession) {
+  GcsSettings settings = gcs_settings("sessions:/deep", options_for());
+  settings.session_bytes = size_t{1} << 20;
+  settings.piece_bytes = size_t{1} << 20;
+  const auto storage = open_gcs_storage(settings, options_for());
+  storage->create(*context_);
+  const Buffer content = pattern((size_t{5} << 20) + 12'345, 1);
+  const ObjectName pack = named_by_hash(ObjectKind::kPack, content.view());
+  storage->put(*context_, pack, content.view());
+  EXPECT_EQ(to_hex(sha256(storage->get(*context_, pack).view())), pack.name);
+  storage->put(*context_, pack, content.view());  // there already: the same
+  EXPECT_EQ(storage->list_all(*context_, ObjectKind::kPack).size(), 1U);
+}
+
 TEST_F(GcsLive, PacksGetTheirClassAndAllButLocksTheirRetention) {
   const auto storage = open("kept:/r", {{"gs.storage-class", "NEARLINE"},
                                         {"gs.object-lock", "unlocked"},
@@ -156,6 +174,54 @@ TEST_F(GcsLive, RetentionIsExtendedAndNeverShortened) {
   plain->put(*context_, pack, as_bytes("x"));
   EXPECT_FALSE(plain->retention(*context_, pack).has_value());
   EXPECT_EQ(code_of([&] { plain->extend_retention(*context_, pack, now); }), ErrorCode::kUsage);
+}
+
+TEST_F(GcsLive, TheVersionedPastIsReadAndCannotBeChanged) {
+  const std::string bucket = R"({"name":"versioned","versioning":{"enabled":true}})";
+  const ByteView body = as_bytes(bucket);
+  const HttpResponse made =
+      HttpClient({.proxy = ""})
+          .request(*context_, {.method = "POST",
+                               .url = server->url("/storage/v1/b?project=p"),
+                               .headers = {{"Content-Type", "application/json"}},
+                               .body = {&body, 1}});
+  ASSERT_TRUE(made.success()) << as_text(made.body.view());
+  const auto storage = open("versioned:/r");
+  const auto pack = [](const char* content) {
+    return named_by_hash(ObjectKind::kPack, as_bytes(std::string_view(content)));
+  };
+  storage->put(*context_, {ObjectKind::kConfig, ""}, as_bytes("first"));
+  storage->put(*context_, pack("removed"), as_bytes("removed"));
+  storage->put(*context_, pack("kept"), as_bytes("kept"));
+  // The server's clock is this machine's.
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  const WallTime then = (*context_).clock.now();
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  storage->replace_config(*context_, as_bytes("second"));
+  storage->remove(*context_, pack("removed"));
+  storage->put(*context_, pack("added"), as_bytes("added"));
+
+  GcsSettings settings = gcs_settings("versioned:/r", options_for());
+  settings.as_of = then;
+  const auto past = open_gcs_storage(settings, options_for());
+  EXPECT_TRUE(past->traits().read_only);
+  EXPECT_EQ(as_text(past->get(*context_, {ObjectKind::kConfig, ""}).view()), "first");
+  EXPECT_EQ(as_text(past->get(*context_, pack("removed")).view()), "removed");
+  EXPECT_EQ(past->stat(*context_, pack("kept"))->size_bytes, 4U);
+  EXPECT_FALSE(past->stat(*context_, pack("added")).has_value());
+  EXPECT_EQ(code_of([&] { (void)past->get(*context_, pack("added")); }), ErrorCode::kNotFound);
+  EXPECT_EQ(past->list_all(*context_, ObjectKind::kPack).size(), 2U);
+  EXPECT_EQ(code_of([&] { past->remove(*context_, pack("kept")); }), ErrorCode::kPermission);
+  EXPECT_EQ(code_of([&] { past->put(*context_, pack("x"), as_bytes("x")); }),
+            ErrorCode::kPermission);
+  EXPECT_EQ(as_text(storage->get(*context_, {ObjectKind::kConfig, ""}).view()), "second");
+
+  open("flat:/r")->create(*context_);
+  GcsSettings flat = gcs_settings("flat:/r", options_for());
+  flat.as_of = then;
+  const Error error = error_of(
+      [&] { (void)open_gcs_storage(flat, options_for())->list_all(*context_, ObjectKind::kPack); });
+  EXPECT_NE(error.message().find("keeps no versions"), std::string::npos) << error.message();
 }
 
 }  // namespace

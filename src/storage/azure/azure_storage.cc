@@ -15,6 +15,7 @@
 #include "storage/azure/azure_sign.h"
 #include "storage/layout.h"
 #include "storage/md5.h"
+#include "storage/retention_mode.h"
 
 namespace salvor {
 namespace {
@@ -138,14 +139,15 @@ class AzureStorage final : public Storage {
   }
 
   // `token`: where there is neither a key nor a signature.
-  HttpResponse send(const Context& context, const Call& call, const Secret& token);
+  HttpResponse send(const Context& context, const Call& call, const Secret& token,
+                    std::chrono::nanoseconds clock_offset);
   // Sends, and once more when the clock was wrong or a token had expired. Any status that is
   // neither a success nor one of `expected` is thrown.
   HttpResponse execute(const Context& context, const Call& call,
                        std::initializer_list<int> expected = {});
   void warn_of_expiry(const Context& context);
   bool adjust_clock(const Context& context, const AzureFailure& failure,
-                    const HttpResponse& response);
+                    const HttpResponse& response, std::chrono::nanoseconds signed_with);
 
   void upload(const Context& context, const ObjectName& object, std::span<const ByteView> parts,
               bool if_absent);
@@ -193,7 +195,8 @@ void AzureStorage::warn_of_expiry(const Context& context) {
   }
 }
 
-HttpResponse AzureStorage::send(const Context& context, const Call& call, const Secret& token) {
+HttpResponse AzureStorage::send(const Context& context, const Call& call, const Secret& token,
+                                std::chrono::nanoseconds clock_offset) {
   const std::string path =
       "/" + settings_.container + (call.key.empty() ? "" : "/" + percent_encode(call.key, true));
   std::string url = settings_.endpoint + path;
@@ -214,12 +217,7 @@ HttpResponse AzureStorage::send(const Context& context, const Call& call, const 
     warn_of_expiry(context);
     url += mark + std::string(settings_.sas.reveal());
   } else {
-    WallTime now = context.clock.now();
-    {
-      const std::scoped_lock lock(mutex_);
-      now += clock_offset_;
-    }
-    request.headers.push_back({"x-ms-date", http_date(now)});
+    request.headers.push_back({"x-ms-date", http_date(context.clock.now() + clock_offset)});
     const std::string signed_path = endpoint_path_ + path;
     request.headers.push_back(
         {"Authorization", azure_authorization(settings_.account, settings_.key,
@@ -238,7 +236,11 @@ HttpResponse AzureStorage::execute(const Context& context, const Call& call,
   const bool by_token = settings_.key.empty() && settings_.sas.empty();
   for (unsigned attempt = 0;; ++attempt) {
     const Secret token = by_token ? tokens_.get(context) : Secret();
-    HttpResponse response = send(context, call, token);
+    const std::chrono::nanoseconds offset = [this] {
+      const std::scoped_lock lock(mutex_);
+      return clock_offset_;
+    }();
+    HttpResponse response = send(context, call, token, offset);
     if (response.success()) {
       return response;
     }
@@ -246,7 +248,7 @@ HttpResponse AzureStorage::execute(const Context& context, const Call& call,
       continue;
     }
     const AzureFailure failure = parse_azure_failure(response);
-    if (attempt == 0 && adjust_clock(context, failure, response)) {
+    if (attempt == 0 && adjust_clock(context, failure, response, offset)) {
       continue;
     }
     if (std::ranges::find(expected, response.status) != expected.end()) {
@@ -256,9 +258,10 @@ HttpResponse AzureStorage::execute(const Context& context, const Call& call,
   }
 }
 
-// False when the clock is not the cause.
+// False when the request was signed with that offset already: then the clock is not the cause.
 bool AzureStorage::adjust_clock(const Context& context, const AzureFailure& failure,
-                                const HttpResponse& response) {
+                                const HttpResponse& response,
+                                std::chrono::nanoseconds signed_with) {
   const auto date = response.header("date");
   const auto time = date ? parse_http_date(*date) : std::nullopt;
   if (failure.status != 403 || failure.code != "AuthenticationFailed" || settings_.key.empty() ||
@@ -268,8 +271,11 @@ bool AzureStorage::adjust_clock(const Context& context, const AzureFailure& fail
   const auto offset = *time - context.clock.now();
   {
     const std::scoped_lock lock(mutex_);
-    if (std::chrono::abs(offset - clock_offset_) < kSkewAllowed) {
+    if (std::chrono::abs(offset - signed_with) < kSkewAllowed) {
       return false;
+    }
+    if (std::chrono::abs(offset - clock_offset_) < kSkewAllowed) {
+      return true;  // another thread's request was refused at the same time
     }
     clock_offset_ = offset;
   }
@@ -656,20 +662,18 @@ void AzureStorage::extend_retention(const Context& context, const ObjectName& ob
     Storage::extend_retention(context, object, until);
     return;
   }
-  const auto now = retention(context, object);
-  if (now && now->until && *now->until >= until) {
-    return;  // never shorter
+  const auto mode = mode_to_extend(retention(context, object), until, settings_.lock_mode);
+  if (!mode) {
+    return;
   }
-  const bool locked = now && now->until ? now->compliance : settings_.lock_mode == "Locked";
-  (void)execute(context,
-                {.method = "PUT",
-                 .key = key_of(object_path(object)),
-                 .query = {{"comp", "immutabilityPolicies"}},
-                 .headers = {{"x-ms-immutability-policy-mode", locked ? "Locked" : "Unlocked"},
-                             {"x-ms-immutability-policy-until-date", http_date(until)}},
-                 .what = "cannot extend the protection of " + object.display() + " in " +
-                         settings_.description(),
-                 .right = "i (immutability)"});
+  (void)execute(context, {.method = "PUT",
+                          .key = key_of(object_path(object)),
+                          .query = {{"comp", "immutabilityPolicies"}},
+                          .headers = {{"x-ms-immutability-policy-mode", *mode},
+                                      {"x-ms-immutability-policy-until-date", http_date(until)}},
+                          .what = "cannot extend the protection of " + object.display() + " in " +
+                                  settings_.description(),
+                          .right = "i (immutability)"});
 }
 
 }  // namespace

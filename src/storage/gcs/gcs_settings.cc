@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "storage/past_objects.h"
 
 namespace salvor {
 namespace {
@@ -113,6 +114,7 @@ GcsSettings gcs_settings(std::string_view rest, const StorageOptions& options) {
   settings.user_project = extended.text("user-project");
   settings.kms_key = extended.text("kms-key");
   settings.connections = extended.number("connections", settings.connections, 1, 256);
+  settings.as_of = parse_as_of(extended, "gs");
   set_lock(extended, settings);
   extended.finish();
   return settings;

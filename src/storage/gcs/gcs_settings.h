@@ -3,9 +3,12 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "storage/storage_options.h"
 
 namespace salvor {
@@ -22,8 +25,13 @@ struct GcsSettings {
   std::string kms_key;        // "projects/P/locations/L/keyRings/R/cryptoKeys/K" or empty
   std::string lock_mode;      // "Unlocked", "Locked" or empty
   std::chrono::days lock_days{0};
+  std::optional<WallTime> as_of;  // read what was there then
   unsigned connections = 8;
   unsigned list_page = 1000;  // names a reply; not more
+  // Objects from this size on are sent in upload sessions; so much at a time (a multiple of 256
+  // KiB).
+  uint64_t session_bytes = uint64_t{64} << 20;
+  uint64_t piece_bytes = uint64_t{32} << 20;
 
   [[nodiscard]] std::string description() const;  // "Google Cloud Storage bucket b/prefix"
 };

@@ -10,28 +10,21 @@
 #include "base/format.h"
 #include "codec/go_json.h"
 #include "crypto/crc32c.h"
+#include "storage/gcs/gcs_client.h"
 #include "storage/gcs/gcs_credentials.h"
 #include "storage/gcs/gcs_errors.h"
 #include "storage/gcs/gcs_settings.h"
+#include "storage/gcs/gcs_uploads.h"
 #include "storage/layout.h"
+#include "storage/past_objects.h"
+#include "storage/retention_mode.h"
 
 namespace salvor {
 namespace {
 
 constexpr uint64_t kListReply = uint64_t{8} << 20;
+constexpr uint64_t kWorthResuming = uint64_t{1} << 20;
 constexpr unsigned kRemovals = 8;  // at a time
-
-// One request, as far as it does not depend on address and credentials.
-struct Call {
-  std::string method;
-  std::string path;  // "/storage/v1/b/..." and the query
-  std::vector<HttpHeader> headers;
-  std::span<const ByteView> body;
-  std::optional<MutableBytes> into;
-  uint64_t limit_bytes = uint64_t{1} << 20;
-  std::string what;        // for messages
-  std::string permission;  // that it needs
-};
 
 std::string crc32c_base64(std::span<const ByteView> parts) {
   Crc32c crc;
@@ -75,18 +68,25 @@ std::string utc_text(WallTime time) {
 class GcsStorage final : public Storage {
  public:
   GcsStorage(GcsSettings settings, const StorageOptions& options)
-      : settings_(std::move(settings)), tokens_(options), client_(options.http) {}
+      : client_(std::move(settings), options) {
+    if (settings_.as_of) {
+      past_ = std::make_unique<PastObjects>(
+          [this](const Context& context) { return load_past(context); });
+    }
+  }
 
   using Storage::put;
   void create(const Context& context) override;
   void put(const Context& context, const ObjectName& object,
            std::span<const ByteView> parts) override {
     check_call(context, object);
+    refuse_when_past();
     upload(context, object, parts, true);
   }
   void replace_config(const Context& context, ByteView bytes) override {
     const ObjectName config{ObjectKind::kConfig, ""};
     check_call(context, config);
+    refuse_when_past();
     upload(context, config, {&bytes, 1}, false);
   }
   Buffer get(const Context& context, const ObjectName& object, uint64_t limit_bytes) override;
@@ -106,6 +106,7 @@ class GcsStorage final : public Storage {
   [[nodiscard]] StorageTraits traits() const override {
     return {.connections = settings_.connections,
             .remote = true,
+            .read_only = settings_.as_of.has_value(),
             .description = settings_.description()};
   }
 
@@ -123,60 +124,48 @@ class GcsStorage final : public Storage {
            (query.empty() ? "" : "?" + query);
   }
 
-  // Sends, with another token when one has expired. Any status that is neither a success nor one of
-  // `expected` is thrown.
-  HttpResponse execute(const Context& context, const Call& call,
-                       std::initializer_list<int> expected = {});
+  HttpResponse execute(const Context& context, const GcsCall& call,
+                       std::initializer_list<int> expected = {}) {
+    return client_.execute(context, call, expected);
+  }
   void upload(const Context& context, const ObjectName& object, std::span<const ByteView> parts,
               bool if_absent);
-  std::string upload_head(const Context& context, const ObjectName& object,
-                          const std::string& checksum, const std::string& boundary) const;
+  [[nodiscard]] std::string description_of(const Context& context, const ObjectName& object,
+                                           const std::string& checksum) const;
+  [[nodiscard]] GcsCall upload_call(const ObjectName& object, const std::string& type,
+                                    bool if_absent) const;
+  HttpResponse send_at_once(const Context& context, const ObjectName& object,
+                            std::span<const ByteView> parts, const std::string& description,
+                            bool if_absent);
+  HttpResponse send_in_session(const Context& context, const ObjectName& object,
+                               std::span<const ByteView> parts, const std::string& description,
+                               const std::string& checksum, bool if_absent);
   [[nodiscard]] bool is_kept(const ObjectName& object) const {
     return !settings_.lock_mode.empty() && object.kind != ObjectKind::kLock;
   }
-  nlohmann::json parse(const Call& call, const HttpResponse& response) const;
+  // Of a key that begins with the repository's prefix.
+  [[nodiscard]] std::string path_of_key(const std::string& key) const {
+    return settings_.prefix.empty() ? key : key.substr(settings_.prefix.size() + 1);
+  }
+  void for_each_item(const Context& context, const std::string& below, const std::string& query,
+                     const std::function<void(const nlohmann::json&)>& on_item);
+  PastObjectMap load_past(const Context& context);
+  [[nodiscard]] bool has_versioning(const Context& context);
+  void refuse_when_past() const;
+  [[nodiscard]] std::string content_url(const Context& context, const ObjectName& object);
+  nlohmann::json parse(const GcsCall& call, const HttpResponse& response) const;
   // Whether the bucket has object retention; asked once.
   bool may_be_kept(const Context& context);
 
-  const GcsSettings settings_;
+  GcsClient client_;
+  const GcsSettings& settings_ = client_.settings();
+  GcsUploads uploads_{client_};
+  std::unique_ptr<PastObjects> past_;  // null: the present
   std::mutex kept_mutex_;
   std::optional<bool> kept_;  // under kept_mutex_
-  GcsTokenSource tokens_;
-  HttpClient client_;
 };
 
-HttpResponse GcsStorage::execute(const Context& context, const Call& call,
-                                 std::initializer_list<int> expected) {
-  for (unsigned attempt = 0;; ++attempt) {
-    HttpRequest request{.method = call.method,
-                        .url = settings_.endpoint + call.path,
-                        .headers = call.headers,
-                        .body = call.body,
-                        .into = call.into,
-                        .limit_bytes = call.limit_bytes};
-    Secret token;
-    if (!settings_.anonymous) {
-      token = tokens_.get(context);
-      request.headers.push_back({"Authorization", "Bearer " + std::string(token.reveal())});
-    }
-    if (!settings_.user_project.empty()) {
-      request.headers.push_back({"x-goog-user-project", settings_.user_project});
-    }
-    HttpResponse response = client_.request(context, request);
-    if (response.success()) {
-      return response;
-    }
-    if (response.status == 401 && attempt == 0 && !settings_.anonymous && tokens_.renew(token)) {
-      continue;
-    }
-    if (std::ranges::find(expected, response.status) != expected.end()) {
-      return response;
-    }
-    throw gcs_error(settings_, parse_gcs_failure(response), response, call.what, call.permission);
-  }
-}
-
-nlohmann::json GcsStorage::parse(const Call& call, const HttpResponse& response) const {
+nlohmann::json GcsStorage::parse(const GcsCall& call, const HttpResponse& response) const {
   auto json = nlohmann::json::parse(as_text(response.body.view()), nullptr, false);
   if (!json.is_object() || response.cut) {
     throw Error(ErrorCode::kFailed, call.what + ": the reply is not a JSON object",
@@ -188,6 +177,7 @@ nlohmann::json GcsStorage::parse(const Call& call, const HttpResponse& response)
 // ---- writing ----
 
 void GcsStorage::create(const Context& context) {
+  refuse_when_past();
   context.check_stopped();
   const std::string target = settings_.description();
   // Without the right to look, what follows will show whether the bucket is there.
@@ -202,7 +192,7 @@ void GcsStorage::create(const Context& context) {
   }
   std::string project = settings_.project;
   if (project.empty() && !settings_.anonymous) {
-    project = tokens_.project();
+    project = client_.project();
   }
   if (project.empty() && !settings_.anonymous) {
     GcsFailure failure = parse_gcs_failure(found);
@@ -228,9 +218,9 @@ void GcsStorage::create(const Context& context) {
                 {409});  // somebody was faster
 }
 
-std::string GcsStorage::upload_head(const Context& context, const ObjectName& object,
-                                    const std::string& checksum,
-                                    const std::string& boundary) const {
+// The object as the upload describes it.
+std::string GcsStorage::description_of(const Context& context, const ObjectName& object,
+                                       const std::string& checksum) const {
   nlohmann::json resource{{"name", key_of(object_path(object))},
                           {"contentType", "application/octet-stream"},
                           {"crc32c", checksum}};
@@ -243,37 +233,77 @@ std::string GcsStorage::upload_head(const Context& context, const ObjectName& ob
         {"mode", settings_.lock_mode},
         {"retainUntilTime", utc_text(context.clock.now() + settings_.lock_days)}};
   }
-  return "--" + boundary + "\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n" +
-         resource.dump() + "\r\n--" + boundary +
-         "\r\nContent-Type: application/octet-stream\r\n\r\n";
+  return resource.dump();
 }
 
-void GcsStorage::upload(const Context& context, const ObjectName& object,
-                        std::span<const ByteView> parts, bool if_absent) {
-  const std::string checksum = crc32c_base64(parts);
-  // Drawn at random, so that no content holds it.
-  std::array<std::byte, 24> drawn{};
-  SystemRandom().fill(drawn);
-  const std::string boundary = to_hex(drawn);
-  const std::string head = upload_head(context, object, checksum, boundary);
-  const std::string tail = "\r\n--" + boundary + "--\r\n";
-  std::vector<ByteView> body{as_bytes(head)};
-  body.insert(body.end(), parts.begin(), parts.end());
-  body.push_back(as_bytes(tail));
-  std::string query = "?uploadType=multipart&fields=size,crc32c,retention";
+GcsCall GcsStorage::upload_call(const ObjectName& object, const std::string& type,
+                                bool if_absent) const {
+  std::string query = "?uploadType=" + type + "&fields=size,crc32c,retention";
   if (if_absent) {
     query += "&ifGenerationMatch=0";
   }
   if (!settings_.kms_key.empty()) {
     query += "&kmsKeyName=" + percent_encode(settings_.kms_key);
   }
-  const Call call{.method = "POST",
-                  .path = "/upload" + bucket_path() + "/o" + query,
-                  .headers = {{"Content-Type", "multipart/related; boundary=" + boundary}},
-                  .body = body,
-                  .what = what("write", object),
-                  .permission = "storage.objects.create"};
-  const HttpResponse response = execute(context, call, {404, 412});
+  return {.method = "POST",
+          .path = "/upload" + bucket_path() + "/o" + query,
+          .what = what("write", object),
+          .permission = "storage.objects.create"};
+}
+
+// Description and content in one request.
+HttpResponse GcsStorage::send_at_once(const Context& context, const ObjectName& object,
+                                      std::span<const ByteView> parts,
+                                      const std::string& description, bool if_absent) {
+  // Drawn at random, so that no content holds it.
+  std::array<std::byte, 24> drawn{};
+  SystemRandom().fill(drawn);
+  const std::string boundary = to_hex(drawn);
+  const std::string head =
+      "--" + boundary + "\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n" + description +
+      "\r\n--" + boundary + "\r\nContent-Type: application/octet-stream\r\n\r\n";
+  const std::string tail = "\r\n--" + boundary + "--\r\n";
+  std::vector<ByteView> body{as_bytes(head)};
+  body.insert(body.end(), parts.begin(), parts.end());
+  body.push_back(as_bytes(tail));
+  GcsCall call = upload_call(object, "multipart", if_absent);
+  call.headers = {{"Content-Type", "multipart/related; boundary=" + boundary}};
+  call.body = body;
+  return execute(context, call, {404, 412});
+}
+
+HttpResponse GcsStorage::send_in_session(const Context& context, const ObjectName& object,
+                                         std::span<const ByteView> parts,
+                                         const std::string& description,
+                                         const std::string& checksum, bool if_absent) {
+  const ByteView body = as_bytes(description);
+  GcsCall call = upload_call(object, "resumable", if_absent);
+  call.headers = {{"Content-Type", "application/json; charset=UTF-8"},
+                  {"X-Upload-Content-Type", "application/octet-stream"},
+                  {"X-Upload-Content-Length", std::to_string(total_size(parts))}};
+  call.body = {&body, 1};
+  return uploads_.upload(context, key_of(object_path(object)), checksum, call, parts);
+}
+
+void GcsStorage::upload(const Context& context, const ObjectName& object,
+                        std::span<const ByteView> parts, bool if_absent) {
+  const std::string checksum = crc32c_base64(parts);
+  const std::string description = description_of(context, object, checksum);
+  const std::string key = key_of(object_path(object));
+  const GcsCall call = upload_call(object, "", if_absent);  // for messages
+  HttpResponse response;
+  if (uploads_.wants_session(key, checksum, total_size(parts))) {
+    response = send_in_session(context, object, parts, description, checksum, if_absent);
+  } else {
+    try {
+      response = send_at_once(context, object, parts, description, if_absent);
+    } catch (const Error& error) {
+      if (error.retryable() && !error.advice().slow_down && total_size(parts) >= kWorthResuming) {
+        uploads_.was_cut(key, checksum);
+      }
+      throw;
+    }
+  }
   if (response.success()) {
     const auto stored = parse(call, response);
     if (number_of(stored, "size") != total_size(parts) || text_of(stored, "crc32c") != checksum) {
@@ -287,6 +317,7 @@ void GcsStorage::upload(const Context& context, const ObjectName& object,
     }
     return;
   }
+  uploads_.forget(key);
   if (response.status == 412 && if_absent) {
     if (const auto existing = stat(context, object)) {
       check_existing(*this, context, object, existing->size_bytes, parts);
@@ -305,7 +336,7 @@ void GcsStorage::upload(const Context& context, const ObjectName& object,
 Buffer GcsStorage::get(const Context& context, const ObjectName& object, uint64_t limit_bytes) {
   check_call(context, object);
   HttpResponse response = execute(context, {.method = "GET",
-                                            .path = object_url(object, "alt=media"),
+                                            .path = content_url(context, object),
                                             .limit_bytes = limit_bytes,
                                             .what = what("read", object),
                                             .permission = "storage.objects.get"});
@@ -338,7 +369,7 @@ void GcsStorage::get_range(const Context& context, const ObjectName& object, uin
   const HttpResponse response =
       execute(context,
               {.method = "GET",
-               .path = object_url(object, "alt=media"),
+               .path = content_url(context, object),
                .headers = {{"Range", "bytes=" + std::to_string(offset) + "-" +
                                          std::to_string(offset + out.size() - 1)}},
                .into = out,
@@ -359,10 +390,14 @@ void GcsStorage::get_range(const Context& context, const ObjectName& object, uin
 
 std::optional<ObjectInfo> GcsStorage::stat(const Context& context, const ObjectName& object) {
   check_call(context, object);
-  const Call call{.method = "GET",
-                  .path = object_url(object, "fields=size"),
-                  .what = what("look for", object),
-                  .permission = "storage.objects.get"};
+  if (past_) {
+    const auto found = past_->find(context, object);
+    return found ? std::optional(ObjectInfo{object.name, found->size_bytes}) : std::nullopt;
+  }
+  const GcsCall call{.method = "GET",
+                     .path = object_url(object, "fields=size"),
+                     .what = what("look for", object),
+                     .permission = "storage.objects.get"};
   const HttpResponse response = execute(context, call, {404});
   if (response.status == 404) {
     return std::nullopt;
@@ -385,6 +420,10 @@ void GcsStorage::list_prefix(const Context& context, ObjectKind kind, std::strin
   if (!may_begin_name(kind, prefix)) {
     return;
   }
+  if (past_) {
+    past_->list(context, kind, prefix, on_object);
+    return;
+  }
   if (kind == ObjectKind::kConfig) {
     if (const auto info = stat(context, {kind, ""})) {
       on_object(*info);
@@ -392,17 +431,30 @@ void GcsStorage::list_prefix(const Context& context, ObjectKind kind, std::strin
     return;
   }
   const std::string below = key_of(path_prefix(kind, prefix));
-  const size_t root = settings_.prefix.empty() ? 0 : settings_.prefix.size() + 1;
+  for_each_item(context, below, "&fields=items(name,size),nextPageToken",
+                [&](const nlohmann::json& item) {
+                  const auto size_bytes = number_of(item, "size");
+                  auto name = name_of_path(kind, path_of_key(text_of(item, "name")));
+                  if (name && size_bytes) {
+                    on_object({std::move(*name), *size_bytes});
+                  }
+                });
+}
+
+// Each object whose key begins with `below`, as the server describes it.
+void GcsStorage::for_each_item(const Context& context, const std::string& below,
+                               const std::string& query,
+                               const std::function<void(const nlohmann::json&)>& on_item) {
   std::string from;
   do {
-    const Call call{
-        .method = "GET",
-        .path = bucket_path() + "/o?maxResults=" + std::to_string(settings_.list_page) +
-                "&fields=items(name,size),nextPageToken&prefix=" + percent_encode(below) +
-                (from.empty() ? "" : "&pageToken=" + percent_encode(from)),
-        .limit_bytes = kListReply,
-        .what = "cannot list " + settings_.description(),
-        .permission = "storage.objects.list"};
+    const GcsCall call{.method = "GET",
+                       .path = bucket_path() +
+                               "/o?maxResults=" + std::to_string(settings_.list_page) + query +
+                               "&prefix=" + percent_encode(below) +
+                               (from.empty() ? "" : "&pageToken=" + percent_encode(from)),
+                       .limit_bytes = kListReply,
+                       .what = "cannot list " + settings_.description(),
+                       .permission = "storage.objects.list"};
     const HttpResponse response = execute(context, call, {404});
     if (response.status == 404) {
       return;  // no bucket, no objects
@@ -411,14 +463,9 @@ void GcsStorage::list_prefix(const Context& context, ObjectKind kind, std::strin
     // A page may be empty and still not be the last.
     const auto items = page.find("items");
     for (const auto& item : items == page.end() ? nlohmann::json() : *items) {
-      const std::string key = text_of(item, "name");
-      const auto size_bytes = number_of(item, "size");
-      if (!key.starts_with(below) || !size_bytes) {
-        continue;
-      }
-      if (auto name = name_of_path(kind, std::string_view(key).substr(root))) {
+      if (text_of(item, "name").starts_with(below)) {
         context.check_stopped();
-        on_object({std::move(*name), *size_bytes});
+        on_item(item);
       }
     }
     const std::string next = text_of(page, "nextPageToken");
@@ -429,8 +476,69 @@ void GcsStorage::list_prefix(const Context& context, ObjectKind kind, std::strin
   } while (!from.empty());
 }
 
+// ---- the past ----
+
+// What was there then: a generation lives from its making to its removal or replacement.
+PastObjectMap GcsStorage::load_past(const Context& context) {
+  PastObjectMap objects;
+  bool versioned = false;
+  for_each_item(
+      context, key_of(""),
+      "&versions=true&fields=items(name,size,generation,timeCreated,timeDeleted),nextPageToken",
+      [&](const nlohmann::json& item) {
+        const auto made = parse_go_time(text_of(item, "timeCreated"));
+        const auto gone = parse_go_time(text_of(item, "timeDeleted"));
+        versioned = versioned || gone;
+        const auto size_bytes = number_of(item, "size");
+        const auto object = object_at_path(path_of_key(text_of(item, "name")));
+        if (object && size_bytes && made && made->wall() <= *settings_.as_of &&
+            (!gone || gone->wall() > *settings_.as_of)) {
+          objects[*object] = {text_of(item, "generation"), *size_bytes};
+        }
+      });
+  if (!versioned && !has_versioning(context)) {
+    throw no_past(settings_.description(), "gs");
+  }
+  return objects;
+}
+
+// Whether the bucket keeps what is removed or written over; true when that may not be asked.
+bool GcsStorage::has_versioning(const Context& context) {
+  const GcsCall call{.method = "GET",
+                     .path = bucket_path() + "?fields=versioning",
+                     .what = "cannot look for the versions of " + settings_.description(),
+                     .permission = "storage.buckets.get"};
+  const HttpResponse response = execute(context, call, {403, 404});
+  if (!response.success()) {
+    return response.status == 403;
+  }
+  const auto bucket = parse(call, response);
+  return bucket.contains("versioning") && bucket["versioning"].is_object() &&
+         bucket["versioning"].value("enabled", false);
+}
+
+void GcsStorage::refuse_when_past() const {
+  if (past_) {
+    throw past_is_fixed(settings_.description(), utc_text(*settings_.as_of), "gs");
+  }
+}
+
+// The content that is to be read.
+std::string GcsStorage::content_url(const Context& context, const ObjectName& object) {
+  if (!past_) {
+    return object_url(object, "alt=media");
+  }
+  const auto found = past_->find(context, object);
+  if (!found) {
+    throw Error(ErrorCode::kNotFound,
+                what("read", object) + ": it did not exist at " + utc_text(*settings_.as_of));
+  }
+  return object_url(object, "alt=media&generation=" + percent_encode(found->version));
+}
+
 void GcsStorage::remove(const Context& context, const ObjectName& object) {
   check_call(context, object);
+  refuse_when_past();
   (void)execute(context,
                 {.method = "DELETE",
                  .path = object_url(object, ""),
@@ -444,10 +552,10 @@ void GcsStorage::remove(const Context& context, const ObjectName& object) {
 bool GcsStorage::may_be_kept(const Context& context) {
   const std::scoped_lock lock(kept_mutex_);
   if (!kept_) {
-    const Call call{.method = "GET",
-                    .path = bucket_path() + "?fields=objectRetention",
-                    .what = "cannot look for the retention of " + settings_.description(),
-                    .permission = "storage.buckets.get"};
+    const GcsCall call{.method = "GET",
+                       .path = bucket_path() + "?fields=objectRetention",
+                       .what = "cannot look for the retention of " + settings_.description(),
+                       .permission = "storage.buckets.get"};
     const HttpResponse response = execute(context, call, {403, 404});
     // Without the right to know it, each object is asked.
     kept_ = response.success() ? parse(call, response).contains("objectRetention")
@@ -458,13 +566,13 @@ bool GcsStorage::may_be_kept(const Context& context) {
 
 std::optional<Retention> GcsStorage::retention(const Context& context, const ObjectName& object) {
   check_call(context, object);
-  if (!may_be_kept(context)) {
+  if (past_ || !may_be_kept(context)) {
     return std::nullopt;
   }
-  const Call call{.method = "GET",
-                  .path = object_url(object, "fields=retention,temporaryHold,eventBasedHold"),
-                  .what = what("look for", object),
-                  .permission = "storage.objects.get"};
+  const GcsCall call{.method = "GET",
+                     .path = object_url(object, "fields=retention,temporaryHold,eventBasedHold"),
+                     .what = what("look for", object),
+                     .permission = "storage.objects.get"};
   const HttpResponse response = execute(context, call, {404});
   if (response.status == 404) {
     return std::nullopt;
@@ -483,19 +591,17 @@ std::optional<Retention> GcsStorage::retention(const Context& context, const Obj
 void GcsStorage::extend_retention(const Context& context, const ObjectName& object,
                                   WallTime until) {
   check_call(context, object);
+  refuse_when_past();
   if (!may_be_kept(context)) {
     Storage::extend_retention(context, object, until);
     return;
   }
-  const auto now = retention(context, object);
-  if (now && now->until && *now->until >= until) {
-    return;  // never shorter
+  const auto mode = mode_to_extend(retention(context, object), until, settings_.lock_mode);
+  if (!mode) {
+    return;
   }
-  const bool locked = now && now->until ? now->compliance : settings_.lock_mode == "Locked";
-  const std::string change = nlohmann::json{{"retention",
-                                             {{"mode", locked ? "Locked" : "Unlocked"},
-                                              {"retainUntilTime", utc_text(until)}}}}
-                                 .dump();
+  const std::string change =
+      nlohmann::json{{"retention", {{"mode", *mode}, {"retainUntilTime", utc_text(until)}}}}.dump();
   const ByteView body = as_bytes(change);
   (void)execute(context, {.method = "PATCH",
                           .path = object_url(object, "fields=retention"),

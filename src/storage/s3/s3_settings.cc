@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
-#include "codec/go_json.h"
+#include "storage/past_objects.h"
 
 namespace salvor {
 namespace {
@@ -113,19 +113,6 @@ void set_lock(ExtendedOptions& options, S3Settings& settings) {
   std::ranges::transform(settings.lock_mode, settings.lock_mode.begin(), ::toupper);
 }
 
-void set_as_of(ExtendedOptions& options, S3Settings& settings) {
-  const std::string text = options.text("as-of");
-  if (text.empty()) {
-    return;
-  }
-  const auto time = parse_go_time(text);
-  if (!time) {
-    throw Error(ErrorCode::kUsage, "s3.as-of=" + printable(text) + " is not a time",
-                "Write it with its zone: 2026-11-20T10:00:00Z or 2026-11-20T11:00:00+01:00.");
-  }
-  settings.as_of = time->wall();
-}
-
 void set_storage_class(ExtendedOptions& options, S3Settings& settings) {
   settings.storage_class = options.text("storage-class");
   if (settings.storage_class == "GLACIER" || settings.storage_class == "DEEP_ARCHIVE") {
@@ -190,7 +177,7 @@ S3Settings s3_settings(std::string_view rest, const StorageOptions& options) {
   set_storage_class(extended, settings);
   set_encryption(extended, settings);
   set_lock(extended, settings);
-  set_as_of(extended, settings);
+  settings.as_of = parse_as_of(extended, "s3");
   settings.list_v1 = extended.flag("list-objects-v1");
   settings.anonymous = extended.flag("unsafe-anonymous-auth");
   // Google's XML interface has a condition of its own, which does not go with signatures of this

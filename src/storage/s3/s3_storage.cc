@@ -40,7 +40,8 @@ class S3Storage final : public Storage {
   S3Storage(S3Settings settings, const StorageOptions& options)
       : client_(std::move(settings), options) {
     if (settings_.as_of) {
-      past_ = std::make_unique<S3Past>(client_, *settings_.as_of);
+      past_ = std::make_unique<PastObjects>(
+          [this](const Context& context) { return s3_past(context, client_, *settings_.as_of); });
     }
   }
 
@@ -98,7 +99,7 @@ class S3Storage final : public Storage {
 
   S3Client client_;
   const S3Settings& settings_ = client_.settings();
-  std::unique_ptr<S3Past> past_;  // null: the present
+  std::unique_ptr<PastObjects> past_;  // null: the present
   std::atomic<bool> never_locked_ = false;
   std::atomic<bool> lock_asked_ = false;
   std::atomic<bool> conditional_refused_ = false;
@@ -416,11 +417,7 @@ void S3Storage::list_prefix(const Context& context, ObjectKind kind, std::string
 
 void S3Storage::refuse_when_past() const {
   if (past_) {
-    throw Error(ErrorCode::kPermission,
-                settings_.description() + " is read as of " + s3_time(*settings_.as_of) +
-                    " and cannot be changed",
-                "Leave s3.as-of out for what writes. To copy the past into a new repository, name "
-                "this one with --from-repo and give -o from.s3.as-of=TIME.");
+    throw past_is_fixed(settings_.description(), s3_time(*settings_.as_of), "s3");
   }
 }
 
@@ -433,7 +430,7 @@ std::string S3Storage::version_query(const Context& context, const ObjectName& o
     throw Error(ErrorCode::kNotFound,
                 what("read", object) + ": it did not exist at " + s3_time(*settings_.as_of));
   }
-  return "versionId=" + percent_encode(found->version_id);
+  return "versionId=" + percent_encode(found->version);
 }
 
 // ---- object lock ----

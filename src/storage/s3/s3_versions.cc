@@ -1,21 +1,15 @@
 #include "storage/s3/s3_versions.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/format.h"
 #include "codec/go_json.h"
 #include "net/sigv4.h"
-#include "storage/layout.h"
 
 namespace salvor {
 namespace {
 
 constexpr uint64_t kListReply = uint64_t{8} << 20;
-constexpr std::array kKinds = {ObjectKind::kConfig,   ObjectKind::kKey,   ObjectKind::kLock,
-                               ObjectKind::kSnapshot, ObjectKind::kIndex, ObjectKind::kPack,
-                               ObjectKind::kSalvor};
-
 // versitygw gives a version that is not the newest any more the time when it ceased to be that, and
 // a delete marker the time of what it hides. Its ids are ULIDs, which begin with the time of making
 // in milliseconds: 10 digits of base 32.
@@ -53,17 +47,6 @@ std::optional<S3Version> parse_version(const XmlElement& element) {
       .size_bytes = std::stoull(size),
       .marker = marker,
       .latest = element.child_text("IsLatest") == "true"};
-}
-
-std::optional<ObjectName> object_of(std::string_view path) {
-  for (const ObjectKind kind : kKinds) {
-    if (path.starts_with(kind_prefix(kind))) {
-      if (auto name = name_of_path(kind, path)) {
-        return ObjectName{kind, std::move(*name)};
-      }
-    }
-  }
-  return std::nullopt;
 }
 
 }  // namespace
@@ -124,57 +107,40 @@ void list_s3_versions(const Context& context, S3Client& client, const std::strin
   }
 }
 
-void S3Past::load(const Context& context) {
-  if (loaded_) {
-    return;
-  }
-  std::map<ObjectName, State> objects;
-  const std::string root = client_.key_of("");
+PastObjectMap s3_past(const Context& context, S3Client& client, WallTime as_of) {
+  struct State {
+    WallTime modified{};
+    bool marker = false;
+    PastObject object;
+  };
+  std::map<ObjectName, State> states;
+  const std::string root = client.key_of("");
   bool versioned = false;
-  list_s3_versions(context, client_, root, [&](const S3Version& version) {
+  list_s3_versions(context, client, root, [&](const S3Version& version) {
     versioned = versioned || (version.id != "null" && !version.id.empty());
-    if (version.modified > as_of_ || !version.key.starts_with(root)) {
+    if (version.modified > as_of || !version.key.starts_with(root)) {
       return;
     }
-    const auto object = object_of(std::string_view(version.key).substr(root.size()));
+    const auto object = object_at_path(std::string_view(version.key).substr(root.size()));
     if (!object) {
       return;
     }
-    const auto [at, is_new] = objects.try_emplace(*object);
+    const auto [at, is_new] = states.try_emplace(*object);
     // Of the same moment the first counts: the newest comes first.
     if (is_new || version.modified > at->second.modified) {
       at->second = {version.modified, version.marker, {version.id, version.size_bytes}};
     }
   });
   if (!versioned) {
-    throw Error(ErrorCode::kFailed,
-                client_.settings().description() + " keeps no versions, so its past is gone",
-                "Leave out s3.as-of to read what is there now. Versioning protects only from the "
-                "moment on when it is switched on.");
+    throw no_past(client.settings().description(), "s3");
   }
-  std::erase_if(objects, [](const auto& object) { return object.second.marker; });
-  objects_ = std::move(objects);
-  loaded_ = true;
-}
-
-std::optional<S3Past::Found> S3Past::find(const Context& context, const ObjectName& object) {
-  const std::scoped_lock lock(mutex_);
-  load(context);
-  const auto found = objects_.find(object);
-  return found == objects_.end() ? std::nullopt : std::optional(found->second.found);
-}
-
-void S3Past::list(const Context& context, ObjectKind kind, std::string_view prefix,
-                  const std::function<void(const ObjectInfo&)>& on_object) {
-  {
-    const std::scoped_lock lock(mutex_);
-    load(context);
+  PastObjectMap objects;
+  for (auto& [object, state] : states) {
+    if (!state.marker) {
+      objects.emplace_hint(objects.end(), object, std::move(state.object));
+    }
   }
-  for (auto at = objects_.lower_bound({kind, std::string(prefix)});
-       at != objects_.end() && at->first.kind == kind && at->first.name.starts_with(prefix); ++at) {
-    context.check_stopped();
-    on_object({at->first.name, at->second.found.size_bytes});
-  }
+  return objects;
 }
 
 }  // namespace salvor

@@ -3,12 +3,11 @@
 #pragma once
 
 #include <functional>
-#include <map>
-#include <mutex>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "codec/xml_reader.h"
+#include "storage/past_objects.h"
 #include "storage/s3/s3_client.h"
 #include "storage/storage.h"
 
@@ -37,33 +36,7 @@ struct S3VersionsPage {
 void list_s3_versions(const Context& context, S3Client& client, const std::string& prefix,
                       const std::function<void(const S3Version&)>& on_version);
 
-// What was there at a moment. Reads the list once, at the first use (a request for each 1,000
-// versions); about 250 bytes of memory an object. Thread-safe.
-class S3Past {
- public:
-  S3Past(S3Client& client, WallTime as_of) : client_(client), as_of_(as_of) {}
-
-  struct Found {
-    std::string version_id;
-    uint64_t size_bytes = 0;
-  };
-  [[nodiscard]] std::optional<Found> find(const Context& context, const ObjectName& object);
-  void list(const Context& context, ObjectKind kind, std::string_view prefix,
-            const std::function<void(const ObjectInfo&)>& on_object);
-
- private:
-  struct State {
-    WallTime modified{};
-    bool marker = false;
-    Found found;
-  };
-  void load(const Context& context);
-
-  S3Client& client_;
-  const WallTime as_of_;
-  std::mutex mutex_;
-  bool loaded_ = false;
-  std::map<ObjectName, State> objects_;  // under mutex_ until loaded_
-};
+// What was in the bucket at `as_of`: a request for each 1,000 versions.
+[[nodiscard]] PastObjectMap s3_past(const Context& context, S3Client& client, WallTime as_of);
 
 }  // namespace salvor
