@@ -96,6 +96,7 @@ struct WriteSession::State {
   void upload(OpenPack open, Sealer& sealer, BlobType type);
   void upload(ClosingPacks packs, Sealer& sealer);
   void store_pack(const FinishedPack& pack);
+  void confirm_pack(const PackId& pack, uint64_t size_bytes) const;
   void list_pack(FinishedPack& pack);
   void write_index(const Context& under);
   void confirm_lock(const Context& under) const {
@@ -118,8 +119,7 @@ struct WriteSession::State {
   std::mutex closing_mutex;
   ClosingPacks closing;
   std::mutex index_mutex;
-  std::vector<ListedPack> unindexed;                // durable, not yet in a stored index file
-  std::vector<std::pair<PackId, uint64_t>> stored;  // every pack of this session and its length
+  std::vector<ListedPack> unindexed;  // durable, not yet in a stored index file
   size_t unindexed_blobs = 0;
   MonotonicTime index_started;
   std::atomic<bool> discarded = false;  // a writer died with blobs in it
@@ -132,9 +132,12 @@ void WriteSession::State::upload(OpenPack open, Sealer& sealer, BlobType type) {
   FinishedPack pack = finish_pack(std::move(open), sealer);
   const StageTimer timer(context.profile, Stage::kWaitStore);
   uploads.run([this, type, pack = std::move(pack)]() mutable {
+    const uint64_t size_bytes = pack.bytes.size();
     store_pack(pack);
-    list_pack(pack);
+    // The next pack may fill the buffer while this one is looked for.
     assembler(type).recycle(std::move(pack.bytes));
+    confirm_pack(pack.id, size_bytes);
+    list_pack(pack);
   });
 }
 
@@ -189,12 +192,26 @@ void WriteSession::State::store_pack(const FinishedPack& pack) {
   ++counters.packs;
 }
 
+void WriteSession::State::confirm_pack(const PackId& pack, uint64_t size_bytes) const {
+  if (options.dry_run || !options.confirm_packs) {
+    return;
+  }
+  const ObjectName object = pack_object(pack);
+  const std::optional<ObjectInfo> info = repository.storage().stat(context, object);
+  if (!info || info->size_bytes != size_bytes) {
+    throw Error(ErrorCode::kDamaged,
+                object.display() + (info ? " was stored with the wrong length"
+                                         : " is gone right after it was stored"),
+                "The storage lost what it had confirmed. Check it (disk, mount, free space) and "
+                "run `salvor check`.");
+  }
+}
+
 void WriteSession::State::list_pack(FinishedPack& pack) {
   repository.index().add_pack(pack.id, pack.blobs);
   bool full = false;
   {
     const std::scoped_lock lock(index_mutex);
-    stored.emplace_back(pack.id, pack.bytes.size());
     unindexed_blobs += pack.blobs.size();
     unindexed.push_back({pack.id, std::move(pack.blobs)});
     full = unindexed_blobs >= kIndexFullBlobs ||
@@ -291,16 +308,6 @@ std::optional<SnapshotId> WriteSession::commit(const Context& context, const Sna
 
 void WriteSession::confirm_stored(const Context& context, const SnapshotId& snapshot) const {
   const Repository& repository = state_->repository;
-  for (const auto& [pack, size] : state_->stored) {
-    const std::optional<ObjectInfo> info = repository.storage().stat(context, pack_object(pack));
-    if (!info || info->size_bytes != size) {
-      throw Error(ErrorCode::kDamaged,
-                  pack_object(pack).display() + (info ? " was stored with the wrong length"
-                                                      : " is gone right after it was stored"),
-                  "The storage lost what it had confirmed. Check it (disk, mount, free space) and "
-                  "run `salvor check`.");
-    }
-  }
   BlobReader reader(repository);
   (void)reader.load_tree(context, repository.load_snapshot(context, snapshot).tree);
 }
@@ -554,6 +561,18 @@ void BlobWriter::State::append_batch() {
 std::vector<Digest> BlobWriter::hash(std::span<const ByteView> messages) {
   return state_->batch_plain >= kBatchBytes ? state_->hash_with_batch(messages)
                                             : state_->hash(messages);
+}
+
+std::vector<PackedBlob> BlobWriter::take_unverified() {
+  std::vector<PackedBlob> blobs;
+  blobs.reserve(state_->batch.size());
+  for (const State::Prepared& prepared : state_->batch) {
+    blobs.push_back(prepared.blob);
+  }
+  state_->batch.clear();
+  state_->batch_plain = 0;
+  state_->sealed.clear();
+  return blobs;
 }
 
 void BlobWriter::flush() {

@@ -1,7 +1,8 @@
 // Writing blobs: claim, compress, seal, verify, pack, upload, index, and at the end the snapshot.
 //
 // Order of durability: packs -> index -> snapshot. An index entry is never written before its
-// pack's upload has returned; the snapshot never before the last index.
+// pack's upload has returned and the storage, asked again, has the pack in its full length; the
+// snapshot never before the last index.
 #pragma once
 
 #include <atomic>
@@ -29,6 +30,8 @@ struct WriteOptions {
   // Parallel uploads; 0: as the storage can use, one for a local disk, where more only cost memory.
   unsigned uploads = 0;
   bool dry_run = false;  // everything but the storing
+  // Ask for each pack once it is stored. Not for storages that cannot be read yet.
+  bool confirm_packs = true;
   // RepositoryLock::confirm belongs here. Called before the first object is stored, before the
   // snapshot, and before what an interrupted run uploaded is indexed: entries for packs that a
   // prune may have removed meanwhile would be damage.
@@ -70,9 +73,9 @@ class WriteSession {
   // finish + the snapshot; returns its name once it is durable (nothing on a dry run).
   std::optional<SnapshotId> commit(const Context& context, const Snapshot& snapshot);
 
-  // Reads back from the storage that every pack of this session is there with its full length and
-  // that the snapshot and its root tree load and verify (V1). Throws Error{kDamaged} that names
-  // what is not as it was written.
+  // Reads back from the storage that the snapshot and its root tree load and verify (V1); that
+  // every pack is there with its full length was asked when it had been stored, before an index
+  // listed it. Throws Error{kDamaged} that names what is not as it was written.
   void confirm_stored(const Context& context, const SnapshotId& snapshot) const;
 
   [[nodiscard]] const WriteCounters& counters() const;
@@ -101,6 +104,9 @@ class BlobWriter {
   // Stores another copy of a blob without asking the index, compressed anew (prune turns raw blobs
   // into compressed ones so). Verified like everything else.
   void add_copy(BlobType type, const BlobId& id, ByteView plaintext);
+  // After Error{kDamaged}: the blobs that were not verified, hence not stored, are taken out again.
+  // The writer is as if they had never been added.
+  [[nodiscard]] std::vector<PackedBlob> take_unverified();
   // SHA-256 of each message. The blobs of this writer that wait for their verification and open
   // packs have hashing to be done as well; it fills the lanes that these messages leave idle.
   [[nodiscard]] std::vector<Digest> hash(std::span<const ByteView> messages);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <ctime>
+#include <future>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -268,9 +269,13 @@ int run(const Options& options, Session& session) {
   BackupReport report(session, options.dry_run);
   {
     const StageTimer timer(opened.context.profile, Stage::kIndex);
-    repository.load_index(opened.context);
+    // Where a round trip costs, the index is on its way while the parent is found.
+    std::future<void> index = std::async(
+        repository.storage().traits().remote ? std::launch::async : std::launch::deferred,
+        [&] { repository.load_index(opened.context); });
+    backup.parent = find_parent(opened.context, repository, options, backup, source->paths());
+    index.get();
   }
-  backup.parent = find_parent(opened.context, repository, options, backup, source->paths());
   report.parent(backup.parent, !options.force);
   backup.write.confirm_lock = [&](const Context& under) { opened.confirm_lock(under); };
   Archiver archiver(repository);

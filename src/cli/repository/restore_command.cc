@@ -1,3 +1,5 @@
+#include <future>
+
 #include <fmt/format.h>
 
 #include "base/fd.h"
@@ -241,9 +243,13 @@ int run(const Options& options, Session& session) {
   OpenedRepository opened = open_repository(session, {.lock = LockMode::kShared});
   const Context& context = opened.context;
   const SnapshotArgument argument = split_snapshot_argument(options.snapshot);
+  // Where a round trip costs, the index is on its way while the snapshot is found.
+  std::future<void> index = std::async(
+      opened.repository->storage().traits().remote ? std::launch::async : std::launch::deferred,
+      [&] { opened.repository->load_index(context); });
   const StoredSnapshot snapshot =
       find_snapshot(context, *opened.repository, argument.id, options.filter.filter());
-  opened.repository->load_index(context);
+  index.get();
   BlobId tree = snapshot.snapshot.tree;
   if (!argument.subfolder.empty()) {
     BlobReader reader(*opened.repository);

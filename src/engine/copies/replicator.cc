@@ -62,6 +62,7 @@ struct Replicator::State {
         target(to),
         options(std::move(copy_options)),
         visited(source.index().entry_count()) {
+    options.write.confirm_packs = options.confirm;
     const Index& index = source.index();
     for (Index::EntryNumber entry = 0; entry < visited.capacity(); ++entry) {
       const BlobHandle handle = index.entry(entry).blob.handle;
@@ -78,7 +79,7 @@ struct Replicator::State {
   void pass_on(const Context& inner, BlobReader& reader, BlobWriter& writer,
                std::span<const Placed> blobs, ByteView sealed, uint64_t sealed_begin);
   uint64_t copy_one(WriteSession& session, const StoredSnapshot& snapshot);
-  void save(const WriteSession& session, std::span<const StoredSnapshot> batch);
+  void save(std::span<const StoredSnapshot> batch);
 
   const Context context;
   const Repository& source;
@@ -236,7 +237,7 @@ uint64_t Replicator::State::copy_one(WriteSession& session, const StoredSnapshot
   return bytes;
 }
 
-void Replicator::State::save(const WriteSession& session, std::span<const StoredSnapshot> batch) {
+void Replicator::State::save(std::span<const StoredSnapshot> batch) {
   for (const StoredSnapshot& stored : batch) {
     Snapshot copy = stored.snapshot;
     copy.parent.reset();
@@ -249,12 +250,8 @@ void Replicator::State::save(const WriteSession& session, std::span<const Stored
     }
     const SnapshotId id = target.save_snapshot(context, copy);
     if (options.confirm) {
-      if (&stored == &batch.back()) {
-        session.confirm_stored(context, id);
-      } else {
-        BlobReader reader(target);
-        (void)reader.load_tree(context, target.load_snapshot(context, id).tree);
-      }
+      BlobReader reader(target);
+      (void)reader.load_tree(context, target.load_snapshot(context, id).tree);
     }
     if (options.on_saved) {
       options.on_saved(stored, id);
@@ -281,7 +278,7 @@ void Replicator::copy(std::span<const StoredSnapshot> snapshots) {
       bytes += state.copy_one(session, snapshots[end++]);
     }
     session.finish(state.context);
-    state.save(session, snapshots.subspan(begin, end - begin));
+    state.save(snapshots.subspan(begin, end - begin));
     begin = end;
   }
 }

@@ -52,6 +52,19 @@ struct Pruner::State {
   void look_again(Moment moment);
   void repack();
   void repack_pack(const Context& inner, BlobWriter& writer, size_t pack);
+  void read_again(const Context& inner, BlobWriter& writer);
+  // `work` may find that what it was given, or was given before, does not verify.
+  template <class Work>
+  void or_read_again(const Context& inner, BlobWriter& writer, const Work& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kDamaged) {
+        throw;
+      }
+      read_again(inner, writer);
+    }
+  }
   void copy_blobs(const Context& inner, BlobWriter& writer, const PackId& pack,
                   std::span<const PackedBlob> blobs);
   void remove_unlisted();
@@ -437,6 +450,17 @@ void Pruner::State::remove_unlisted() {
   result.not_removed += failed;
 }
 
+// What was changed on the way here verifies when it is read again; a good copy in another pack will
+// do too. Throws Error{kDamaged} when there is none.
+void Pruner::State::read_again(const Context& inner, BlobWriter& writer) {
+  BlobReader reader(repository);
+  for (const PackedBlob& blob : writer.take_unverified()) {
+    const Buffer plain = reader.load(inner, blob.handle);
+    writer.add_copy(blob.handle.type, blob.handle.id, plain.view());
+  }
+  writer.flush();
+}
+
 void Pruner::State::copy_blobs(const Context& inner, BlobWriter& writer, const PackId& pack,
                                std::span<const PackedBlob> blobs) {
   const uint64_t begin = blobs.front().offset;
@@ -445,22 +469,24 @@ void Pruner::State::copy_blobs(const Context& inner, BlobWriter& writer, const P
   repository.storage().get_range(inner, pack_object(pack), begin, sealed.bytes());
   std::optional<BlobReader> reader;
   for (const PackedBlob& blob : blobs) {
-    const ByteView bytes = sealed.view(blob.offset - begin, blob.length);
     const bool compress =
         options.limits.repository_version >= 2 && !blob.compressed() &&
         (blob.handle.type == BlobType::kTree || options.limits.repack_uncompressed);
     if (!compress) {
-      writer.add_sealed(blob, bytes);
+      or_read_again(inner, writer, [&] {
+        writer.add_sealed(blob, sealed.view(blob.offset - begin, blob.length));
+      });
       continue;
     }
     if (!reader) {
       reader.emplace(repository);
     }
     Buffer plain(blob.content_length());
-    if (!reader->decode(blob, bytes, plain.bytes())) {
-      throw Error(ErrorCode::kDamaged, "blob " + blob.handle.id.hex() + " does not decrypt");
+    if (!reader->decode(blob, sealed.view(blob.offset - begin, blob.length), plain.bytes())) {
+      plain = reader->load(inner, blob.handle);
     }
-    writer.add_copy(blob.handle.type, blob.handle.id, plain.view());
+    or_read_again(inner, writer,
+                  [&] { writer.add_copy(blob.handle.type, blob.handle.id, plain.view()); });
   }
   progress.bytes_repacked += end - begin;
 }
@@ -490,7 +516,8 @@ void Pruner::State::repack_pack(const Context& inner, BlobWriter& writer, size_t
       copy_blobs(inner, writer, table->id(pack), std::span(blobs).subspan(begin, end - begin));
       begin = end;
     }
-    writer.flush();  // now: what does not verify must be told with its pack
+    // Now: what does not verify must be told with its pack.
+    or_read_again(inner, writer, [&] { writer.flush(); });
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kDamaged) {
       throw;

@@ -8,6 +8,7 @@
 
 #include "engine/maintenance/checker.h"
 #include "engine/maintenance/repair.h"
+#include "storage/decorators/fault_storage.h"
 #include "support/small_repository.h"
 
 namespace salvor {
@@ -185,6 +186,35 @@ TEST(Pruner, DamageFoundWhileRepackingRemovesNothing) {
     after.insert(info.name);
   }
   EXPECT_TRUE(std::includes(after.begin(), after.end(), before.begin(), before.end()));
+}
+
+// Each read of a pack is changed on its way once, and comes well the second time.
+TEST(Pruner, AReadErrorOnTheWayIsNoDamage) {
+  for (const unsigned version : {1U, 2U}) {
+    bool hit = true;
+    for (uint64_t nth = 1; hit; ++nth) {
+      SmallRepository repository(version);
+      const SnapshotId first = repository.backup(numbered(0, 20));
+      const SnapshotId second = repository.backup(numbered(5, 25));
+      forget(repository, first);
+      auto way = std::make_unique<FaultStorage>(borrow_storage(repository.storage()));
+      FaultStorage& fault = *way;
+      fault.add({.call = StorageCall::kGetRange,
+                 .kind = ObjectKind::kPack,
+                 .nth = nth,
+                 .effect = FaultEffect::kFlipBit});
+      const auto far =
+          Repository::open(repository.context(), std::move(way), Secret(test::kTestPassword));
+      Pruner pruner(repository.context(), *far, everything());
+      (void)pruner.plan();
+      (void)pruner.execute();
+      hit = fault.faults_hit() > 0;
+      EXPECT_TRUE(hit || nth > 2) << "nothing was read";
+      EXPECT_EQ(repository.read(second), numbered(5, 25));
+      expect_sound(repository);
+      EXPECT_EQ(blobs(repository), 62U);
+    }
+  }
 }
 
 TEST(Pruner, RemovesPacksThatNoIndexLists) {
