@@ -10,6 +10,7 @@
 #include "cli/application/calendar_drill.h"
 #include "engine/copies/replicator.h"
 #include "engine/maintenance/checker.h"
+#include "engine/postgres/wal_copy.h"
 #include "protect/former_runs.h"
 
 namespace salvor::cli {
@@ -66,9 +67,17 @@ RunRecord ApplicationJobs::copy(const Context& context, const Job& job) {
     record.added_bytes = progress.bytes_copied;
     record.read_bytes = progress.bytes_copied;
   }
-  record.checks.push_back({.name = "copies verified on arrival",
-                           .passed = true,
-                           .value = fmt::format("{} snapshots", missing.size())});
+  const WalCopied log = copy_wal(both, source_side.repository(), target_side.repository(),
+                                 {.confirm_lock = [&](const Context& under) {
+                                   source_side.opened().confirm_lock(under);
+                                   target_side.opened().confirm_lock(under);
+                                 }});
+  record.added_bytes += log.stored_bytes;
+  record.read_bytes += log.stored_bytes;
+  record.checks.push_back(
+      {.name = "copies verified on arrival",
+       .passed = true,
+       .value = fmt::format("{} snapshots, {} files of the log", missing.size(), log.objects)});
   record.outcome = RunOutcome::kSucceeded;
   record.finished = context.clock.now();
   return record;

@@ -48,6 +48,9 @@ CommandSpec copy_command() {
           "the destination lacks is read and stored, under the destination's own key. Snapshots "
           "that were copied before are skipped, and an interrupted copy goes on where it was: "
           "run it again.\n\n"
+          "Of PostgreSQL clusters with a physical backup in the destination, the archived log is "
+          "brought along, from the oldest such backup on: any point in time can be recovered from "
+          "the copy too.\n\n"
           "Files are not cut into new pieces. For copies to deduplicate with backups that go to "
           "the destination directly, make it with `salvor init --copy-chunker-params`.",
       .positionals = {{.name = "snapshotID",

@@ -7,6 +7,7 @@
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
 #include "engine/copies/replicator.h"
+#include "engine/postgres/wal_copy.h"
 
 namespace salvor::cli {
 namespace {
@@ -48,6 +49,18 @@ void tell_saved(Session& session, const StoredSnapshot& stored, const SnapshotId
   }
 }
 
+// PostgreSQL's, so that any point in time can be reached from the copy too.
+WalCopied copy_logs(Session& session, const CopyParties& parties) {
+  WalCopyOptions options{.confirm_lock = parties.confirm_locks};
+  options.on_planned = [&](uint64_t system, size_t objects, uint64_t bytes) {
+    session.terminal.print_summary(
+        "copying " + std::to_string(objects) + (objects == 1 ? " file" : " files") + " (" +
+        format_bytes(bytes) + ") of the log of PostgreSQL cluster " + std::to_string(system));
+    session.terminal.flush();
+  };
+  return copy_wal(parties.context, parties.source, parties.target, options);
+}
+
 }  // namespace
 
 void copy_missing_snapshots(Session& session, const CopyParties& parties,
@@ -85,10 +98,12 @@ void copy_missing_snapshots(Session& session, const CopyParties& parties,
     };
     Replicator(parties.context, parties.source, parties.target, copy).copy(missing);
   }
+  const WalCopied log = copy_logs(session, parties);
   if (session.terminal.json()) {
     JsonWriter json;
     json.begin_message("summary").field("copied_snapshots", saved);
-    json.field("skipped_snapshots", selection.snapshots.size() - missing.size()).end_object();
+    json.field("skipped_snapshots", selection.snapshots.size() - missing.size());
+    json.field("copied_log_files", log.objects).end_object();
     session.terminal.print_json(json);
   }
 }

@@ -19,8 +19,9 @@ struct CopyParties {
   std::function<void(const Context&)> confirm_locks;
 };
 
-// Copies those of the selection that the target lacks, and says so on the terminal. Snapshots that
-// cannot be read are reported and count as errors of the run.
+// Copies those of the selection that the target lacks, then the log that belongs to physical
+// backups of PostgreSQL in the target (engine/wal_copy.h), and says so on the terminal. Snapshots
+// that cannot be read are reported and count as errors of the run.
 void copy_missing_snapshots(Session& session, const CopyParties& parties,
                             const std::vector<std::string>& ids, const SnapshotFilter& filter);
 
