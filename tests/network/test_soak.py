@@ -2,9 +2,11 @@
 saved can be restored, byte for byte, by us and by restic."""
 import json
 import os
+import pathlib
 import shutil
 import time
 
+import s3
 import sealed
 import servers
 import treestate
@@ -160,11 +162,23 @@ class _Soak(TestCase):
 
 
 class _S3(_Soak):
+    server = "versitygw"
+
     def serve(self):
         # Its key is one that costs no second to try: each run tries it.
-        sealed.make_repository(self.path("bucket-data") / "bucket/some/where", PASSWORD)
-        server = servers.S3Server("versitygw", self.path("bucket-data"))
+        seed = self.path("seed") / "repository"
+        sealed.make_repository(seed, PASSWORD)
+        self.path("bucket-data").mkdir()
+        if self.server == "versitygw":  # objects are files
+            (self.path("bucket-data") / "bucket/some").mkdir(parents=True)
+            shutil.copytree(seed, self.path("bucket-data") / "bucket/some/where")
+        server = servers.S3Server(self.server, self.path("bucket-data"))
         self.addCleanup(server.stop)
+        if self.server != "versitygw":
+            client = s3.Client(f"127.0.0.1:{server.port}")
+            client.must("PUT", "/bucket")
+            for file in filter(pathlib.Path.is_file, seed.rglob("*")):
+                client.must("PUT", f"/bucket/some/where/{file.relative_to(seed)}", body=file.read_bytes())
         self.environment |= server.environment
         self.proxy = servers.FaultProxy(server.port, *self.rate, "--seed", self.seed, faults=self.faults)
         self.addCleanup(self.proxy.stop)
@@ -291,9 +305,24 @@ class Rest(_Rest):
 
 
 class Sftp(_Sftp):
+    """Small files and closer faults: as many of them in fewer runs, each of which costs several log-ins."""
+    rate = ("--tcp", "--mean-bytes", "160000")
+    largest = 20_000
+
     @limit(180)
     def test_short(self):
         self.soak(FAULTS_OF_A_SHORT_RUN // 5)
+
+
+class SftpLong(_Sftp):
+    @slow
+    @limit(3600)
+    def test_long(self):
+        self.soak(FAULTS_OF_A_LONG_RUN)
+
+
+class Minio(_S3):
+    server = "minio"
 
     @slow
     @limit(3600)
