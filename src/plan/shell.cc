@@ -20,6 +20,9 @@ bool is_variable_name(std::string_view name) {
 // Ends with the connection: sshd sends nothing to what it has started when ssh goes away, and a
 // step that ran out of time must not go on over there. 0 is the process group of the session.
 constexpr const char* kWatchConnection =
+    "if [ \"$PPID\" = 1 ] || { [ -d /proc/self ] && [ ! -d \"/proc/$PPID\" ]; }; then\n"
+    "  exit 125\n"  // it was gone before we began
+    "fi\n"
     "if kill -0 \"$PPID\" 2>/dev/null; then\n"
     "  ( trap '' TERM; while kill -0 \"$PPID\" 2>/dev/null; do sleep 1; done\n"
     "    kill -TERM 0; sleep 5; kill -KILL 0 ) </dev/null >/dev/null 2>&1 &\n"

@@ -93,13 +93,15 @@ class Ssh(StepCase):
 
     @limit(120)
     def test_the_time_limit_reaches_over_there(self):
-        self.steps(["{{name: slow, timeout: 2s, command: {{command: 'sleep 12345.25 & sleep 12345.5', %s}}}}" % self.there])
+        nap = f"{os.getpid()}.25"
+        self.steps([f"{{{{name: slow, timeout: 2s, command: {{{{command: 'sleep {nap} & sleep {nap}', {self.there}}}}}}}}}"])
         self.assertIn("not done after 2 s", self.run_plan(expect=1).errors)
         for _ in range(100):
-            if not self.running("12345."):
+            if not self.running(nap):
                 break
             time.sleep(0.1)
-        self.assertEqual(self.running("12345."), [], "it goes on over there")
+        time.sleep(1)  # a login that took long must not begin it now
+        self.assertEqual(self.running(nap), [], "it goes on over there")
 
     def test_undo_runs_over_there(self):
         log = self.folder / "log"

@@ -182,7 +182,9 @@ std::string PlanTree::shown(const Line& line, size_t width, bool last) const {
   if (line.state == StepState::kBegun || line.state == StepState::kUndoBegun) {
     seconds = std::chrono::duration<double>(clock_.monotonic() - line.began).count();
   }
-  const bool timed = line.state != StepState::kWaiting && line.state != StepState::kSkipped;
+  const bool begun_here = line.began != MonotonicTime{} || is_over(line.state);
+  const bool timed =
+      begun_here && line.state != StepState::kWaiting && line.state != StepState::kSkipped;
   text += timed ? fmt::format(" {:7.1f} s", seconds) : std::string(10, ' ');
   if (line.done > 0 && line.state == StepState::kBegun) {
     text +=
