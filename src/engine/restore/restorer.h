@@ -1,9 +1,10 @@
 // Restores a snapshot, or a part of one, into a directory.
 //
 // The tree is walked depth first; directories, links and devices are made on the way. Files are
-// collected until a window is full (or the tree ends), so that memory does not grow with the
-// snapshot. A window's blobs are then read pack by pack in large requests, decoded and verified on
-// all processors, and written to every place that needs them: no blob is fetched twice in a window.
+// collected in a window, whose size is limited so that memory does not grow with the snapshot. While
+// the walk goes on and collects the next window, one window's blobs are read pack by pack in large
+// requests, decoded and verified on all processors, and written to every place that needs them: no
+// blob is fetched twice in a window.
 // Directories get their metadata, and lose what `delete_unexpected` removes, when everything below
 // them is done.
 //
