@@ -19,9 +19,9 @@ constexpr size_t kIndexFullBlobs = 50000;
 constexpr std::chrono::minutes kIndexFullAge{10};
 // Plaintext in a writer. From the first limit on, the next call of hash() verifies it along with
 // its own messages; at the second, nobody having called, it is verified alone. The chunks of a
-// large file come in pieces of 4 to 5 MiB with a call of hash() for each.
+// large file come in pieces of 3 to 4 MiB with a call of hash() for each: mostly below it.
 constexpr size_t kBatchBytes = size_t{1} << 20;
-constexpr size_t kBatchLimit = size_t{6} << 20;
+constexpr size_t kBatchLimit = size_t{4} << 20;
 constexpr size_t kHashStretch = size_t{256} << 10;  // of an open pack that is worth a hash stretch
 
 // `auto` aims at a repository no larger than restic's at a multiple of its speed. Found by trying
