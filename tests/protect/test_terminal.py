@@ -26,7 +26,7 @@ class Tree(ApplicationCase):
                 steps:
                   - {{name: first, command: "true"}}
                   - together:
-                    - {{name: a step with a rather long name of its own, command: "while [ ! -e {go} ]; do sleep 0.05; done"}}
+                    - {{name: a step with a rather long name of its own, command: "while [ -d {folder} -a ! -e {go} ]; do sleep 0.05; done"}}
                     - {{name: right, command: "sleep {nap}"}}
                   - {{name: last, command: "true"}}
               ask:
@@ -35,7 +35,7 @@ class Tree(ApplicationCase):
                   - {{name: two, approve: "second question?"}}
               many:
                 steps: [{many}]
-            """, uploads=uploads, go=self.go, nap=self.nap,
+            """, uploads=uploads, folder=self.folder, go=self.go, nap=self.nap,
             many=", ".join(f"{{name: step {i}, command: 'sleep 0.02'}}" for i in range(60)))
 
     def start(self, *arguments, columns=80, rows=24, **env):
