@@ -33,9 +33,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (encode_statement(decode_statement(again)) != again) {
       std::abort();
     }
-    const Evidence evidence = verify_evidence(
-        encode_envelope(sign_envelope(std::string(kStatementPayload), again, kKey)),
-        std::span(&trusted, 1));
+    const Evidence evidence =
+        verify_evidence(encode_envelope(sign_envelope(std::string(kStatementPayload), again, kKey)),
+                        std::span(&trusted, 1));
     const ReportPage page = report_page(evidence);
     (void)report_text(page);
     if (report_html(page).find("<script") != std::string::npos) {

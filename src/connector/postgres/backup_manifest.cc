@@ -96,11 +96,11 @@ BackupManifest read_manifest(ByteView json) {
         } else if (key == "System-Identifier") {
           manifest.system_identifier = json_reader::read_unsigned<uint64_t>(value);
         } else if (key == "Files") {
-          for (auto element : value.get_array().value()) {
+          for (auto element : value.get_array()) {
             manifest.files.push_back(read_file_entry(element.get_object().value()));
           }
         } else if (key == "WAL-Ranges") {
-          for (auto element : value.get_array().value()) {
+          for (auto element : value.get_array()) {
             manifest.wal_ranges.push_back(read_range(element.get_object().value()));
           }
         } else if (key == "Manifest-Checksum") {

@@ -105,7 +105,7 @@ std::string text_of(Value& value) {
 
 std::vector<std::string> texts_of(Value& value) {
   std::vector<std::string> texts;
-  for (auto element : value.get_array().value()) {
+  for (auto element : value.get_array()) {
     Value item = element.value();
     texts.push_back(text_of(item));
   }
@@ -114,7 +114,7 @@ std::vector<std::string> texts_of(Value& value) {
 
 template <class Each>
 void each_object(Value& value, Each each) {
-  for (auto element : value.get_array().value()) {
+  for (auto element : value.get_array()) {
     each(element.get_object().value());
   }
 }
