@@ -93,6 +93,8 @@ class Session:
         self.raw = b""
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
+            for number in (signal.SIGINT, signal.SIGQUIT):  # ignored in what a script runs in the background
+                signal.signal(number, signal.SIG_DFL)
             os.chdir(cwd or ".")
             os.execve(command[0], [os.fspath(c) for c in command], environment)
         self.size(columns, rows)
