@@ -239,11 +239,16 @@ struct Pty {
   [[nodiscard]] TerminalSettings settings() const {
     return {.out_fd = slave.get(), .err_fd = slave.get()};
   }
-  [[nodiscard]] std::string read() const {
-    Buffer bytes(1 << 16);
-    const size_t got = read_some(master.get(), bytes.bytes(), "pty");
-    return std::string(as_text(bytes.view(0, got)));
+  // What comes, `bytes` at least: the kernel may bring it in pieces.
+  [[nodiscard]] std::string read(size_t bytes = 1) const {
+    std::string text;
+    while (text.size() < bytes) {
+      Buffer piece(1 << 16);
+      text += as_text(piece.view(0, read_some(master.get(), piece.bytes(), "pty")));
+    }
+    return text;
   }
+  void expect(const std::string& text) const { EXPECT_EQ(read(text.size()), text); }
   void resize(unsigned short columns) const {
     const winsize size{24, columns, 0, 0};
     EXPECT_EQ(::ioctl(master.get(), TIOCSWINSZ, &size), 0);
@@ -256,13 +261,13 @@ TEST(Terminal, StatusIsRedrawnInPlaceBelowMessages) {
   Terminal terminal(pty.settings());
   ASSERT_TRUE(terminal.interactive());
   terminal.set_status({"first", "item"});
-  EXPECT_EQ(pty.read(), "first\r\nitem");
+  pty.expect("first\r\nitem");
   terminal.message("news");
-  EXPECT_EQ(pty.read(), "\r\x1b[1A\x1b[Jnews\r\nfirst\r\nitem");
+  pty.expect("\r\x1b[1A\x1b[Jnews\r\nfirst\r\nitem");
   terminal.set_status({"second"});
-  EXPECT_EQ(pty.read(), "\r\x1b[1A\x1b[Jsecond");
+  pty.expect("\r\x1b[1A\x1b[Jsecond");
   terminal.clear_status();
-  EXPECT_EQ(pty.read(), "\r\x1b[J");
+  pty.expect("\r\x1b[J");
 }
 
 TEST(Terminal, StatusIsCutToTheWidthOfTheMoment) {

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "base/format.h"
 
@@ -201,6 +202,7 @@ std::string WalServer::answer(const std::string& name) {
     return "255 \"" + printable(name) + "\" is not a WAL file's name";
   }
   const bool segment = parsed->kind == postgres::WalFileKind::kSegment;
+  const std::string path = options_.folder + "/" + name;
   File file;
   {
     std::unique_lock lock(mutex_);
@@ -208,21 +210,25 @@ std::string WalServer::answer(const std::string& name) {
     if (segment) {
       request_ahead(name, *parsed);
     }
-    changed_.wait(lock, [&] { return files_[name].state != State::kComing; });
-    file = files_[name];
-    // What was brought ahead was the end then; asked for again it may be there, or be another
-    // one's.
-    files_.erase(name);
+    do {
+      request(name);
+      changed_.wait(lock, [&] { return files_[name].state != State::kComing; });
+      file = files_[name];
+      // What was brought ahead was the end then; asked for again it may be there, or be another
+      // one's.
+      files_.erase(name);
+      // It may have been taken as soon as it had its name, before we knew that it was there.
+    } while (file.state == State::kThere && ::access(path.c_str(), F_OK) != 0);
   }
   if (file.state == State::kThere) {
-    return "0 " + options_.folder + "/" + name;
+    return "0 " + path;
   }
   std::optional<Error> error;
   try {
     if (file.state == State::kAbsent && segment) {
       if (const auto tail = archive_.assemble_tail(context_, name)) {
         put(name, tail->view());
-        return "0 " + options_.folder + "/" + name;
+        return "0 " + path;
       }
     }
     if (file.state == State::kAbsent && !archive_.is_hole(context_, *parsed)) {

@@ -92,6 +92,7 @@ class Examination {
   const S3Settings& settings_;
   StorageReport report_;
   std::string config_;
+  bool config_has_version_ = false;
 };
 
 void Examination::look_at_connection() {
@@ -131,6 +132,8 @@ void Examination::look_at_contents() {
   report_.repository = config.success();
   if (config.success()) {
     config_ = std::string(as_text(config.body.view()));
+    const auto version = config.header("x-amz-version-id");
+    config_has_version_ = version && *version != "null";
     report_.add("read", Mark::kGood, "may read", Answer::kYes);
   } else if (config.status == 403) {
     report_.add("read", Mark::kBad, "may not read (s3:GetObject)", Answer::kNo);
@@ -211,8 +214,10 @@ void Examination::look_at_versions() {
   if (response.success()) {
     const XmlElement root = parse_xml(as_text(response.body.view()));
     rights.versioned = root.child_text("Status") == "Enabled" ? Answer::kYes : Answer::kNo;
-  } else {
-    rights.versioned = response.status == 403 ? Answer::kUnknown : Answer::kNo;
+  } else if (response.status == 403 && config_.empty()) {
+    rights.versioned = Answer::kUnknown;
+  } else {  // objects of buckets that keep versions have one
+    rights.versioned = config_has_version_ ? Answer::kYes : Answer::kNo;
   }
   const bool kept = rights.versioned == Answer::kYes;
   report_.add("versioning", kept ? Mark::kGood : Mark::kNote,
