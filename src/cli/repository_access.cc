@@ -269,8 +269,8 @@ namespace {
 
 // The source of a copy where the configuration names both: another one than the target.
 OpenedRepository open_configured_source(Session& outer, const FromOptions& from) {
-  Session& session = outer.configured->of(
-      from.repository_name ? *from.repository_name : outer.configured->main());
+  Session& session =
+      outer.configured->of(from.repository_name ? *from.repository_name : outer.configured->main());
   if (configured_session(outer) == &session) {
     throw Error(ErrorCode::kUsage, "the source of the copy is its target",
                 "Choose the target with -r or --repository-name, the source with --from-repo or "

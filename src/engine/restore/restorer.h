@@ -1,12 +1,11 @@
 // Restores a snapshot, or a part of one, into a directory.
 //
 // The tree is walked depth first; directories, links and devices are made on the way. Files are
-// collected in a window, whose size is limited so that memory does not grow with the snapshot. While
-// the walk goes on and collects the next window, one window's blobs are read pack by pack in large
-// requests, decoded and verified on all processors, and written to every place that needs them: no
-// blob is fetched twice in a window.
-// Directories get their metadata, and lose what `delete_unexpected` removes, when everything below
-// them is done.
+// collected in a window, whose size is limited so that memory does not grow with the snapshot.
+// While the walk goes on and collects the next window, one window's blobs are read pack by pack in
+// large requests, decoded and verified on all processors, and written to every place that needs
+// them: no blob is fetched twice in a window. Directories get their metadata, and lose what
+// `delete_unexpected` removes, when everything below them is done.
 //
 // A run that was interrupted is resumed by running it again: what is in place already is found by
 // its hash and not written again. Files that could not be restored keep their present time so that
