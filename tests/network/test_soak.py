@@ -252,7 +252,7 @@ class _Lost(_OneKind):
 
 class _Stalls(_OneKind):
     faults = {"stall-request": 1, "stall-reply": 1}
-    rate = ("--rate", "0.15", "--most", "8")
+    rate = ("--rate", "0.4", "--most", "8")  # of at least 35 requests
 
     @limit(120)
     def test_stalled_transfers_are_cut(self):
@@ -270,7 +270,8 @@ class RestLost(_Lost, _Rest):
 
 
 class SftpLost(_Lost, _Sftp):
-    rate = ("--tcp", "--mean-bytes", "200000")
+    # Half a megabyte is moved, half of it in one pack: often enough to be met, and over before the retries are.
+    rate = ("--tcp", "--mean-bytes", "60000", "--most", "4")
 
 
 class S3Stalls(_Stalls, _S3):
