@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <iterator>
 
 #include "base/error.h"
 #include "base/format.h"
@@ -35,6 +36,10 @@ std::vector<ExitCodeNote> with_exit_codes(std::vector<ExitCodeNote> base,
   std::sort(base.begin(), base.end(),
             [](const ExitCodeNote& a, const ExitCodeNote& b) { return a.code < b.code; });
   return base;
+}
+
+void add_options(std::vector<OptionSpec>& options, std::vector<OptionSpec> more) {
+  std::move(more.begin(), more.end(), std::back_inserter(options));
 }
 
 bool takes_value(const OptionSpec& option) {

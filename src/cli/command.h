@@ -152,6 +152,9 @@ struct CommandSpec {
   std::function<int(Session&)> run = {};
 };
 
+// Appends a table that several commands share.
+void add_options(std::vector<OptionSpec>& options, std::vector<OptionSpec> more);
+
 [[nodiscard]] bool takes_value(const OptionSpec& option);
 [[nodiscard]] bool is_repeatable(const OptionSpec& option);  // lists and counters
 // Both names of the variable, ours first.

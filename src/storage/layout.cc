@@ -1,5 +1,7 @@
 #include "storage/layout.h"
 
+#include <algorithm>
+
 namespace salvor {
 
 std::string_view kind_prefix(ObjectKind kind) {
@@ -51,6 +53,22 @@ std::optional<std::string> name_of_path(ObjectKind kind, std::string_view path) 
     name.remove_prefix(3);
   }
   return is_object_name(kind, name) ? std::optional(std::string(name)) : std::nullopt;
+}
+
+std::optional<std::string> clean_prefix(std::string_view path) {
+  std::string prefix;
+  for (size_t at = 0; at < path.size();) {
+    const size_t end = std::min(path.find('/', at), path.size());
+    const std::string_view part = path.substr(at, end - at);
+    if (part == "..") {
+      return std::nullopt;
+    }
+    if (!part.empty() && part != ".") {
+      prefix += (prefix.empty() ? "" : "/") + std::string(part);
+    }
+    at = end + 1;
+  }
+  return prefix;
 }
 
 }  // namespace salvor

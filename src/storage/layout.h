@@ -19,4 +19,8 @@ namespace salvor {
 // The name of the object at `path`; nothing when it is not one of that kind (foreign files).
 [[nodiscard]] std::optional<std::string> name_of_path(ObjectKind kind, std::string_view path);
 
+// A repository's folder in a bucket, as restic cleans it: "/a//b/./c/" -> "a/b/c". Nothing when it
+// contains "..".
+[[nodiscard]] std::optional<std::string> clean_prefix(std::string_view path);
+
 }  // namespace salvor

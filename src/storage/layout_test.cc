@@ -30,5 +30,12 @@ TEST(Layout, ForeignPathsAreNoObjects) {
   EXPECT_EQ(name_of_path(ObjectKind::kSalvor, "salvor/.hidden"), std::nullopt);
 }
 
+TEST(Layout, PrefixesAreCleanedAsResticDoes) {
+  EXPECT_EQ(clean_prefix("/a//b/./c/"), "a/b/c");
+  EXPECT_EQ(clean_prefix(""), "");
+  EXPECT_EQ(clean_prefix("..a/b.."), "..a/b..");
+  EXPECT_EQ(clean_prefix("a/../b"), std::nullopt);
+}
+
 }  // namespace
 }  // namespace salvor

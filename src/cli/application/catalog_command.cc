@@ -91,8 +91,8 @@ CommandSpec catalog_command() {
                      {64, "wrong usage, or a configuration with mistakes"}},
       .run = [rebuilt](Session& session) { return rebuild(*rebuilt, session); },
   };
-  add_options(show_spec, configuration_option_table(shown->configuration));
-  add_options(rebuild_spec, configuration_option_table(rebuilt->configuration));
+  add_options(show_spec.options, configuration_option_table(shown->configuration));
+  add_options(rebuild_spec.options, configuration_option_table(rebuilt->configuration));
   group.commands = {std::move(rebuild_spec), std::move(show_spec)};
   return group;
 }

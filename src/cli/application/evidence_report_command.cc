@@ -181,9 +181,7 @@ CommandSpec evidence_show_spec() {
 CommandSpec evidence_report_spec() {
   auto choices = std::make_shared<Choices>();
   std::vector<OptionSpec> options = report_options(choices);
-  for (OptionSpec& option : configuration_option_table(choices->configuration)) {
-    options.push_back(std::move(option));
-  }
+  add_options(options, configuration_option_table(choices->configuration));
   return {
       .name = "report",
       .summary = "Write a page that a person likes to read",

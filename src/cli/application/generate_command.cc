@@ -167,9 +167,7 @@ CommandSpec generate_command() {
       .heading = "Additional Commands",
       .run = [options](Session& session) { return run(*options, session); },
   };
-  for (OptionSpec& option : configuration_option_table(options->configuration)) {
-    command.options.push_back(std::move(option));
-  }
+  add_options(command.options, configuration_option_table(options->configuration));
   return command;
 }
 

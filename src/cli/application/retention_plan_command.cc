@@ -170,7 +170,7 @@ CommandSpec with_options(CommandSpec command, const std::shared_ptr<Options>& op
   command.positionals = {
       {.name = "source", .target = &options->source, .help = "of the configuration; else all"}};
   command.exit_codes = with_exit_codes(kRepositoryExitCodes, {});
-  add_options(command, configuration_option_table(options->configuration));
+  add_options(command.options, configuration_option_table(options->configuration));
   return command;
 }
 
@@ -201,7 +201,7 @@ CommandSpec retention_apply_command() {
        .examples = {{"salvor retention apply --yes", "Without a question"}},
        .run = [options](Session& session) { return apply(*options, session); }},
       options);
-  add_options(command, consent_options(options->consent));
+  add_options(command.options, consent_options(options->consent));
   return command;
 }
 

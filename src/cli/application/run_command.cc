@@ -124,9 +124,7 @@ CommandSpec run_command() {
                                  {3, "a backup was made, but some of its data could not be read"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
-  for (OptionSpec& option : configuration_option_table(options->configuration)) {
-    command.options.push_back(std::move(option));
-  }
+  add_options(command.options, configuration_option_table(options->configuration));
   return command;
 }
 

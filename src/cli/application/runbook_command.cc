@@ -54,9 +54,7 @@ CommandSpec runbook_command() {
                                    .help = "write to a file",
                                    .target = &choices->output,
                                    .hint = ValueHint::kFile}};
-  for (OptionSpec& option : configuration_option_table(choices->configuration)) {
-    options.push_back(std::move(option));
-  }
+  add_options(options, configuration_option_table(choices->configuration));
   return {.name = "runbook",
           .summary = "Write the recovery procedure as a document",
           .description =

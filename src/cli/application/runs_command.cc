@@ -236,7 +236,7 @@ CommandSpec runs_command() {
                      {64, "wrong usage, or a configuration with mistakes"}},
       .run = [options](Session& session) { return run(*options, session); },
   };
-  add_options(command, configuration_option_table(options->configuration));
+  add_options(command.options, configuration_option_table(options->configuration));
   return command;
 }
 

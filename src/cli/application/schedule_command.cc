@@ -98,9 +98,7 @@ CommandSpec show_spec() {
       .exit_codes = {{0, "success"}, {1, "an error"}, {64, "wrong usage or configuration"}},
       .run = [options](Session& session) { return run(*options, session); },
   };
-  for (OptionSpec& option : configuration_option_table(options->configuration)) {
-    command.options.push_back(std::move(option));
-  }
+  add_options(command.options, configuration_option_table(options->configuration));
   return command;
 }
 

@@ -123,7 +123,7 @@ CommandSpec status_command() {
                      {130, "interrupted"}},
       .run = [options](Session& session) { return run(*options, session); },
   };
-  add_options(command, configuration_option_table(options->configuration));
+  add_options(command.options, configuration_option_table(options->configuration));
   return command;
 }
 

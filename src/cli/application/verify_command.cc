@@ -65,9 +65,7 @@ CommandSpec verify_command() {
                                     {{20, "the restore or one of the checks failed: not proven"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
-  for (OptionSpec& option : configuration_option_table(options->configuration)) {
-    command.options.push_back(std::move(option));
-  }
+  add_options(command.options, configuration_option_table(options->configuration));
   return command;
 }
 

@@ -180,7 +180,7 @@ CommandSpec backup_spec() {
                            {20, "the backup was made, and a sample of it cannot be read again"}}),
       .run = [choices](Session& session) { return run_backup(*choices, session); },
   };
-  add_options(spec, label_options(choices->labels));
+  add_options(spec.options, label_options(choices->labels));
   return spec;
 }
 

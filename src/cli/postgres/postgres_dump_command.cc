@@ -156,9 +156,7 @@ CommandSpec postgres_dump_spec() {
   std::vector<OptionSpec> options{dbname_option(choices->server)};
   for (auto part :
        {own_options(*choices), label_options(choices->labels), table_options(choices->tables)}) {
-    for (OptionSpec& option : part) {
-      options.push_back(std::move(option));
-    }
+    add_options(options, std::move(part));
   }
   return {
       .name = "dump",

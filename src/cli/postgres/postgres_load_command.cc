@@ -232,9 +232,7 @@ CommandSpec postgres_load_spec() {
   std::vector<OptionSpec> options{dbname_option(choices->server)};
   for (auto part : {own_options(*choices), dump_choice_options(choices->dump),
                     table_options(choices->tables), consent_options(choices->consent)}) {
-    for (OptionSpec& option : part) {
-      options.push_back(std::move(option));
-    }
+    add_options(options, std::move(part));
   }
   return {
       .name = "load",

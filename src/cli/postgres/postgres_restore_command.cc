@@ -212,9 +212,7 @@ std::vector<OptionSpec> place_options(Choices& choices) {
 CommandSpec postgres_restore_spec() {
   auto choices = std::make_shared<Choices>();
   std::vector<OptionSpec> options = target_options(*choices);
-  for (OptionSpec& option : place_options(*choices)) {
-    options.push_back(std::move(option));
-  }
+  add_options(options, place_options(*choices));
   return {
       .name = "restore",
       .summary = "Bring a cluster back, to any moment",

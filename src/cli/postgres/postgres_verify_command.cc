@@ -183,9 +183,7 @@ CommandSpec postgres_verify_spec() {
        .value_name = "name=value",
        .help = "a server setting in the sandbox; shared_preload_libraries is empty otherwise",
        .target = &choices->settings}};
-  for (OptionSpec& option : target_options(*choices)) {
-    options.push_back(std::move(option));
-  }
+  add_options(options, target_options(*choices));
   return {
       .name = "verify",
       .summary = "Prove that a cluster can be recovered",

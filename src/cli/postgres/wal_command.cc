@@ -321,7 +321,7 @@ CommandSpec stream_spec() {
            {20, "the server no longer has WAL that was not received: a new backup is needed"}}),
       .run = [choices](Session& session) { return run_stream(*choices, session); },
   };
-  add_options(spec, configuration_option_table(choices->configuration));
+  add_options(spec.options, configuration_option_table(choices->configuration));
   return spec;
 }
 

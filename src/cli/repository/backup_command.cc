@@ -461,9 +461,7 @@ CommandSpec backup_command() {
           {{3, "some source data could not be read (incomplete snapshot created)"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
-  for (OptionSpec& option : configuration_option_table(options->configuration)) {
-    command.options.push_back(std::move(option));
-  }
+  add_options(command.options, configuration_option_table(options->configuration));
   return command;
 }
 

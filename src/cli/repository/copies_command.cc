@@ -237,7 +237,7 @@ CommandSpec copies_command() {
                                      {3, "a snapshot could not be read; the others were counted"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
-  add_options(command, filter_option_table(options->filter));
+  add_options(command.options, filter_option_table(options->filter));
   return command;
 }
 

@@ -66,8 +66,8 @@ CommandSpec copy_command() {
                                     {{3, "a snapshot could not be read; the others were copied"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
-  add_options(command, from_option_table(options->from, "to copy snapshots from"));
-  add_options(command, filter_option_table(options->filter));
+  add_options(command.options, from_option_table(options->from, "to copy snapshots from"));
+  add_options(command.options, filter_option_table(options->filter));
   return command;
 }
 

@@ -153,7 +153,7 @@ CommandSpec dump_command() {
       .exit_codes = kRepositoryExitCodes,
       .run = [options](Session& session) { return run(*options, session); },
   };
-  add_options(command,
+  add_options(command.options,
               filter_option_table(options->filter, true, ", when snapshot ID \"latest\" is given"));
   return command;
 }

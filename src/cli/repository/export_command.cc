@@ -206,8 +206,8 @@ CommandSpec export_command() {
           kRepositoryExitCodes, {{3, "a snapshot could not be read; the others were exported"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
-  add_options(command, export_password_table(options->password));
-  add_options(command, filter_option_table(options->filter));
+  add_options(command.options, export_password_table(options->password));
+  add_options(command.options, filter_option_table(options->filter));
   return command;
 }
 

@@ -328,7 +328,7 @@ CommandSpec find_command() {
       .exit_codes = kRepositoryExitCodes,
       .run = [options](Session& session) { return run(*options, session); },
   };
-  add_options(command, filter_option_table(options->filter));
+  add_options(command.options, filter_option_table(options->filter));
   return command;
 }
 

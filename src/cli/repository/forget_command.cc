@@ -271,9 +271,9 @@ CommandSpec forget_command() {
                                     {{3, "one or more snapshots could not be removed"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
-  add_options(command, filter_option_table(options->filter, false));
+  add_options(command.options, filter_option_table(options->filter, false));
   add_options(
-      command,
+      command.options,
       {{.long_name = "compact",
         .short_name = 'c',
         .help = "use compact output format",
@@ -291,7 +291,7 @@ CommandSpec forget_command() {
        {.long_name = "prune",
         .help = "automatically run the 'prune' command if snapshots have been removed",
         .target = &options->prune}});
-  add_options(command, prune_option_table(options->prune_flags));
+  add_options(command.options, prune_option_table(options->prune_flags));
   return command;
 }
 

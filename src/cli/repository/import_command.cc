@@ -135,8 +135,8 @@ CommandSpec import_command() {
                                      {24, "the file or one of its volumes does not exist"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
-  add_options(command, export_password_table(options->password));
-  add_options(command, filter_option_table(options->filter));
+  add_options(command.options, export_password_table(options->password));
+  add_options(command.options, filter_option_table(options->filter));
   return command;
 }
 

@@ -129,9 +129,7 @@ CommandSpec init_command() {
                      {64, "wrong usage"}},
       .run = [options](Session& session) { return run(*options, session); },
   };
-  for (OptionSpec& option : from_option_table(options->from, "to copy chunker parameters from")) {
-    command.options.push_back(std::move(option));
-  }
+  add_options(command.options, from_option_table(options->from, "to copy chunker parameters from"));
   return command;
 }
 

@@ -343,7 +343,7 @@ CommandSpec mount_command() {
       .exit_codes = kRepositoryExitCodes,
       .run = [options](Session& session) { return run(*options, session); },
   };
-  add_options(command, filter_option_table(options->filter));
+  add_options(command.options, filter_option_table(options->filter));
   return command;
 }
 

@@ -98,9 +98,7 @@ CommandSpec prune_command() {
       .exit_codes = kRepositoryExitCodes,
       .run = [options](Session& session) { return run(*options, session); },
   };
-  for (OptionSpec& option : prune_option_table(options->flags)) {
-    command.options.push_back(std::move(option));
-  }
+  add_options(command.options, prune_option_table(options->flags));
   command.options.push_back(
       {.long_name = "unsafe-recover-no-free-space",
        .value_name = "id",

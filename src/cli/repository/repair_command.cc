@@ -276,7 +276,7 @@ CommandSpec snapshots_command_of_repair() {
       .exit_codes = kRepositoryExitCodes,
       .run = [options](Session& session) { return run_snapshots(*options, session); },
   };
-  add_options(command, filter_option_table(options->filter));
+  add_options(command.options, filter_option_table(options->filter));
   return command;
 }
 

@@ -347,12 +347,8 @@ std::vector<OptionSpec> source_option_table(Options& options) {
       {.long_name = "discard-old",
        .help = "of a source: remove the old data of the last restore",
        .target = &options.discard}};
-  for (OptionSpec& option : consent_options(options.consent)) {
-    table.push_back(std::move(option));
-  }
-  for (OptionSpec& option : configuration_option_table(options.configuration)) {
-    table.push_back(std::move(option));
-  }
+  add_options(table, consent_options(options.consent));
+  add_options(table, configuration_option_table(options.configuration));
   return table;
 }
 
@@ -429,9 +425,9 @@ CommandSpec restore_command() {
                                      {21, "the target is full; run again when there is space"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
-  add_options(command, pattern_option_table(*options));
-  add_options(command, source_option_table(*options));
-  add_options(command,
+  add_options(command.options, pattern_option_table(*options));
+  add_options(command.options, source_option_table(*options));
+  add_options(command.options,
               filter_option_table(options->filter, true, ", when snapshot ID \"latest\" is given"));
   return command;
 }

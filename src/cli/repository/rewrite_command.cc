@@ -259,8 +259,8 @@ CommandSpec rewrite_command() {
           kRepositoryExitCodes, {{3, "a snapshot could not be read; the others were rewritten"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
-  add_options(command, pattern_table(*options));
-  add_options(command, filter_option_table(options->filter));
+  add_options(command.options, pattern_table(*options));
+  add_options(command.options, filter_option_table(options->filter));
   return command;
 }
 

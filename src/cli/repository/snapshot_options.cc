@@ -35,10 +35,6 @@ std::vector<OptionSpec> filter_option_table(FilterOptions& options, bool short_h
   };
 }
 
-void add_options(CommandSpec& command, std::vector<OptionSpec> options) {
-  std::move(options.begin(), options.end(), std::back_inserter(command.options));
-}
-
 void report_ignored(Session& session, const SnapshotSelection& selection) {
   for (const SnapshotSelection::Ignored& ignored : selection.ignored) {
     session.terminal.warn("ignoring \"" + ignored.argument + "\": " + ignored.reason);

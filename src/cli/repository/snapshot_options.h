@@ -24,8 +24,6 @@ struct FilterOptions {
 [[nodiscard]] std::vector<OptionSpec> filter_option_table(FilterOptions& options,
                                                           bool short_host = true,
                                                           const std::string& when = {});
-// Appends the options of a table to a command's.
-void add_options(CommandSpec& command, std::vector<OptionSpec> options);
 
 // Says on stderr which arguments named nothing, and that a filter did not count.
 void report_ignored(Session& session, const SnapshotSelection& selection);

@@ -149,7 +149,7 @@ CommandSpec snapshots_command() {
           kRepositoryExitCodes, {{3, "some snapshots could not be read; the others are listed"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
-  add_options(command, filter_option_table(options->filter));
+  add_options(command.options, filter_option_table(options->filter));
   return command;
 }
 

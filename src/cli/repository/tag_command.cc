@@ -123,7 +123,7 @@ CommandSpec tag_command() {
           kRepositoryExitCodes, {{3, "some snapshots could not be read; the others were changed"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
-  add_options(command, filter_option_table(options->filter));
+  add_options(command.options, filter_option_table(options->filter));
   return command;
 }
 

@@ -162,22 +162,8 @@ RunRecord FilesStore::back_up(const Context& context, const BackupOrder& order) 
 
 std::vector<RecoveryRange> FilesStore::ranges(const Context& context) {
   SourceRepository at(site_, context, source_, {.lock = LockMode::kNone});
-  std::vector<RecoveryRange> ranges;
-  for (const StoredSnapshot& stored :
-       files_snapshots(site_, at.context(), at.repository(), source_)) {
-    RecoveryRange range;
-    range.snapshot = stored.id.hex();
-    range.captured = captured_at(stored);
-    range.until = range.captured;
-    const auto& summary = stored.snapshot.summary;
-    range.durable = summary ? summary->backup_end.wall() : range.captured;
-    range.bytes = summary ? summary->total_bytes_processed : 0;
-    range.label = label_of(stored.snapshot);
-    range.tags = stored.snapshot.tags;
-    ranges.push_back(std::move(range));
-  }
-  std::reverse(ranges.begin(), ranges.end());
-  return ranges;
+  return snapshot_ranges(files_snapshots(site_, at.context(), at.repository(), source_),
+                         captured_at);
 }
 
 // What the restore puts something into.

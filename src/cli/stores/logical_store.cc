@@ -185,22 +185,8 @@ RunRecord LogicalStore::back_up(const Context& context, const BackupOrder& order
 
 std::vector<RecoveryRange> LogicalStore::ranges(const Context& context) {
   SourceRepository at(site_, context, source_, {.lock = LockMode::kNone});
-  std::vector<RecoveryRange> ranges;
-  for (const StoredSnapshot& stored :
-       logical_snapshots(site_, at.context(), at.repository(), source_)) {
-    RecoveryRange range;
-    range.snapshot = stored.id.hex();
-    range.captured = captured_by_dump(stored);
-    range.until = range.captured;
-    const auto& summary = stored.snapshot.summary;
-    range.durable = summary ? summary->backup_end.wall() : range.captured;
-    range.bytes = summary ? summary->total_bytes_processed : 0;
-    range.label = label_of(stored.snapshot);
-    range.tags = stored.snapshot.tags;
-    ranges.push_back(std::move(range));
-  }
-  std::reverse(ranges.begin(), ranges.end());
-  return ranges;
+  return snapshot_ranges(logical_snapshots(site_, at.context(), at.repository(), source_),
+                         captured_by_dump);
 }
 
 // Loads the index.

@@ -149,6 +149,25 @@ std::string label_of(const Snapshot& snapshot) {
   return "";
 }
 
+std::vector<RecoveryRange> snapshot_ranges(
+    std::span<const StoredSnapshot> snapshots,
+    const std::function<WallTime(const StoredSnapshot&)>& captured) {
+  std::vector<RecoveryRange> ranges;
+  for (auto stored = snapshots.rbegin(); stored != snapshots.rend(); ++stored) {
+    RecoveryRange range;
+    range.snapshot = stored->id.hex();
+    range.captured = captured(*stored);
+    range.until = range.captured;
+    const auto& summary = stored->snapshot.summary;
+    range.durable = summary ? summary->backup_end.wall() : range.captured;
+    range.bytes = summary ? summary->total_bytes_processed : 0;
+    range.label = label_of(stored->snapshot);
+    range.tags = stored->snapshot.tags;
+    ranges.push_back(std::move(range));
+  }
+  return ranges;
+}
+
 const StoredSnapshot& choose_snapshot(
     std::span<const StoredSnapshot> snapshots, const Moment& moment, const std::string& base,
     const std::function<WallTime(const StoredSnapshot&)>& captured, const std::string& source) {

@@ -74,6 +74,10 @@ void finish_backup(const Context& context, const Repository& repository, const B
     std::span<const StoredSnapshot> snapshots, const Moment& moment, const std::string& base,
     const std::function<WallTime(const StoredSnapshot&)>& captured, const std::string& source);
 [[nodiscard]] std::string label_of(const Snapshot& snapshot);
+// What such a store can be brought back to: each of `snapshots` (oldest first), newest first.
+[[nodiscard]] std::vector<RecoveryRange> snapshot_ranges(
+    std::span<const StoredSnapshot> snapshots,
+    const std::function<WallTime(const StoredSnapshot&)>& captured);
 
 // The repository can be opened with what is configured, and has room.
 [[nodiscard]] std::vector<ProbeResult> probe_repository(const StoreSite& site,

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "storage/layout.h"
 
 namespace salvor {
 namespace {
@@ -14,21 +15,12 @@ namespace {
               "AZURE_ACCOUNT_NAME. Credentials do not belong there: see docs/storage-azure.md.");
 }
 
-// "/a//b/./c/" -> "a/b/c", as restic cleans the prefix.
 std::string cleaned(std::string_view rest, std::string_view path) {
-  std::string result;
-  for (size_t at = 0; at < path.size();) {
-    const size_t end = std::min(path.find('/', at), path.size());
-    const std::string_view part = path.substr(at, end - at);
-    if (part == "..") {
-      refuse(rest, "must not contain \"..\"");
-    }
-    if (!part.empty() && part != ".") {
-      result += (result.empty() ? "" : "/") + std::string(part);
-    }
-    at = end + 1;
+  auto prefix = clean_prefix(path);
+  if (!prefix) {
+    refuse(rest, "must not contain \"..\"");
   }
-  return result;
+  return std::move(*prefix);
 }
 
 bool is_name(std::string_view name, size_t most, std::string_view more) {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "storage/layout.h"
 #include "storage/past_objects.h"
 
 namespace salvor {
@@ -15,21 +16,12 @@ namespace {
               "there: see docs/storage-gcs.md.");
 }
 
-// "/a//b/./c/" -> "a/b/c", as restic cleans the prefix.
 std::string cleaned(std::string_view rest, std::string_view path) {
-  std::string result;
-  for (size_t at = 0; at < path.size();) {
-    const size_t end = std::min(path.find('/', at), path.size());
-    const std::string_view part = path.substr(at, end - at);
-    if (part == "..") {
-      refuse(rest, "must not contain \"..\"");
-    }
-    if (!part.empty() && part != ".") {
-      result += (result.empty() ? "" : "/") + std::string(part);
-    }
-    at = end + 1;
+  auto prefix = clean_prefix(path);
+  if (!prefix) {
+    refuse(rest, "must not contain \"..\"");
   }
-  return result;
+  return std::move(*prefix);
 }
 
 bool is_bucket_name(std::string_view name) {

@@ -17,6 +17,7 @@
 #include "storage/gcs/gcs_uploads.h"
 #include "storage/layout.h"
 #include "storage/past_objects.h"
+#include "storage/ranged_read.h"
 #include "storage/retention_mode.h"
 
 namespace salvor {
@@ -335,57 +336,30 @@ void GcsStorage::upload(const Context& context, const ObjectName& object,
 
 Buffer GcsStorage::get(const Context& context, const ObjectName& object, uint64_t limit_bytes) {
   check_call(context, object);
-  HttpResponse response = execute(context, {.method = "GET",
-                                            .path = content_url(context, object),
-                                            .limit_bytes = limit_bytes,
-                                            .what = what("read", object),
-                                            .permission = "storage.objects.get"});
-  if (response.cut) {
-    throw Error(ErrorCode::kDamaged, what("read", object) + ": it has more than " +
-                                         std::to_string(limit_bytes) + " bytes");
-  }
-  return std::move(response.body);
+  return whole_body(execute(context, {.method = "GET",
+                                      .path = content_url(context, object),
+                                      .limit_bytes = limit_bytes,
+                                      .what = what("read", object),
+                                      .permission = "storage.objects.get"}),
+                    what("read", object), limit_bytes);
 }
 
 void GcsStorage::get_range(const Context& context, const ObjectName& object, uint64_t offset,
                            MutableBytes out) {
   check_call(context, object);
-  const auto ends_before = [&] {
-    return Error(
-        ErrorCode::kDamaged,
-        what("read", object) + ": it ends before byte " + std::to_string(offset + out.size()),
-        "The stored object is damaged. Run check to see what it affects.");
-  };
+  const RangedRead range(what("read", object), offset, out.size());
   if (out.empty()) {  // there is no range of no bytes
-    const auto info = stat(context, object);
-    if (!info) {
-      throw Error(ErrorCode::kNotFound, what("read", object) + ": it does not exist");
-    }
-    if (info->size_bytes < offset) {
-      throw ends_before();
-    }
+    range.check_empty(stat(context, object));
     return;
   }
-  const HttpResponse response =
-      execute(context,
-              {.method = "GET",
-               .path = content_url(context, object),
-               .headers = {{"Range", "bytes=" + std::to_string(offset) + "-" +
-                                         std::to_string(offset + out.size() - 1)}},
-               .into = out,
-               .what = what("read", object),
-               .permission = "storage.objects.get"},
-              {416});
-  if (response.status == 416) {
-    throw ends_before();
-  }
-  // Status 200: the whole object, whatever was asked for.
-  if (response.cut || (response.status != 206 && offset != 0)) {
-    throw Error(ErrorCode::kFailed, what("read", object) + ": the server ignores ranges");
-  }
-  if (response.body_bytes < out.size()) {
-    throw ends_before();
-  }
+  range.check(execute(context,
+                      {.method = "GET",
+                       .path = content_url(context, object),
+                       .headers = {{"Range", range.header()}},
+                       .into = out,
+                       .what = what("read", object),
+                       .permission = "storage.objects.get"},
+                      {416}));
 }
 
 std::optional<ObjectInfo> GcsStorage::stat(const Context& context, const ObjectName& object) {

@@ -9,6 +9,7 @@
 #include "codec/xml_reader.h"
 #include "crypto/sha256.h"
 #include "storage/layout.h"
+#include "storage/ranged_read.h"
 #include "storage/s3/s3_client.h"
 #include "storage/s3/s3_errors.h"
 #include "storage/s3/s3_locks.h"
@@ -238,59 +239,32 @@ void S3Storage::replace_config(const Context& context, ByteView bytes) {
 
 Buffer S3Storage::get(const Context& context, const ObjectName& object, uint64_t limit_bytes) {
   check_call(context, object);
-  HttpResponse response = execute(context, {.method = "GET",
-                                            .key = key_of(object_path(object)),
-                                            .query = version_query(context, object),
-                                            .limit_bytes = limit_bytes,
-                                            .what = what("read", object),
-                                            .action = "s3:GetObject"});
-  if (response.cut) {
-    throw Error(ErrorCode::kDamaged, what("read", object) + ": it has more than " +
-                                         std::to_string(limit_bytes) + " bytes");
-  }
-  return std::move(response.body);
+  return whole_body(execute(context, {.method = "GET",
+                                      .key = key_of(object_path(object)),
+                                      .query = version_query(context, object),
+                                      .limit_bytes = limit_bytes,
+                                      .what = what("read", object),
+                                      .action = "s3:GetObject"}),
+                    what("read", object), limit_bytes);
 }
 
 void S3Storage::get_range(const Context& context, const ObjectName& object, uint64_t offset,
                           MutableBytes out) {
   check_call(context, object);
-  const auto ends_before = [&] {
-    return Error(
-        ErrorCode::kDamaged,
-        what("read", object) + ": it ends before byte " + std::to_string(offset + out.size()),
-        "The stored object is damaged. Run check to see what it affects.");
-  };
+  const RangedRead range(what("read", object), offset, out.size());
   if (out.empty()) {  // there is no range of no bytes
-    const auto info = stat(context, object);
-    if (!info) {
-      throw Error(ErrorCode::kNotFound, what("read", object) + ": it does not exist");
-    }
-    if (info->size_bytes < offset) {
-      throw ends_before();
-    }
+    range.check_empty(stat(context, object));
     return;
   }
-  const HttpResponse response =
-      execute(context,
-              {.method = "GET",
-               .key = key_of(object_path(object)),
-               .query = version_query(context, object),
-               .headers = {{"Range", "bytes=" + std::to_string(offset) + "-" +
-                                         std::to_string(offset + out.size() - 1)}},
-               .into = out,
-               .what = what("read", object),
-               .action = "s3:GetObject"},
-              {416});
-  if (response.status == 416) {
-    throw ends_before();
-  }
-  // Status 200: the whole object, whatever was asked for.
-  if (response.cut || (response.status != 206 && offset != 0)) {
-    throw Error(ErrorCode::kFailed, what("read", object) + ": the server ignores ranges");
-  }
-  if (response.body_bytes < out.size()) {
-    throw ends_before();
-  }
+  range.check(execute(context,
+                      {.method = "GET",
+                       .key = key_of(object_path(object)),
+                       .query = version_query(context, object),
+                       .headers = {{"Range", range.header()}},
+                       .into = out,
+                       .what = what("read", object),
+                       .action = "s3:GetObject"},
+                      {416}));
 }
 
 std::optional<ObjectInfo> S3Storage::stat(const Context& context, const ObjectName& object) {
