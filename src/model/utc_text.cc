@@ -45,8 +45,12 @@ std::string utc_text(WallTime time) {
   return utc_date(time) + " " + utc_clock(time) + " UTC";
 }
 
+std::string rfc3339_utc(WallTime time) {
+  return utc_date(time) + "T" + utc_clock(time) + "Z";
+}
+
 std::string compact_utc(WallTime time) {
-  std::string text = utc_date(time) + "T" + utc_clock(time) + "Z";
+  std::string text = rfc3339_utc(time);
   std::erase_if(text, [](char c) { return c == '-' || c == ':'; });
   return text;
 }

@@ -4,6 +4,7 @@
 
 #include "base/format.h"
 #include "crypto/sha256.h"
+#include "model/utc_text.h"
 #include "storage/azure/azure_doctor.h"
 #include "storage/gcs/gcs_doctor.h"
 #include "storage/location.h"
@@ -13,10 +14,6 @@ namespace salvor {
 namespace {
 
 using Mark = StorageCheck::Mark;
-
-std::string date_of(WallTime time) {
-  return s3_time(time).substr(0, 10);
-}
 
 ObjectName unused_pack(const Context& context) {
   Digest name;
@@ -156,7 +153,7 @@ Verdict judge(const StorageRights& rights) {
   if (rights.all_locked && rights.compliance) {
     return {Answer::kNo,
             no + "what the samples show is locked until " +
-                date_of(rights.locked_until.value_or(WallTime{})) + ", for everybody.",
+                utc_date(rights.locked_until.value_or(WallTime{})) + ", for everybody.",
             extend_advice};
   }
   if (may_grant) {
@@ -165,12 +162,12 @@ Verdict judge(const StorageRights& rights) {
             "Take " + rights.granting + " away from it, or use object lock in compliance mode."};
   }
   if (rights.all_locked && rights.bypass == Answer::kNo) {
-    return {
-        Answer::kNo,
-        no + "what the samples show is locked" +
-            (rights.locked_until ? " until " + date_of(*rights.locked_until) : " by a legal hold") +
-            ", and it may not bypass that (governance mode).",
-        extend_advice};
+    return {Answer::kNo,
+            no + "what the samples show is locked" +
+                (rights.locked_until ? " until " + utc_date(*rights.locked_until)
+                                     : " by a legal hold") +
+                ", and it may not bypass that (governance mode).",
+            extend_advice};
   }
   if (rights.all_locked && rights.bypass != Answer::kYes) {
     return {Answer::kUnknown,

@@ -2,18 +2,10 @@
 
 #include "base/format.h"
 #include "codec/xml_reader.h"
+#include "storage/server_trouble.h"
 
 namespace salvor {
 namespace {
-
-bool is_one_of(const std::string& code, std::initializer_list<const char*> codes) {
-  for (const char* one : codes) {
-    if (code == one) {
-      return true;
-    }
-  }
-  return false;
-}
 
 bool has(const std::string& text, std::string_view part) {
   return text.find(part) != std::string::npos;
@@ -163,10 +155,7 @@ Error azure_error(const AzureSettings& settings, const AzureFailure& failure,
     text += " (" + printable(failure.message) + ")";
   }
   if (transient(failure)) {
-    Error error(ErrorCode::kUnreachable, std::move(text),
-                overloaded(failure) ? "The server has too much to do." : "");
-    return error.advise({.after = retry_after(response).value_or(std::chrono::milliseconds(0)),
-                         .slow_down = overloaded(failure)});
+    return transient_error(std::move(text), overloaded(failure), response);
   }
   Diagnosis diagnosis = diagnose(settings, failure, right);
   return {diagnosis.code, std::move(text), std::move(diagnosis.hint)};

@@ -13,9 +13,8 @@
 #include "storage/azure/azure_errors.h"
 #include "storage/azure/azure_settings.h"
 #include "storage/azure/azure_sign.h"
-#include "storage/layout.h"
+#include "storage/bucket_storage.h"
 #include "storage/md5.h"
-#include "storage/ranged_read.h"
 #include "storage/retention_mode.h"
 
 namespace salvor {
@@ -24,7 +23,6 @@ namespace {
 constexpr const char* kVersion = "2021-12-02";
 constexpr uint64_t kListReply = uint64_t{32} << 20;
 constexpr uint64_t kMostBlocks = 50'000;
-constexpr unsigned kRemovals = 8;                        // at a time
 constexpr auto kSkewAllowed = std::chrono::minutes(10);  // Azure allows 15
 constexpr auto kSoon = std::chrono::hours(72);
 
@@ -42,14 +40,6 @@ struct Call {
   std::string what;   // for messages
   std::string right;  // that it needs
 };
-
-std::optional<uint64_t> number(std::string_view text) {
-  uint64_t value = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  return !text.empty() && parsed.ec == std::errc() && parsed.ptr == text.data() + text.size()
-             ? std::optional(value)
-             : std::nullopt;
-}
 
 // `parts` from `offset`, `size` bytes of them.
 std::vector<ByteView> cut(std::span<const ByteView> parts, uint64_t offset, uint64_t size) {
@@ -86,10 +76,14 @@ std::optional<WallTime> expiry_of(const Secret& sas) {
   return parsed ? std::optional(parsed->wall()) : std::nullopt;
 }
 
-class AzureStorage final : public Storage {
+class AzureStorage final : public BucketStorage {
  public:
   AzureStorage(AzureSettings settings, const StorageOptions& options)
-      : settings_(std::move(settings)),
+      : BucketStorage({.description = settings.description(),
+                       .prefix = settings.prefix,
+                       .scheme = "azure",
+                       .connections = settings.connections}),
+        settings_(std::move(settings)),
         tokens_(options),
         client_(options.http),
         sas_expires_(expiry_of(settings_.sas)) {
@@ -98,46 +92,19 @@ class AzureStorage final : public Storage {
     endpoint_path_ = slash == std::string::npos ? "" : settings_.endpoint.substr(slash);
   }
 
-  using Storage::put;
   void create(const Context& context) override;
-  void put(const Context& context, const ObjectName& object,
-           std::span<const ByteView> parts) override {
-    check_call(context, object);
-    upload(context, object, parts, true);
-  }
-  void replace_config(const Context& context, ByteView bytes) override {
-    const ObjectName config{ObjectKind::kConfig, ""};
-    check_call(context, config);
-    upload(context, config, {&bytes, 1}, false);
-  }
-  Buffer get(const Context& context, const ObjectName& object, uint64_t limit_bytes) override;
-  void get_range(const Context& context, const ObjectName& object, uint64_t offset,
-                 MutableBytes out) override;
-  std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override;
-  void list(const Context& context, ObjectKind kind,
-            const std::function<void(const ObjectInfo&)>& on_object) override;
-  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
-                   const std::function<void(const ObjectInfo&)>& on_object) override;
-  void remove(const Context& context, const ObjectName& object) override;
-  void remove_many(const Context& context, std::span<const ObjectName> objects) override {
-    remove_in_parallel(*this, context, objects, std::min(kRemovals, settings_.connections));
-  }
   std::optional<Retention> retention(const Context& context, const ObjectName& object) override;
   void extend_retention(const Context& context, const ObjectName& object, WallTime until) override;
-  [[nodiscard]] StorageTraits traits() const override {
-    return {.connections = settings_.connections,
-            .remote = true,
-            .description = settings_.description()};
-  }
 
  private:
-  [[nodiscard]] std::string what(const char* verb, const ObjectName& object) const {
-    return std::string("cannot ") + verb + " " + object.display() +
-           (*verb == 'w' ? " to " : " from ") + settings_.description();
-  }
-  [[nodiscard]] std::string key_of(const std::string& path) const {
-    return settings_.prefix.empty() ? path : settings_.prefix + "/" + path;
-  }
+  void upload(const Context& context, const ObjectName& object, std::span<const ByteView> parts,
+              bool if_absent) override;
+  HttpResponse fetch(const Context& context, const ObjectName& object,
+                     const Reading& reading) override;
+  std::optional<uint64_t> size_of(const Context& context, const ObjectName& object) override;
+  void list_keys(const Context& context, const std::string& below, const OnKey& on_key) override;
+  void remove_present(const Context& context, const ObjectName& object) override;
+  PastObjectMap load_past(const Context& /*context*/) override { return {}; }  // never asked for
 
   // `token`: where there is neither a key nor a signature.
   HttpResponse send(const Context& context, const Call& call, const Secret& token,
@@ -150,8 +117,6 @@ class AzureStorage final : public Storage {
   bool adjust_clock(const Context& context, const AzureFailure& failure,
                     const HttpResponse& response, std::chrono::nanoseconds signed_with);
 
-  void upload(const Context& context, const ObjectName& object, std::span<const ByteView> parts,
-              bool if_absent);
   // Uploads what has not arrived yet, and returns the list that makes an object of the blocks.
   std::string upload_blocks(const Context& context, const ObjectName& object,
                             std::span<const ByteView> parts, uint64_t size_bytes);
@@ -165,7 +130,7 @@ class AzureStorage final : public Storage {
   bool may_be_kept(const Context& context);
   // One page; returns where the next one begins, "" at the end.
   std::string list_page(const Context& context, const std::string& prefix, const std::string& from,
-                        std::vector<std::pair<std::string, uint64_t>>& found);
+                        const OnKey& on_key);
 
   const AzureSettings settings_;
   AzureTokenSource tokens_;  // where there is neither a key nor a signature
@@ -291,7 +256,7 @@ bool AzureStorage::adjust_clock(const Context& context, const AzureFailure& fail
 
 void AzureStorage::create(const Context& context) {
   context.check_stopped();
-  const std::string target = settings_.description();
+  const std::string target = description();
   // Without the right to look, what follows will show whether the container is there.
   const HttpResponse found = execute(context,
                                      {.method = "HEAD",
@@ -334,7 +299,7 @@ void AzureStorage::upload(const Context& context, const ObjectName& object,
                           std::span<const ByteView> parts, bool if_absent) {
   const uint64_t size_bytes = total_size(parts);
   Call call{.method = "PUT",
-            .key = key_of(object_path(object)),
+            .key = key_of(object),
             .headers = upload_headers(context, object),
             .body = parts,
             .what = what("write", object),
@@ -364,12 +329,8 @@ void AzureStorage::upload(const Context& context, const ObjectName& object,
   }
   const AzureFailure failure = parse_azure_failure(response);
   if (if_absent && (failure.code == "BlobAlreadyExists" || response.status == 412)) {
-    if (const auto existing = stat(context, object)) {
-      check_existing(*this, context, object, existing->size_bytes, parts);
-      return;
-    }
-    // It was removed in between.
-    throw Error(ErrorCode::kUnreachable, call.what + ": it appeared and disappeared meanwhile");
+    accept_existing(context, object, parts);
+    return;
   }
   throw azure_error(settings_, failure, response, call.what, call.right);
 }
@@ -380,10 +341,9 @@ void AzureStorage::check_policy(const Context& context, const ObjectName& object
   if (!is_kept(object) || policy_seen_) {
     return;
   }
-  const std::string action = "cannot keep " + object.display() + " in " + settings_.description();
+  const std::string action = "cannot keep " + object.display() + " in " + description();
   const HttpResponse response = execute(
-      context,
-      {.method = "HEAD", .key = key_of(object_path(object)), .what = action, .right = "r (read)"});
+      context, {.method = "HEAD", .key = key_of(object), .what = action, .right = "r (read)"});
   if (!response.header("x-ms-immutability-policy-until-date")) {
     throw Error(ErrorCode::kFailed, action + ": the server has stored it without the policy",
                 "The container has no version-level immutability: see docs/storage-azure.md.");
@@ -408,7 +368,7 @@ std::string AzureStorage::upload_blocks(const Context& context, const ObjectName
     const std::string name = to_base64(as_bytes(place + "-" + to_hex(hash)));
     if (!arrived.contains(name)) {
       (void)execute(context, {.method = "PUT",
-                              .key = key_of(object_path(object)),
+                              .key = key_of(object),
                               .query = {{"blockid", name}, {"comp", "block"}},
                               .headers = {{"Content-MD5", to_base64(hash)}},
                               .body = piece,
@@ -426,7 +386,7 @@ std::set<std::string> AzureStorage::arrived_blocks(const Context& context,
   const HttpResponse response =
       execute(context,
               {.method = "GET",
-               .key = key_of(object_path(object)),
+               .key = key_of(object),
                .query = {{"blocklisttype", "uncommitted"}, {"comp", "blocklist"}},
                .limit_bytes = kListReply,
                .what = what("write", object),
@@ -446,61 +406,46 @@ std::set<std::string> AzureStorage::arrived_blocks(const Context& context,
 
 // ---- reading ----
 
-Buffer AzureStorage::get(const Context& context, const ObjectName& object, uint64_t limit_bytes) {
-  check_call(context, object);
-  return whole_body(execute(context, {.method = "GET",
-                                      .key = key_of(object_path(object)),
-                                      .limit_bytes = limit_bytes,
-                                      .what = what("read", object),
-                                      .right = "r (read)"}),
-                    what("read", object), limit_bytes);
-}
-
-void AzureStorage::get_range(const Context& context, const ObjectName& object, uint64_t offset,
-                             MutableBytes out) {
-  check_call(context, object);
-  const RangedRead range(what("read", object), offset, out.size());
-  if (out.empty()) {  // there is no range of no bytes
-    range.check_empty(stat(context, object));
-    return;
+HttpResponse AzureStorage::fetch(const Context& context, const ObjectName& object,
+                                 const Reading& reading) {
+  Call call{.method = "GET",
+            .key = key_of(object),
+            .into = reading.into,
+            .limit_bytes = reading.limit_bytes,
+            .what = reading.what,
+            .right = "r (read)"};
+  if (reading.range.empty()) {
+    return execute(context, call);
   }
-  range.check(execute(context,
-                      {.method = "GET",
-                       .key = key_of(object_path(object)),
-                       .headers = {{"x-ms-range", range.header()}},
-                       .into = out,
-                       .what = what("read", object),
-                       .right = "r (read)"},
-                      {416}));
+  call.headers.push_back({"x-ms-range", reading.range});
+  return execute(context, call, {416});
 }
 
-std::optional<ObjectInfo> AzureStorage::stat(const Context& context, const ObjectName& object) {
-  check_call(context, object);
+std::optional<uint64_t> AzureStorage::size_of(const Context& context, const ObjectName& object) {
   const Call call{.method = "HEAD",
-                  .key = key_of(object_path(object)),
+                  .key = key_of(object),
                   .what = what("look for", object),
                   .right = "r (read)"};
   const HttpResponse response = execute(context, call, {404});
   if (response.status == 404) {
     return std::nullopt;
   }
-  const auto size_bytes = number(response.header("content-length").value_or(""));
+  const auto size_bytes = parse_size(response.header("content-length").value_or(""));
   if (!size_bytes) {
     throw Error(ErrorCode::kFailed, call.what + ": the server does not say how long it is");
   }
-  return ObjectInfo{object.name, *size_bytes};
+  return size_bytes;
 }
 
 std::string AzureStorage::list_page(const Context& context, const std::string& prefix,
-                                    const std::string& from,
-                                    std::vector<std::pair<std::string, uint64_t>>& found) {
+                                    const std::string& from, const OnKey& on_key) {
   Call call{.method = "GET",
             .query = {{"comp", "list"},
                       {"maxresults", std::to_string(settings_.list_page)},
                       {"prefix", prefix},
                       {"restype", "container"}},
             .limit_bytes = kListReply,
-            .what = "cannot list " + settings_.description(),
+            .what = "cannot list " + description(),
             .right = "l (list)"};
   if (!from.empty()) {
     call.query.emplace_back("marker", from);
@@ -528,11 +473,14 @@ std::string AzureStorage::list_page(const Context& context, const std::string& p
     if (blob.name != "Blob" || properties == nullptr) {
       continue;
     }
-    const auto size_bytes = number(properties->child_text("Content-Length"));
+    const auto size_bytes = parse_size(properties->child_text("Content-Length"));
     if (!size_bytes) {
       throw refuse("the reply has no sizes");
     }
-    found.emplace_back(blob.child_text("Name"), *size_bytes);
+    const std::string key = blob.child_text("Name");
+    if (key.starts_with(prefix)) {
+      on_key(key, *size_bytes);
+    }
   }
   std::string next = root.child_text("NextMarker");
   if (!next.empty() && next == from) {
@@ -541,46 +489,18 @@ std::string AzureStorage::list_page(const Context& context, const std::string& p
   return next;
 }
 
-void AzureStorage::list(const Context& context, ObjectKind kind,
-                        const std::function<void(const ObjectInfo&)>& on_object) {
-  list_prefix(context, kind, "", on_object);
-}
-
-void AzureStorage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
-                               const std::function<void(const ObjectInfo&)>& on_object) {
-  context.check_stopped();
-  if (!may_begin_name(kind, prefix)) {
-    return;
-  }
-  if (kind == ObjectKind::kConfig) {
-    if (const auto info = stat(context, {kind, ""})) {
-      on_object(*info);
-    }
-    return;
-  }
-  const std::string below = key_of(path_prefix(kind, prefix));
-  const size_t root = settings_.prefix.empty() ? 0 : settings_.prefix.size() + 1;
+void AzureStorage::list_keys(const Context& context, const std::string& below,
+                             const OnKey& on_key) {
   std::string from;
   do {
-    std::vector<std::pair<std::string, uint64_t>> page;
-    from = list_page(context, below, from, page);
-    for (const auto& [key, size_bytes] : page) {
-      if (!key.starts_with(below)) {
-        continue;
-      }
-      if (auto name = name_of_path(kind, std::string_view(key).substr(root))) {
-        context.check_stopped();
-        on_object({std::move(*name), size_bytes});
-      }
-    }
+    from = list_page(context, below, from, on_key);
   } while (!from.empty());
 }
 
-void AzureStorage::remove(const Context& context, const ObjectName& object) {
-  check_call(context, object);
+void AzureStorage::remove_present(const Context& context, const ObjectName& object) {
   (void)execute(context,
                 {.method = "DELETE",
-                 .key = key_of(object_path(object)),
+                 .key = key_of(object),
                  .what = what("remove", object),
                  .right = "d (delete)"},
                 {404});
@@ -595,7 +515,7 @@ bool AzureStorage::may_be_kept(const Context& context) {
         execute(context,
                 {.method = "HEAD",
                  .query = {{"restype", "container"}},
-                 .what = "cannot look for the immutability of " + settings_.description(),
+                 .what = "cannot look for the immutability of " + description(),
                  .right = "r (read)"},
                 {403, 404});
     // Without the right to know it, each object is asked.
@@ -612,7 +532,7 @@ std::optional<Retention> AzureStorage::retention(const Context& context, const O
   }
   const HttpResponse response = execute(context,
                                         {.method = "HEAD",
-                                         .key = key_of(object_path(object)),
+                                         .key = key_of(object),
                                          .what = what("look for", object),
                                          .right = "r (read)"},
                                         {404});
@@ -641,12 +561,12 @@ void AzureStorage::extend_retention(const Context& context, const ObjectName& ob
     return;
   }
   (void)execute(context, {.method = "PUT",
-                          .key = key_of(object_path(object)),
+                          .key = key_of(object),
                           .query = {{"comp", "immutabilityPolicies"}},
                           .headers = {{"x-ms-immutability-policy-mode", *mode},
                                       {"x-ms-immutability-policy-until-date", http_date(until)}},
                           .what = "cannot extend the protection of " + object.display() + " in " +
-                                  settings_.description(),
+                                  description(),
                           .right = "i (immutability)"});
 }
 

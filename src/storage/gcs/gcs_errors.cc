@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/format.h"
+#include "storage/server_trouble.h"
 
 namespace salvor {
 namespace {
@@ -126,10 +127,7 @@ Error gcs_error(const GcsSettings& settings, const GcsFailure& failure,
     text += " (" + printable(failure.message) + ")";
   }
   if (transient(failure)) {
-    Error error(ErrorCode::kUnreachable, std::move(text),
-                overloaded(failure) ? "The server has too much to do." : "");
-    return error.advise({.after = retry_after(response).value_or(std::chrono::milliseconds(0)),
-                         .slow_down = overloaded(failure)});
+    return transient_error(std::move(text), overloaded(failure), response);
   }
   Diagnosis diagnosis = diagnose(settings, failure, permission);
   return {diagnosis.code, std::move(text), std::move(diagnosis.hint)};

@@ -10,14 +10,13 @@
 #include "base/format.h"
 #include "codec/go_json.h"
 #include "crypto/crc32c.h"
+#include "model/utc_text.h"
+#include "storage/bucket_storage.h"
 #include "storage/gcs/gcs_client.h"
 #include "storage/gcs/gcs_credentials.h"
 #include "storage/gcs/gcs_errors.h"
 #include "storage/gcs/gcs_settings.h"
 #include "storage/gcs/gcs_uploads.h"
-#include "storage/layout.h"
-#include "storage/past_objects.h"
-#include "storage/ranged_read.h"
 #include "storage/retention_mode.h"
 
 namespace salvor {
@@ -25,7 +24,6 @@ namespace {
 
 constexpr uint64_t kListReply = uint64_t{8} << 20;
 constexpr uint64_t kWorthResuming = uint64_t{1} << 20;
-constexpr unsigned kRemovals = 8;  // at a time
 
 std::string crc32c_base64(std::span<const ByteView> parts) {
   Crc32c crc;
@@ -48,80 +46,36 @@ std::string text_of(const nlohmann::json& json, const char* key) {
 
 // Sizes come as text.
 std::optional<uint64_t> number_of(const nlohmann::json& json, const char* key) {
-  const std::string text = text_of(json, key);
-  uint64_t value = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  return !text.empty() && parsed.ec == std::errc() && parsed.ptr == text.data() + text.size()
-             ? std::optional(value)
-             : std::nullopt;
+  return parse_size(text_of(json, key));
 }
 
-// "2026-11-21T10:00:00Z"
-std::string utc_text(WallTime time) {
-  std::string text;
-  append_go_time(
-      text,
-      {.seconds =
-           std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count()});
-  return text;
-}
-
-class GcsStorage final : public Storage {
+class GcsStorage final : public BucketStorage {
  public:
   GcsStorage(GcsSettings settings, const StorageOptions& options)
-      : client_(std::move(settings), options) {
-    if (settings_.as_of) {
-      past_ = std::make_unique<PastObjects>(
-          [this](const Context& context) { return load_past(context); });
-    }
-  }
+      : BucketStorage({.description = settings.description(),
+                       .prefix = settings.prefix,
+                       .scheme = "gs",
+                       .connections = settings.connections,
+                       .as_of = settings.as_of}),
+        client_(std::move(settings), options) {}
 
-  using Storage::put;
   void create(const Context& context) override;
-  void put(const Context& context, const ObjectName& object,
-           std::span<const ByteView> parts) override {
-    check_call(context, object);
-    refuse_when_past();
-    upload(context, object, parts, true);
-  }
-  void replace_config(const Context& context, ByteView bytes) override {
-    const ObjectName config{ObjectKind::kConfig, ""};
-    check_call(context, config);
-    refuse_when_past();
-    upload(context, config, {&bytes, 1}, false);
-  }
-  Buffer get(const Context& context, const ObjectName& object, uint64_t limit_bytes) override;
-  void get_range(const Context& context, const ObjectName& object, uint64_t offset,
-                 MutableBytes out) override;
-  std::optional<ObjectInfo> stat(const Context& context, const ObjectName& object) override;
-  void list(const Context& context, ObjectKind kind,
-            const std::function<void(const ObjectInfo&)>& on_object) override;
-  void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
-                   const std::function<void(const ObjectInfo&)>& on_object) override;
-  void remove(const Context& context, const ObjectName& object) override;
-  void remove_many(const Context& context, std::span<const ObjectName> objects) override {
-    remove_in_parallel(*this, context, objects, std::min(kRemovals, settings_.connections));
-  }
   std::optional<Retention> retention(const Context& context, const ObjectName& object) override;
   void extend_retention(const Context& context, const ObjectName& object, WallTime until) override;
-  [[nodiscard]] StorageTraits traits() const override {
-    return {.connections = settings_.connections,
-            .remote = true,
-            .read_only = settings_.as_of.has_value(),
-            .description = settings_.description()};
-  }
 
  private:
-  [[nodiscard]] std::string what(const char* verb, const ObjectName& object) const {
-    return std::string("cannot ") + verb + " " + object.display() +
-           (*verb == 'w' ? " to " : " from ") + settings_.description();
-  }
-  [[nodiscard]] std::string key_of(const std::string& path) const {
-    return settings_.prefix.empty() ? path : settings_.prefix + "/" + path;
-  }
+  void upload(const Context& context, const ObjectName& object, std::span<const ByteView> parts,
+              bool if_absent) override;
+  HttpResponse fetch(const Context& context, const ObjectName& object,
+                     const Reading& reading) override;
+  std::optional<uint64_t> size_of(const Context& context, const ObjectName& object) override;
+  void list_keys(const Context& context, const std::string& below, const OnKey& on_key) override;
+  void remove_present(const Context& context, const ObjectName& object) override;
+  PastObjectMap load_past(const Context& context) override;
+
   [[nodiscard]] std::string bucket_path() const { return "/storage/v1/b/" + settings_.bucket; }
   [[nodiscard]] std::string object_url(const ObjectName& object, const std::string& query) const {
-    return bucket_path() + "/o/" + percent_encode(key_of(object_path(object))) +
+    return bucket_path() + "/o/" + percent_encode(key_of(object)) +
            (query.empty() ? "" : "?" + query);
   }
 
@@ -129,8 +83,6 @@ class GcsStorage final : public Storage {
                        std::initializer_list<int> expected = {}) {
     return client_.execute(context, call, expected);
   }
-  void upload(const Context& context, const ObjectName& object, std::span<const ByteView> parts,
-              bool if_absent);
   [[nodiscard]] std::string description_of(const Context& context, const ObjectName& object,
                                            const std::string& checksum) const;
   [[nodiscard]] GcsCall upload_call(const ObjectName& object, const std::string& type,
@@ -144,16 +96,9 @@ class GcsStorage final : public Storage {
   [[nodiscard]] bool is_kept(const ObjectName& object) const {
     return !settings_.lock_mode.empty() && object.kind != ObjectKind::kLock;
   }
-  // Of a key that begins with the repository's prefix.
-  [[nodiscard]] std::string path_of_key(const std::string& key) const {
-    return settings_.prefix.empty() ? key : key.substr(settings_.prefix.size() + 1);
-  }
   void for_each_item(const Context& context, const std::string& below, const std::string& query,
                      const std::function<void(const nlohmann::json&)>& on_item);
-  PastObjectMap load_past(const Context& context);
   [[nodiscard]] bool has_versioning(const Context& context);
-  void refuse_when_past() const;
-  [[nodiscard]] std::string content_url(const Context& context, const ObjectName& object);
   nlohmann::json parse(const GcsCall& call, const HttpResponse& response) const;
   // Whether the bucket has object retention; asked once.
   bool may_be_kept(const Context& context);
@@ -161,7 +106,6 @@ class GcsStorage final : public Storage {
   GcsClient client_;
   const GcsSettings& settings_ = client_.settings();
   GcsUploads uploads_{client_};
-  std::unique_ptr<PastObjects> past_;  // null: the present
   std::mutex kept_mutex_;
   std::optional<bool> kept_;  // under kept_mutex_
 };
@@ -180,7 +124,7 @@ nlohmann::json GcsStorage::parse(const GcsCall& call, const HttpResponse& respon
 void GcsStorage::create(const Context& context) {
   refuse_when_past();
   context.check_stopped();
-  const std::string target = settings_.description();
+  const std::string target = description();
   // Without the right to look, what follows will show whether the bucket is there.
   const HttpResponse found = execute(context,
                                      {.method = "GET",
@@ -222,9 +166,8 @@ void GcsStorage::create(const Context& context) {
 // The object as the upload describes it.
 std::string GcsStorage::description_of(const Context& context, const ObjectName& object,
                                        const std::string& checksum) const {
-  nlohmann::json resource{{"name", key_of(object_path(object))},
-                          {"contentType", "application/octet-stream"},
-                          {"crc32c", checksum}};
+  nlohmann::json resource{
+      {"name", key_of(object)}, {"contentType", "application/octet-stream"}, {"crc32c", checksum}};
   if (!settings_.storage_class.empty() && object.kind == ObjectKind::kPack) {
     resource["storageClass"] = settings_.storage_class;
   }
@@ -232,7 +175,7 @@ std::string GcsStorage::description_of(const Context& context, const ObjectName&
   if (is_kept(object)) {
     resource["retention"] = {
         {"mode", settings_.lock_mode},
-        {"retainUntilTime", utc_text(context.clock.now() + settings_.lock_days)}};
+        {"retainUntilTime", rfc3339_utc(context.clock.now() + settings_.lock_days)}};
   }
   return resource.dump();
 }
@@ -283,14 +226,14 @@ HttpResponse GcsStorage::send_in_session(const Context& context, const ObjectNam
                   {"X-Upload-Content-Type", "application/octet-stream"},
                   {"X-Upload-Content-Length", std::to_string(total_size(parts))}};
   call.body = {&body, 1};
-  return uploads_.upload(context, key_of(object_path(object)), checksum, call, parts);
+  return uploads_.upload(context, key_of(object), checksum, call, parts);
 }
 
 void GcsStorage::upload(const Context& context, const ObjectName& object,
                         std::span<const ByteView> parts, bool if_absent) {
   const std::string checksum = crc32c_base64(parts);
   const std::string description = description_of(context, object, checksum);
-  const std::string key = key_of(object_path(object));
+  const std::string key = key_of(object);
   const GcsCall call = upload_call(object, "", if_absent);  // for messages
   HttpResponse response;
   if (uploads_.wants_session(key, checksum, total_size(parts))) {
@@ -320,12 +263,8 @@ void GcsStorage::upload(const Context& context, const ObjectName& object,
   }
   uploads_.forget(key);
   if (response.status == 412 && if_absent) {
-    if (const auto existing = stat(context, object)) {
-      check_existing(*this, context, object, existing->size_bytes, parts);
-      return;
-    }
-    // It was removed in between.
-    throw Error(ErrorCode::kUnreachable, call.what + ": it appeared and disappeared meanwhile");
+    accept_existing(context, object, parts);
+    return;
   }
   GcsFailure failure = parse_gcs_failure(response);
   failure.no_bucket = response.status == 404;  // nothing else can be missing
@@ -334,40 +273,25 @@ void GcsStorage::upload(const Context& context, const ObjectName& object,
 
 // ---- reading ----
 
-Buffer GcsStorage::get(const Context& context, const ObjectName& object, uint64_t limit_bytes) {
-  check_call(context, object);
-  return whole_body(execute(context, {.method = "GET",
-                                      .path = content_url(context, object),
-                                      .limit_bytes = limit_bytes,
-                                      .what = what("read", object),
-                                      .permission = "storage.objects.get"}),
-                    what("read", object), limit_bytes);
+HttpResponse GcsStorage::fetch(const Context& context, const ObjectName& object,
+                               const Reading& reading) {
+  GcsCall call{.method = "GET",
+               .path = object_url(object, "alt=media"),
+               .into = reading.into,
+               .limit_bytes = reading.limit_bytes,
+               .what = reading.what,
+               .permission = "storage.objects.get"};
+  if (!reading.version.empty()) {
+    call.path += "&generation=" + percent_encode(reading.version);
+  }
+  if (reading.range.empty()) {
+    return execute(context, call);
+  }
+  call.headers.push_back({"Range", reading.range});
+  return execute(context, call, {416});
 }
 
-void GcsStorage::get_range(const Context& context, const ObjectName& object, uint64_t offset,
-                           MutableBytes out) {
-  check_call(context, object);
-  const RangedRead range(what("read", object), offset, out.size());
-  if (out.empty()) {  // there is no range of no bytes
-    range.check_empty(stat(context, object));
-    return;
-  }
-  range.check(execute(context,
-                      {.method = "GET",
-                       .path = content_url(context, object),
-                       .headers = {{"Range", range.header()}},
-                       .into = out,
-                       .what = what("read", object),
-                       .permission = "storage.objects.get"},
-                      {416}));
-}
-
-std::optional<ObjectInfo> GcsStorage::stat(const Context& context, const ObjectName& object) {
-  check_call(context, object);
-  if (past_) {
-    const auto found = past_->find(context, object);
-    return found ? std::optional(ObjectInfo{object.name, found->size_bytes}) : std::nullopt;
-  }
+std::optional<uint64_t> GcsStorage::size_of(const Context& context, const ObjectName& object) {
   const GcsCall call{.method = "GET",
                      .path = object_url(object, "fields=size"),
                      .what = what("look for", object),
@@ -380,37 +304,14 @@ std::optional<ObjectInfo> GcsStorage::stat(const Context& context, const ObjectN
   if (!size_bytes) {
     throw Error(ErrorCode::kFailed, call.what + ": the server does not say how long it is");
   }
-  return ObjectInfo{object.name, *size_bytes};
+  return size_bytes;
 }
 
-void GcsStorage::list(const Context& context, ObjectKind kind,
-                      const std::function<void(const ObjectInfo&)>& on_object) {
-  list_prefix(context, kind, "", on_object);
-}
-
-void GcsStorage::list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
-                             const std::function<void(const ObjectInfo&)>& on_object) {
-  context.check_stopped();
-  if (!may_begin_name(kind, prefix)) {
-    return;
-  }
-  if (past_) {
-    past_->list(context, kind, prefix, on_object);
-    return;
-  }
-  if (kind == ObjectKind::kConfig) {
-    if (const auto info = stat(context, {kind, ""})) {
-      on_object(*info);
-    }
-    return;
-  }
-  const std::string below = key_of(path_prefix(kind, prefix));
+void GcsStorage::list_keys(const Context& context, const std::string& below, const OnKey& on_key) {
   for_each_item(context, below, "&fields=items(name,size),nextPageToken",
                 [&](const nlohmann::json& item) {
-                  const auto size_bytes = number_of(item, "size");
-                  auto name = name_of_path(kind, path_of_key(text_of(item, "name")));
-                  if (name && size_bytes) {
-                    on_object({std::move(*name), *size_bytes});
+                  if (const auto size_bytes = number_of(item, "size")) {
+                    on_key(text_of(item, "name"), *size_bytes);
                   }
                 });
 }
@@ -427,7 +328,7 @@ void GcsStorage::for_each_item(const Context& context, const std::string& below,
                                "&prefix=" + percent_encode(below) +
                                (from.empty() ? "" : "&pageToken=" + percent_encode(from)),
                        .limit_bytes = kListReply,
-                       .what = "cannot list " + settings_.description(),
+                       .what = "cannot list " + description(),
                        .permission = "storage.objects.list"};
     const HttpResponse response = execute(context, call, {404});
     if (response.status == 404) {
@@ -457,7 +358,7 @@ PastObjectMap GcsStorage::load_past(const Context& context) {
   PastObjectMap objects;
   bool versioned = false;
   for_each_item(
-      context, key_of(""),
+      context, key_prefix(),
       "&versions=true&fields=items(name,size,generation,timeCreated,timeDeleted),nextPageToken",
       [&](const nlohmann::json& item) {
         const auto made = parse_go_time(text_of(item, "timeCreated"));
@@ -471,7 +372,7 @@ PastObjectMap GcsStorage::load_past(const Context& context) {
         }
       });
   if (!versioned && !has_versioning(context)) {
-    throw no_past(settings_.description(), "gs");
+    throw no_past(description(), "gs");
   }
   return objects;
 }
@@ -480,7 +381,7 @@ PastObjectMap GcsStorage::load_past(const Context& context) {
 bool GcsStorage::has_versioning(const Context& context) {
   const GcsCall call{.method = "GET",
                      .path = bucket_path() + "?fields=versioning",
-                     .what = "cannot look for the versions of " + settings_.description(),
+                     .what = "cannot look for the versions of " + description(),
                      .permission = "storage.buckets.get"};
   const HttpResponse response = execute(context, call, {403, 404});
   if (!response.success()) {
@@ -491,28 +392,7 @@ bool GcsStorage::has_versioning(const Context& context) {
          bucket["versioning"].value("enabled", false);
 }
 
-void GcsStorage::refuse_when_past() const {
-  if (past_) {
-    throw past_is_fixed(settings_.description(), utc_text(*settings_.as_of), "gs");
-  }
-}
-
-// The content that is to be read.
-std::string GcsStorage::content_url(const Context& context, const ObjectName& object) {
-  if (!past_) {
-    return object_url(object, "alt=media");
-  }
-  const auto found = past_->find(context, object);
-  if (!found) {
-    throw Error(ErrorCode::kNotFound,
-                what("read", object) + ": it did not exist at " + utc_text(*settings_.as_of));
-  }
-  return object_url(object, "alt=media&generation=" + percent_encode(found->version));
-}
-
-void GcsStorage::remove(const Context& context, const ObjectName& object) {
-  check_call(context, object);
-  refuse_when_past();
+void GcsStorage::remove_present(const Context& context, const ObjectName& object) {
   (void)execute(context,
                 {.method = "DELETE",
                  .path = object_url(object, ""),
@@ -528,7 +408,7 @@ bool GcsStorage::may_be_kept(const Context& context) {
   if (!kept_) {
     const GcsCall call{.method = "GET",
                        .path = bucket_path() + "?fields=objectRetention",
-                       .what = "cannot look for the retention of " + settings_.description(),
+                       .what = "cannot look for the retention of " + description(),
                        .permission = "storage.buckets.get"};
     const HttpResponse response = execute(context, call, {403, 404});
     // Without the right to know it, each object is asked.
@@ -540,7 +420,7 @@ bool GcsStorage::may_be_kept(const Context& context) {
 
 std::optional<Retention> GcsStorage::retention(const Context& context, const ObjectName& object) {
   check_call(context, object);
-  if (past_ || !may_be_kept(context)) {
+  if (reads_past() || !may_be_kept(context)) {
     return std::nullopt;
   }
   const GcsCall call{.method = "GET",
@@ -575,14 +455,15 @@ void GcsStorage::extend_retention(const Context& context, const ObjectName& obje
     return;
   }
   const std::string change =
-      nlohmann::json{{"retention", {{"mode", *mode}, {"retainUntilTime", utc_text(until)}}}}.dump();
+      nlohmann::json{{"retention", {{"mode", *mode}, {"retainUntilTime", rfc3339_utc(until)}}}}
+          .dump();
   const ByteView body = as_bytes(change);
   (void)execute(context, {.method = "PATCH",
                           .path = object_url(object, "fields=retention"),
                           .headers = {{"Content-Type", "application/json"}},
                           .body = {&body, 1},
                           .what = "cannot extend the protection of " + object.display() + " in " +
-                                  settings_.description(),
+                                  description(),
                           .permission = "storage.objects.setRetention"});
 }
 

@@ -5,13 +5,14 @@
 #include <ctime>
 
 #include "base/format.h"
-#include "crypto/sha256.h"
 #include "storage/md5.h"
 
 namespace salvor {
 namespace {
 
 constexpr auto kSkewAllowed = std::chrono::minutes(10);  // S3 allows 15
+
+}  // namespace
 
 Digest sha256_of(std::span<const ByteView> parts) {
   Sha256 hash;
@@ -21,19 +22,8 @@ Digest sha256_of(std::span<const ByteView> parts) {
   return hash.finish();
 }
 
-}  // namespace
-
 std::string md5_base64(std::span<const ByteView> parts) {
   return to_base64(md5(parts));
-}
-
-std::string s3_time(WallTime time) {
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
-  const time_t raw = std::chrono::system_clock::to_time_t(seconds);
-  std::tm utc{};
-  ::gmtime_r(&raw, &utc);
-  std::array<char, 32> text{};
-  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc)};
 }
 
 S3Client::S3Client(S3Settings settings, const StorageOptions& options)

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "crypto/sha256.h"
 #include "net/http_client.h"
 #include "net/sigv4.h"
 #include "storage/s3/s3_credentials.h"
@@ -89,8 +90,7 @@ class S3Client {
   std::chrono::nanoseconds clock_offset_{};  // the server's clock minus ours; under mutex_
 };
 
-// "2026-11-21T10:00:00Z"
-[[nodiscard]] std::string s3_time(WallTime time);
+[[nodiscard]] Digest sha256_of(std::span<const ByteView> parts);
 // "Content-MD5" of a body.
 [[nodiscard]] std::string md5_base64(std::span<const ByteView> parts);
 

@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "codec/xml_reader.h"
 #include "crypto/sha256.h"
+#include "model/utc_text.h"
 #include "storage/s3/s3_locks.h"
 
 // How rights are tried. Servers look at the right before they look at the request:
@@ -254,7 +255,7 @@ void Examination::look_at_locks() {
   const std::string xml =
       "<Retention xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Mode>GOVERNANCE</Mode>"
       "<RetainUntilDate>" +
-      s3_time(context_.clock.now() + std::chrono::days(1)) + "</RetainUntilDate></Retention>";
+      rfc3339_utc(context_.clock.now() + std::chrono::days(1)) + "</RetainUntilDate></Retention>";
   const std::string unused = client_.key_of("data/00/00" + unused_name().substr(2));
   const Answer extend =
       allowed(send_body({.method = "PUT", .key = unused, .query = "retention="}, as_bytes(xml)));
@@ -312,7 +313,7 @@ void Examination::sample_locks() {
   report_.add(
       "locked", rights.all_locked ? Mark::kGood : Mark::kWarning,
       std::to_string(held) + " of " + std::to_string(keys.size()) + " sampled objects are locked" +
-          (rights.locked_until ? ", the first until " + s3_time(*rights.locked_until) : ""));
+          (rights.locked_until ? ", the first until " + rfc3339_utc(*rights.locked_until) : ""));
 }
 
 void Examination::try_bucket() {

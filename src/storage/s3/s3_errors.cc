@@ -2,18 +2,10 @@
 
 #include "base/format.h"
 #include "codec/xml_reader.h"
+#include "storage/server_trouble.h"
 
 namespace salvor {
 namespace {
-
-bool is_one_of(const std::string& code, std::initializer_list<const char*> codes) {
-  for (const char* one : codes) {
-    if (code == one) {
-      return true;
-    }
-  }
-  return false;
-}
 
 bool overloaded(const S3Failure& failure) {
   return failure.status == 429 || failure.status == 503 ||
@@ -190,10 +182,7 @@ Error s3_error(const S3Settings& settings, const S3Failure& failure, const HttpR
     text += " (" + printable(words) + ")";
   }
   if (transient(failure)) {
-    Error error(ErrorCode::kUnreachable, std::move(text),
-                overloaded(failure) ? "The server has too much to do." : "");
-    return error.advise({.after = retry_after(response).value_or(std::chrono::milliseconds(0)),
-                         .slow_down = overloaded(failure)});
+    return transient_error(std::move(text), overloaded(failure), response);
   }
   Diagnosis diagnosis = diagnose(settings, failure, action);
   return {diagnosis.code, std::move(text), std::move(diagnosis.hint)};

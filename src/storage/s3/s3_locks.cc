@@ -6,6 +6,7 @@
 #include "codec/go_json.h"
 #include "codec/xml_reader.h"
 #include "crypto/sha256.h"
+#include "model/utc_text.h"
 
 namespace salvor {
 namespace {
@@ -96,7 +97,7 @@ void s3_extend_retention(const Context& context, S3Client& client, const std::st
   }
   const std::string xml = "<Retention xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Mode>" +
                           (mode == "COMPLIANCE" ? mode : std::string("GOVERNANCE")) +
-                          "</Mode><RetainUntilDate>" + s3_time(until) +
+                          "</Mode><RetainUntilDate>" + rfc3339_utc(until) +
                           "</RetainUntilDate></Retention>";
   const ByteView body = as_bytes(xml);
   (void)client.execute(context, {.method = "PUT",

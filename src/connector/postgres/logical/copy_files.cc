@@ -178,9 +178,16 @@ void CopyFiles::wait(const Context& context) {
   }
 }
 
-std::optional<Error> CopyFiles::failure() const {
-  const std::scoped_lock lock(mutex_);
-  return failure_;
+void CopyFiles::rethrow_cause() const {
+  try {
+    throw;
+  } catch (const Error& error) {
+    const std::scoped_lock lock(mutex_);
+    if (failure_ && error.code() == ErrorCode::kCancelled) {
+      throw Error(*failure_);
+    }
+    throw;
+  }
 }
 
 }  // namespace salvor::postgres

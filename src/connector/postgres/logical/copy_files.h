@@ -36,8 +36,9 @@ class CopyFiles : public std::enable_shared_from_this<CopyFiles> {
   void wait(const Context& context);
   // After wait.
   [[nodiscard]] const CopyResult& result(size_t number) const { return results_[number]; }
-  // The first failure, if there is one: the cause when the engine says "interrupted".
-  [[nodiscard]] std::optional<Error> failure() const;
+  // In a handler of what the engine threw: throws that, or, when it only says "interrupted" because
+  // a reader gave up, what the reader met.
+  [[noreturn]] void rethrow_cause() const;
 
  private:
   class Opener;

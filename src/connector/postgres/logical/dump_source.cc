@@ -461,13 +461,8 @@ void DumpSource::stream_into(const Context& context, TreeSink& sink) {
     state.add_text(sink, sink.root(), kManifestFile, as_bytes(to_json(state.manifest)));
     state.add_text(sink, sink.root(), "restore.sql", as_bytes(restore_script(state.manifest)));
     sink.close_directory(sink.root());
-  } catch (const Error& error) {
-    // "Interrupted" is what the engine says when a reader gave up; the reason is known here.
-    if (const auto failure = state.files->failure();
-        failure && error.code() == ErrorCode::kCancelled) {
-      throw Error(*failure);
-    }
-    throw;
+  } catch (const Error&) {
+    state.files->rethrow_cause();
   }
 }
 

@@ -346,12 +346,8 @@ void ExportSource::stream_into(const Context& context, TreeSink& sink) {
                   std::make_shared<BufferedFile>("export.json", Buffer::copy_of(as_bytes(text)),
                                                  MemoryBudget::Lease()));
     sink.close_directory(sink.root());
-  } catch (const Error& error) {
-    if (const auto failure = state.files->failure();
-        failure && error.code() == ErrorCode::kCancelled) {
-      throw Error(*failure);
-    }
-    throw;
+  } catch (const Error&) {
+    state.files->rethrow_cause();
   }
 }
 
