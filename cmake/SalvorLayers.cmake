@@ -1,7 +1,9 @@
-# salvor_layer(name [DEPS lower layers...] [LIBS targets...] [TEST_LIBS targets...])
+# salvor_layer(name [COLD] [DEPS lower layers...] [LIBS targets...] [TEST_LIBS targets...])
 #
 # Makes the static library salvor_<name> from src/<name>/**.cc, and, from the *_test.cc files that stand
 # beside the code, the program <name>_test, registered with ctest one test case a time.
+#
+# COLD layers decide and report, and move no data: compiled with -O1, a quarter faster than with -O2.
 #
 # What nearly every file includes is parsed once, for the libraries and for their tests (a quarter of the build).
 # A file must still include what it uses: `-DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON` shows what it forgot.
@@ -18,7 +20,7 @@ function(salvor_precompile target first)
 endfunction()
 
 function(salvor_layer name)
-  cmake_parse_arguments(LAYER "" "" "DEPS;LIBS;TEST_LIBS" ${ARGN})
+  cmake_parse_arguments(LAYER "COLD" "" "DEPS;LIBS;TEST_LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/src/${name}/*.cc")
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
@@ -36,6 +38,9 @@ function(salvor_layer name)
   endforeach()
   if(sources)
     salvor_precompile(salvor_${name} salvor_base)
+    if(LAYER_COLD)
+      target_compile_options(salvor_${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)
+    endif()
   endif()
   if(LAYER_LIBS)
     list(GET LAYER_LIBS 0 first)
