@@ -20,6 +20,8 @@ CommandSpec options_command() {
                 "(docs/audit.md)\n"
                 "  audit.writer       this machine's name in it (default: the host's)\n"
                 "  azure.access-tier  of packs: Hot, Cool, Cold\n"
+                "  azure.as-of        read a container with versioning as it was then: "
+                "2026-11-20T10:00:00Z\n"
                 "  azure.block-size   MiB: larger objects are uploaded in pieces (default: 64)\n"
                 "  azure.connections  requests at a time (default: 8)\n"
                 "  azure.endpoint     another server's address\n"

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "storage/layout.h"
+#include "storage/past_objects.h"
 
 namespace salvor {
 namespace {
@@ -137,6 +138,7 @@ AzureSettings azure_settings(std::string_view rest, const StorageOptions& option
   set_proof(options, settings);
   set_tier(extended, settings);
   set_lock(extended, settings);
+  settings.as_of = parse_as_of(extended, "azure");
   settings.block_bytes = uint64_t{extended.number("block-size", 64, 1, 4000)} << 20U;
   settings.connections = extended.number("connections", settings.connections, 1, 256);
   extended.finish();

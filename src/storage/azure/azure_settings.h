@@ -3,9 +3,11 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/secret.h"
 #include "storage/storage_options.h"
 
@@ -21,7 +23,8 @@ struct AzureSettings {
   std::string access_tier;  // of packs: Hot, Cool, Cold or empty
   std::string lock_mode;    // Unlocked, Locked or empty
   std::chrono::days lock_days{0};
-  uint64_t block_bytes = 0;  // larger objects are uploaded in blocks of this size
+  std::optional<WallTime> as_of;  // read what was there then
+  uint64_t block_bytes = 0;       // larger objects are uploaded in blocks of this size
   unsigned connections = 8;
   unsigned list_page = 5000;  // names a reply; not more
 

@@ -11,6 +11,7 @@
 #include "codec/xml_reader.h"
 #include "storage/azure/azure_credentials.h"
 #include "storage/azure/azure_errors.h"
+#include "storage/azure/azure_past.h"
 #include "storage/azure/azure_settings.h"
 #include "storage/azure/azure_sign.h"
 #include "storage/bucket_storage.h"
@@ -82,7 +83,8 @@ class AzureStorage final : public BucketStorage {
       : BucketStorage({.description = settings.description(),
                        .prefix = settings.prefix,
                        .scheme = "azure",
-                       .connections = settings.connections}),
+                       .connections = settings.connections,
+                       .as_of = settings.as_of}),
         settings_(std::move(settings)),
         tokens_(options),
         client_(options.http),
@@ -104,7 +106,7 @@ class AzureStorage final : public BucketStorage {
   std::optional<uint64_t> size_of(const Context& context, const ObjectName& object) override;
   void list_keys(const Context& context, const std::string& below, const OnKey& on_key) override;
   void remove_present(const Context& context, const ObjectName& object) override;
-  PastObjectMap load_past(const Context& /*context*/) override { return {}; }  // never asked for
+  PastObjectMap load_past(const Context& context) override;
 
   // `token`: where there is neither a key nor a signature.
   HttpResponse send(const Context& context, const Call& call, const Secret& token,
@@ -128,9 +130,13 @@ class AzureStorage final : public BucketStorage {
   void check_policy(const Context& context, const ObjectName& object);
   // Whether the container has version-level immutability; asked once.
   bool may_be_kept(const Context& context);
-  // One page; returns where the next one begins, "" at the end.
-  std::string list_page(const Context& context, const std::string& prefix, const std::string& from,
-                        const OnKey& on_key);
+  using OnBlob = std::function<void(const XmlElement& blob, uint64_t size_bytes)>;
+  // All that begins with `prefix`, page by page; `include`: what else than the present.
+  void list_blobs(const Context& context, const std::string& prefix, const std::string& include,
+                  const OnBlob& on_blob);
+  // Nothing when there is no container.
+  std::optional<XmlElement> list_page(const Context& context, const std::string& prefix,
+                                      const std::string& include, const std::string& from);
 
   const AzureSettings settings_;
   AzureTokenSource tokens_;  // where there is neither a key nor a signature
@@ -255,6 +261,7 @@ bool AzureStorage::adjust_clock(const Context& context, const AzureFailure& fail
 // ---- writing ----
 
 void AzureStorage::create(const Context& context) {
+  refuse_when_past();
   context.check_stopped();
   const std::string target = description();
   // Without the right to look, what follows will show whether the container is there.
@@ -414,6 +421,9 @@ HttpResponse AzureStorage::fetch(const Context& context, const ObjectName& objec
             .limit_bytes = reading.limit_bytes,
             .what = reading.what,
             .right = "r (read)"};
+  if (!reading.version.empty()) {
+    call.query = {{"versionid", reading.version}};
+  }
   if (reading.range.empty()) {
     return execute(context, call);
   }
@@ -437,8 +447,9 @@ std::optional<uint64_t> AzureStorage::size_of(const Context& context, const Obje
   return size_bytes;
 }
 
-std::string AzureStorage::list_page(const Context& context, const std::string& prefix,
-                                    const std::string& from, const OnKey& on_key) {
+std::optional<XmlElement> AzureStorage::list_page(const Context& context, const std::string& prefix,
+                                                  const std::string& include,
+                                                  const std::string& from) {
   Call call{.method = "GET",
             .query = {{"comp", "list"},
                       {"maxresults", std::to_string(settings_.list_page)},
@@ -447,12 +458,15 @@ std::string AzureStorage::list_page(const Context& context, const std::string& p
             .limit_bytes = kListReply,
             .what = "cannot list " + description(),
             .right = "l (list)"};
+  if (!include.empty()) {
+    call.query.emplace_back("include", include);
+  }
   if (!from.empty()) {
     call.query.emplace_back("marker", from);
   }
   const HttpResponse response = execute(context, call, {404});
   if (response.status == 404) {
-    return {};  // no container, no objects
+    return std::nullopt;
   }
   const auto refuse = [&](const std::string& why) {
     return Error(ErrorCode::kFailed, call.what + ": " + why,
@@ -464,37 +478,57 @@ std::string AzureStorage::list_page(const Context& context, const std::string& p
   } catch (const Error& error) {
     throw refuse(error.message());
   }
-  const XmlElement* blobs = root.child("Blobs");
-  if (root.name != "EnumerationResults" || blobs == nullptr || response.cut) {
+  if (root.name != "EnumerationResults" || root.child("Blobs") == nullptr || response.cut) {
     throw refuse("the reply is not a listing");
   }
-  for (const XmlElement& blob : blobs->children) {
-    const XmlElement* properties = blob.child("Properties");
-    if (blob.name != "Blob" || properties == nullptr) {
-      continue;
-    }
-    const auto size_bytes = parse_size(properties->child_text("Content-Length"));
-    if (!size_bytes) {
-      throw refuse("the reply has no sizes");
-    }
-    const std::string key = blob.child_text("Name");
-    if (key.starts_with(prefix)) {
-      on_key(key, *size_bytes);
-    }
-  }
-  std::string next = root.child_text("NextMarker");
-  if (!next.empty() && next == from) {
+  if (!from.empty() && root.child_text("NextMarker") == from) {
     throw refuse("the listing does not go on");
   }
-  return next;
+  return root;
+}
+
+void AzureStorage::list_blobs(const Context& context, const std::string& prefix,
+                              const std::string& include, const OnBlob& on_blob) {
+  std::string from;
+  do {
+    const std::optional<XmlElement> page = list_page(context, prefix, include, from);
+    if (!page) {
+      return;  // no container, no objects
+    }
+    for (const XmlElement& blob : page->child("Blobs")->children) {
+      const XmlElement* properties = blob.child("Properties");
+      if (blob.name != "Blob" || properties == nullptr ||
+          !blob.child_text("Name").starts_with(prefix)) {
+        continue;
+      }
+      const auto size_bytes = parse_size(properties->child_text("Content-Length"));
+      if (!size_bytes) {
+        throw Error(ErrorCode::kFailed,
+                    "cannot list " + description() + ": the reply has no sizes");
+      }
+      on_blob(blob, *size_bytes);
+    }
+    from = page->child_text("NextMarker");
+  } while (!from.empty());
 }
 
 void AzureStorage::list_keys(const Context& context, const std::string& below,
                              const OnKey& on_key) {
-  std::string from;
-  do {
-    from = list_page(context, below, from, on_key);
-  } while (!from.empty());
+  list_blobs(context, below, "", [&](const XmlElement& blob, uint64_t size_bytes) {
+    on_key(blob.child_text("Name"), size_bytes);
+  });
+}
+
+PastObjectMap AzureStorage::load_past(const Context& context) {
+  AzurePast past(*settings_.as_of, key_prefix(), "cannot list " + description());
+  list_blobs(context, key_prefix(), "versions", [&](const XmlElement& blob, uint64_t size_bytes) {
+    context.check_stopped();
+    past.add(blob, size_bytes);
+  });
+  if (!past.versioned()) {
+    throw no_past(description(), "azure");
+  }
+  return past.take();
 }
 
 void AzureStorage::remove_present(const Context& context, const ObjectName& object) {
@@ -527,7 +561,7 @@ bool AzureStorage::may_be_kept(const Context& context) {
 
 std::optional<Retention> AzureStorage::retention(const Context& context, const ObjectName& object) {
   check_call(context, object);
-  if (!may_be_kept(context)) {
+  if (reads_past() || !may_be_kept(context)) {
     return std::nullopt;
   }
   const HttpResponse response = execute(context,
@@ -552,6 +586,7 @@ std::optional<Retention> AzureStorage::retention(const Context& context, const O
 void AzureStorage::extend_retention(const Context& context, const ObjectName& object,
                                     WallTime until) {
   check_call(context, object);
+  refuse_when_past();
   if (!may_be_kept(context)) {
     Storage::extend_retention(context, object, until);
     return;

@@ -287,5 +287,126 @@ TEST_F(AzureReplies, AWrongClockIsCorrectedByTheServers) {
   EXPECT_EQ(context_.events.events().size(), 1U);  // and said so
 }
 
+// A listing with versions as Microsoft documents it, in pages of two.
+class AzurePastReplies : public AzureReplies {
+ protected:
+  struct Version {
+    std::string name;  // below the repository
+    std::string id;    // empty: from before versions were kept
+    std::string more;  // elements
+    std::string content;
+  };
+
+  ServedReply answer(const ServedRequest& request) {
+    const auto value_of = [&](const std::string& name) {
+      const size_t at = request.target.find(name + "=");
+      const size_t begin = at + name.size() + 1;
+      return at == std::string::npos ? std::string()
+                                     : *percent_decode(request.target.substr(
+                                           begin, request.target.find('&', begin) - begin));
+    };
+    if (value_of("comp") == "list") {
+      EXPECT_EQ(value_of("include"), "versions");
+      EXPECT_EQ(value_of("prefix"), "p/");
+      const size_t from = value_of("marker").empty() ? 0 : std::stoul(value_of("marker"));
+      return {.body = page(from)};
+    }
+    for (const Version& version : versions_) {
+      if (version.id == value_of("versionid") &&
+          request.target.starts_with("/myaccount/backups/p/" + version.name)) {
+        return {.body = version.content};
+      }
+    }
+    return {.status = 404, .headers = {{"x-ms-error-code", "BlobNotFound"}}};
+  }
+
+  [[nodiscard]] std::string page(size_t from) const {
+    std::string text =
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults "
+        "ServiceEndpoint=\"https://myaccount.blob.core.windows.net/\" ContainerName=\"backups\">"
+        "<Prefix>p/</Prefix><Blobs>";
+    const size_t end = std::min(from + 2, versions_.size());
+    for (size_t i = from; i < end; ++i) {
+      const Version& version = versions_[i];
+      text += "<Blob><Name>p/" + version.name + "</Name>" +
+              (version.id.empty() ? "" : "<VersionId>" + version.id + "</VersionId>") +
+              version.more +
+              "<Properties><Last-Modified>Fri, 20 Nov 2026 09:00:00 GMT</Last-Modified>"
+              "<Content-Length>" +
+              std::to_string(version.content.size()) + "</Content-Length></Properties></Blob>";
+    }
+    return text + "</Blobs>" +
+           (end < versions_.size() ? "<NextMarker>" + std::to_string(end) + "</NextMarker>"
+                                   : "<NextMarker />") +
+           "</EnumerationResults>";
+  }
+
+  std::vector<Version> versions_;
+};
+
+TEST_F(AzurePastReplies, TheNewestVersionOfThenIsRead) {
+  const std::string a(64, 'a');
+  const std::string b(64, 'b');
+  const std::string c(64, 'c');
+  const std::string d(64, 'd');
+  const std::string current = "<IsCurrentVersion>true</IsCurrentVersion>";
+  versions_ = {
+      {"config", "", "", "config"},
+      {"index/" + a, "2026-11-20T08:00:00.0000001Z", "", "old"},
+      {"index/" + a, "2026-11-20T09:59:59.9999999Z", "", "then"},
+      {"index/" + a, "2026-11-20T10:00:00.0000001Z", current, "destroyed"},
+      {"index/" + b, "2026-11-20T07:00:00.0000000Z", "", "removed later"},
+      {"index/" + c, "2026-11-20T11:00:00.0000000Z", current, "later"},
+      {"index/" + d, "2026-11-20T07:00:00.0000000Z", "<Deleted>true</Deleted>", "gone for good"},
+      {"index/foreign", "2026-11-20T07:00:00.0000000Z", current, "foreign"},
+  };
+  HttpServer server([this](const ServedRequest& request) { return answer(request); });
+  const auto storage = open(server, {{"azure.as-of", "2026-11-20T11:00:00+01:00"}});
+  EXPECT_TRUE(storage->traits().read_only);
+  std::map<std::string, uint64_t> found;
+  for (const ObjectInfo& object : storage->list_all(*context_, ObjectKind::kIndex)) {
+    found[object.name] = object.size_bytes;
+  }
+  EXPECT_EQ(found, (std::map<std::string, uint64_t>{{a, 4}, {b, 13}}));
+  const auto text = [&](ObjectKind kind, const std::string& name) {
+    return std::string(as_text(storage->get(*context_, {kind, name}).view()));
+  };
+  EXPECT_EQ(text(ObjectKind::kIndex, a), "then");
+  EXPECT_EQ(text(ObjectKind::kIndex, b), "removed later");
+  EXPECT_EQ(text(ObjectKind::kConfig, ""), "config");
+  EXPECT_EQ(storage->stat(*context_, {ObjectKind::kIndex, a})->size_bytes, 4U);
+  EXPECT_FALSE(storage->stat(*context_, {ObjectKind::kIndex, c}).has_value());
+  EXPECT_EQ(code_of([&] { (void)storage->get(*context_, {ObjectKind::kIndex, c}); }),
+            ErrorCode::kNotFound);
+  EXPECT_EQ(code_of([&] { (void)storage->get(*context_, {ObjectKind::kIndex, d}); }),
+            ErrorCode::kNotFound);
+}
+
+TEST_F(AzurePastReplies, ThePastCannotBeChanged) {
+  HttpServer server([this](const ServedRequest& request) { return answer(request); });
+  const auto storage = open(server, {{"azure.as-of", "2026-11-20T10:00:00Z"}});
+  for (const std::function<void()>& change : std::vector<std::function<void()>>{
+           [&] { storage->put(*context_, pack_, as_bytes("content")); },
+           [&] { storage->remove(*context_, pack_); }, [&] { storage->create(*context_); },
+           [&] { storage->replace_config(*context_, as_bytes("x")); }}) {
+    EXPECT_EQ(code_of(change), ErrorCode::kPermission);
+  }
+  EXPECT_TRUE(server.requests().empty());
+}
+
+TEST_F(AzurePastReplies, WithoutVersionsThereIsNoPast) {
+  versions_ = {{"config", "", "", "config"}};
+  HttpServer server([this](const ServedRequest& request) { return answer(request); });
+  const auto storage = open(server, {{"azure.as-of", "2026-11-20T10:00:00Z"}});
+  try {
+    (void)storage->stat(*context_, {ObjectKind::kConfig, ""});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(error.message().find("keeps no versions"), std::string::npos) << error.message();
+  }
+  EXPECT_EQ(code_of([] { (void)azure_settings("b-c:/", with({}, {{"azure.as-of", "soon"}})); }),
+            ErrorCode::kUsage);
+}
+
 }  // namespace
 }  // namespace salvor::test
