@@ -25,10 +25,14 @@ std::unique_ptr<SftpSession> SftpPool::take_idle() {
   return nullptr;
 }
 
-// The first one alone: it may ask a person something, and if it fails the others need not try.
-bool SftpPool::may_connect() const {
-  return !connecting_first_ && open_ < settings_.connections &&
-         (open_ == 0 || std::chrono::steady_clock::now() >= refused_until_);
+SftpPool::~SftpPool() {
+  ending_.request_stop();
+  connectors_.clear();  // joins, before anything that they use goes
+}
+
+bool SftpPool::may_connect_another() const {
+  return connecting_ < waiting_ && open_ < settings_.connections &&
+         std::chrono::steady_clock::now() >= refused_until_;
 }
 
 std::unique_ptr<SftpSession> SftpPool::connect(const Context& context, bool first) const {
@@ -47,6 +51,56 @@ std::unique_ptr<SftpSession> SftpPool::connect(const Context& context, bool firs
           .stall_timeout = settings_.stall_timeout});
 }
 
+// Alone: it may ask a person something, and if it fails the others need not try.
+std::unique_ptr<SftpSession> SftpPool::connect_first(const Context& context,
+                                                     std::unique_lock<std::mutex>& lock) {
+  ++open_;
+  connecting_first_ = true;
+  lock.unlock();
+  std::unique_ptr<SftpSession> session;
+  std::exception_ptr refusal;
+  try {
+    session = connect(context, true);
+  } catch (...) {
+    refusal = std::current_exception();
+  }
+  lock.lock();
+  connecting_first_ = false;
+  returned_.notify_all();
+  if (refusal) {
+    --open_;
+    std::rethrow_exception(refusal);
+  }
+  return session;
+}
+
+void SftpPool::connect_another() {
+  if (connecting_ == 0) {
+    connectors_.clear();  // they have ended, or are about to
+  }
+  connectors_.emplace_back([this] { connect_beside(); });
+  ++open_;
+  ++connecting_;
+}
+
+void SftpPool::connect_beside() {
+  std::unique_ptr<SftpSession> session;
+  try {
+    session = connect({ending_.get_token(), nobody_, clock_, random_}, false);
+  } catch (const std::exception&) {
+    // Fewer will do. Should there be none left, the next caller's first one tells why.
+  }
+  const std::scoped_lock lock(mutex_);
+  --connecting_;
+  if (session) {
+    idle_.push_front(std::move(session));
+  } else {
+    --open_;
+    refused_until_ = std::chrono::steady_clock::now() + kPauseAfterRefusal;
+  }
+  returned_.notify_all();
+}
+
 SftpPool::Lease SftpPool::take(const Context& context) {
   std::unique_lock lock(mutex_);
   for (;;) {
@@ -54,35 +108,15 @@ SftpPool::Lease SftpPool::take(const Context& context) {
     if (auto session = take_idle()) {
       return {*this, std::move(session)};
     }
-    if (!may_connect()) {
-      returned_.wait_for(lock, kPoll);
-      continue;
-    }
-    const bool first = open_ == 0;
-    ++open_;
-    connecting_first_ = first;
-    lock.unlock();
-    std::unique_ptr<SftpSession> session;
-    std::exception_ptr refusal;
-    try {
-      session = connect(context, first);
-    } catch (const Error&) {
-      refusal = std::current_exception();
-    }
-    lock.lock();
-    if (first) {
-      connecting_first_ = false;
-      returned_.notify_all();
-    }
-    if (session) {
-      return {*this, std::move(session)};
-    }
-    --open_;
-    context.check_stopped();
     if (open_ == 0) {
-      std::rethrow_exception(refusal);
+      return {*this, connect_first(context, lock)};
     }
-    refused_until_ = std::chrono::steady_clock::now() + kPauseAfterRefusal;
+    ++waiting_;
+    if (!connecting_first_ && may_connect_another()) {
+      connect_another();
+    }
+    returned_.wait_for(lock, kPoll);
+    --waiting_;
   }
 }
 

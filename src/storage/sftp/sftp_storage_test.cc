@@ -164,6 +164,27 @@ TEST_F(SftpStorageTest, FewerConnectionsAreUsedWhenTheServerRefusesMore) {
   EXPECT_EQ(storage->list_all(context(), ObjectKind::kPack).size(), 40U);
 }
 
+// While a log-in takes its time, calls take turns on the connection that there is; and nobody waits
+// for it in the end.
+TEST_F(SftpStorageTest, NobodyWaitsForAnotherConnection) {
+  open()->create(context());
+  const auto start = std::chrono::steady_clock::now();
+  {
+    const auto storage = open_by("mkdir " + (directory_.path() / "taken").string() +
+                                 " 2>/dev/null || exec sleep 50; exec " + kServer);
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 3; ++t) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < 20; ++i) {
+          EXPECT_FALSE(storage->stat(context(), {ObjectKind::kConfig, {}}).has_value());
+        }
+      });
+    }
+    threads.clear();
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+}
+
 TEST_F(SftpStorageTest, AForbiddenDirectoryIsAPermissionError) {
   if (::geteuid() != 0) {
     GTEST_SKIP() << "needs root, to be somebody else";
