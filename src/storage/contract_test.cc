@@ -37,6 +37,7 @@ class LocalPlace final : public StoragePlace {
     std::ofstream(full) << "foreign";
     return std::filesystem::exists(full);
   }
+  [[nodiscard]] bool has_leftovers() const override { return true; }
 
  private:
   TempDirectory directory_{TempPlace::kMemory};
@@ -58,6 +59,7 @@ class SftpPlace final : public StoragePlace {
     std::ofstream(full) << "foreign";
     return std::filesystem::exists(full);
   }
+  [[nodiscard]] bool has_leftovers() const override { return true; }
 
  private:
   TempDirectory directory_{TempPlace::kMemory};

@@ -1,6 +1,10 @@
 #include "storage/layout.h"
 
 #include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "base/format.h"
 
 namespace salvor {
 
@@ -53,6 +57,34 @@ std::optional<std::string> name_of_path(ObjectKind kind, std::string_view path) 
     name.remove_prefix(3);
   }
   return is_object_name(kind, name) ? std::optional(std::string(name)) : std::nullopt;
+}
+
+bool is_leftover_path(std::string_view path) {
+  constexpr std::string_view kMark = "-tmp-";
+  constexpr size_t kMostDigits = 20;  // of a 64-bit number
+  const size_t mark = path.rfind(kMark);
+  if (mark == std::string_view::npos) {
+    return false;
+  }
+  const std::string_view digits = path.substr(mark + kMark.size());
+  if (digits.empty() || digits.size() > kMostDigits ||
+      digits.find_first_not_of("0123456789") != std::string_view::npos) {
+    return false;
+  }
+  const std::string_view object = path.substr(0, mark);
+  return std::ranges::any_of(
+      std::array{ObjectKind::kConfig, ObjectKind::kKey, ObjectKind::kLock, ObjectKind::kSnapshot,
+                 ObjectKind::kIndex, ObjectKind::kPack, ObjectKind::kSalvor},
+      [&](ObjectKind kind) { return name_of_path(kind, object).has_value(); });
+}
+
+void check_leftovers(std::span<const Leftover> leftovers, std::string_view place) {
+  for (const Leftover& leftover : leftovers) {
+    if (!is_leftover_path(leftover.path)) {
+      throw Error(ErrorCode::kFailed, "not removing " + printable(leftover.path) + " from " +
+                                          std::string(place) + ": it is not a temporary file");
+    }
+  }
 }
 
 std::optional<std::string> clean_prefix(std::string_view path) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,11 @@ namespace salvor {
 [[nodiscard]] std::string path_prefix(ObjectKind kind, std::string_view prefix);
 // The name of the object at `path`; nothing when it is not one of that kind (foreign files).
 [[nodiscard]] std::optional<std::string> name_of_path(ObjectKind kind, std::string_view path);
+// Whether a put of an object may have left a temporary file there: an object's path with
+// "-tmp-<1 to 20 digits>" behind it.
+[[nodiscard]] bool is_leftover_path(std::string_view path);
+// Throws Error{kFailed} when one of them is not; `place` for the message.
+void check_leftovers(std::span<const Leftover> leftovers, std::string_view place);
 
 // A repository's folder in a bucket, as restic cleans it: "/a//b/./c/" -> "a/b/c". Nothing when it
 // contains "..".

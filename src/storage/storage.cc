@@ -100,6 +100,18 @@ bool is_plain_path(std::string_view path) {
 
 }  // namespace
 
+std::vector<Leftover> Storage::leftovers(const Context& context, std::chrono::seconds /*age*/) {
+  context.check_stopped();
+  return {};
+}
+
+void Storage::remove_leftovers(const Context& context, std::span<const Leftover> leftovers) {
+  context.check_stopped();
+  if (!leftovers.empty()) {
+    throw Error(ErrorCode::kFailed, traits().description + " has no temporary files");
+  }
+}
+
 std::optional<StorageSpace> Storage::space(const Context& /*context*/) {
   return std::nullopt;
 }

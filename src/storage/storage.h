@@ -2,6 +2,7 @@
 // implementation and decorator.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -34,6 +35,12 @@ struct ObjectName {
 
 struct ObjectInfo {
   std::string name;
+  uint64_t size_bytes = 0;
+};
+
+// A temporary file of a writer that died in the middle of a put. No object: nobody reads it.
+struct Leftover {
+  std::string path;  // relative to the repository: "data/1a/1a2b...-tmp-123"
   uint64_t size_bytes = 0;
 };
 
@@ -112,6 +119,18 @@ class Storage {
   // As `remove` for each, in any order; durable when all is done. Cheaper where the cost is in
   // making removals durable one by one. An error leaves some removed and some not.
   virtual void remove_many(const Context& context, std::span<const ObjectName> objects);
+
+  // What writers left behind that died longer than `age` ago. The time that counts is the storage's
+  // own: from when the file was last written to until the newest lock was stored, so callers hold
+  // one (there is no other that is newer, when it is exclusive); without any lock nothing is found.
+  // Only names that puts use, restic's to local directories among them (is_leftover_path), and only
+  // regular files. None, by default, where objects come into being in one step.
+  [[nodiscard]] virtual std::vector<Leftover> leftovers(const Context& context,
+                                                        std::chrono::seconds age);
+  // Removes what `leftovers` has found; what is absent is fine. Durable on return. Throws
+  // Error{kFailed}, and removes nothing, for a path that is none of a leftover. After any other
+  // error some are removed and some not.
+  virtual void remove_leftovers(const Context& context, std::span<const Leftover> leftovers);
 
   // Nothing where the storage does not say.
   [[nodiscard]] virtual std::optional<StorageSpace> space(const Context& context);

@@ -13,7 +13,7 @@
 namespace salvor::test {
 namespace {
 
-// Has one object, which only the listing by prefix finds.
+// Has one object, which only the listing by prefix finds, and one temporary file.
 class OnlyByPrefix final : public Storage {
  public:
   void create(const Context&) override {}
@@ -30,8 +30,28 @@ class OnlyByPrefix final : public Storage {
     on_object({std::string(prefix) + "1", 5});
   }
   void remove(const Context&, const ObjectName&) override {}
+  std::vector<Leftover> leftovers(const Context&, std::chrono::seconds age) override {
+    return {{"config-tmp-1", static_cast<uint64_t>(age.count())}};
+  }
+  void remove_leftovers(const Context&, std::span<const Leftover> leftovers) override {
+    removed_ += leftovers.size();
+  }
   [[nodiscard]] StorageTraits traits() const override { return {.remote = true}; }
+  size_t removed_ = 0;
 };
+
+// Every kind of decorator over `base`.
+std::vector<std::unique_ptr<Storage>> decorators_over(Storage& base, RequestCounts& counts,
+                                                      const std::string& cache) {
+  std::vector<std::unique_ptr<Storage>> storages;
+  storages.push_back(borrow_storage(base));
+  storages.push_back(std::make_unique<RetryStorage>(borrow_storage(base)));
+  storages.push_back(std::make_unique<ThrottleStorage>(borrow_storage(base), BandwidthLimits{}));
+  storages.push_back(std::make_unique<CountingStorage>(borrow_storage(base), counts));
+  storages.push_back(std::make_unique<FaultStorage>(borrow_storage(base)));
+  storages.push_back(with_cache(borrow_storage(base), {.directory = cache}));
+  return storages;
+}
 
 // A repository with years of journals is listed whole where one of these forgets.
 TEST(ListPrefix, EveryDecoratorPassesItOn) {
@@ -39,20 +59,29 @@ TEST(ListPrefix, EveryDecoratorPassesItOn) {
   TempDirectory directory(TempPlace::kMemory);
   RequestCounts counts;
   OnlyByPrefix base;
-  const auto under = [&] { return std::make_unique<OnlyByPrefix>(); };
-  std::vector<std::unique_ptr<Storage>> storages;
-  storages.push_back(borrow_storage(base));
-  storages.push_back(std::make_unique<RetryStorage>(under()));
-  storages.push_back(std::make_unique<ThrottleStorage>(under(), BandwidthLimits{}));
-  storages.push_back(std::make_unique<CountingStorage>(under(), counts));
-  storages.push_back(std::make_unique<FaultStorage>(under()));
-  storages.push_back(with_cache(under(), {.directory = directory.path().string()}));
-  for (const auto& storage : storages) {
+  for (const auto& storage : decorators_over(base, counts, directory.path().string())) {
     std::vector<std::string> found;
     storage->list_prefix(*context, ObjectKind::kSalvor, "journal/",
                          [&](const ObjectInfo& object) { found.push_back(object.name); });
     EXPECT_EQ(found, std::vector<std::string>{"journal/1"});
   }
+}
+
+// Behind one that forgets, temporary files would pile up for ever, and nobody would know.
+TEST(Leftovers, EveryDecoratorPassesThemOn) {
+  TestContext context;
+  TempDirectory directory(TempPlace::kMemory);
+  RequestCounts counts;
+  OnlyByPrefix base;
+  size_t removed = 0;
+  for (const auto& storage : decorators_over(base, counts, directory.path().string())) {
+    const auto found = storage->leftovers(*context, std::chrono::seconds(86'400));
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found[0].size_bytes, 86'400U);
+    storage->remove_leftovers(*context, found);
+    EXPECT_EQ(base.removed_, ++removed);
+  }
+  EXPECT_EQ(counts.of(RequestKind::kRemove), 1U);
 }
 
 }  // namespace

@@ -38,6 +38,8 @@ class StoragePlace {
   virtual bool add_foreign(const std::string& path) = 0;
   // What the protocol of REST servers cannot: our own area, and an atomic replace_config.
   [[nodiscard]] virtual bool is_rest_server() const { return false; }
+  // Whether what dies in a put leaves files behind; then add_foreign makes such files as well.
+  [[nodiscard]] virtual bool has_leftovers() const { return false; }
   // Whether others may see an object grow while it is stored.
   [[nodiscard]] virtual bool shows_parts() const { return false; }
 };
@@ -343,6 +345,68 @@ TEST_P(StorageContract, ForeignFilesAreIgnored) {
                                                      : std::set<std::string>{})
         << object_kind_name(kind);
   }
+}
+
+// Everybody who died in a put may have left something; what else looks like it is somebody's own.
+TEST_P(StorageContract, LeftoversAreFoundByNameAndAgeAndNothingElseIs) {
+  const ObjectName pack = put(ObjectKind::kPack, as_bytes("pack"));
+  const std::string hex = pack.name;
+  const std::string own = "data/" + hex.substr(0, 2) + "/";
+  const std::vector<std::string> ours = {"keys/" + hex + "-tmp-1",
+                                         "locks/" + hex + "-tmp-22",
+                                         "snapshots/" + hex + "-tmp-333",
+                                         "index/" + hex + "-tmp-4444",
+                                         own + hex + "-tmp-18446744073709551615",
+                                         "config-tmp-5",
+                                         "salvor/top-tmp-6",
+                                         "salvor/journal/a/b.zst-tmp-7"};
+  const std::vector<std::string> foreign = {"notes-tmp-1",
+                                            "keys/README-tmp-1",
+                                            own + "foo-tmp-1",
+                                            own + hex + "-tmp-",
+                                            own + hex + "-tmp-1x",
+                                            own + "sub/" + hex + "-tmp-1",
+                                            "data/zz/" + hex + "-tmp-1",
+                                            "elsewhere/" + hex + "-tmp-1",
+                                            "salvor/.hidden/x-tmp-1",
+                                            "salvor/with space-tmp-1"};
+  const bool any = place_->has_leftovers();
+  for (const auto* paths : {&ours, &foreign}) {
+    for (const std::string& path : *paths) {
+      EXPECT_TRUE(!any || place_->add_foreign(path));
+    }
+  }
+  constexpr std::chrono::seconds kAll(-1);  // as if they were from a second ago
+  const auto found = [&](std::chrono::seconds age) {
+    std::set<std::string> paths;
+    for (const Leftover& leftover : storage_->leftovers(context(), age)) {
+      EXPECT_EQ(leftover.size_bytes, std::string_view("foreign").size());
+      paths.insert(leftover.path);
+    }
+    return paths;
+  };
+  EXPECT_TRUE(found(kAll).empty()) << "no lock says what time it is there";
+  put(ObjectKind::kLock, as_bytes("lock"));
+  EXPECT_TRUE(found(std::chrono::hours(1)).empty());
+  EXPECT_EQ(found(kAll),
+            any ? std::set<std::string>(ours.begin(), ours.end()) : std::set<std::string>{});
+  for (const std::string& path : foreign) {
+    const std::vector<Leftover> wrong = {{ours.front(), 1}, {path, 1}};
+    EXPECT_EQ(code_of([&] { storage_->remove_leftovers(context(), wrong); }), ErrorCode::kFailed)
+        << path;
+  }
+  const std::vector<Leftover> object = {{own + hex, 4}};
+  EXPECT_EQ(code_of([&] { storage_->remove_leftovers(context(), object); }), ErrorCode::kFailed);
+  EXPECT_EQ(found(kAll).size(), any ? ours.size() : 0U) << "a refusal removes nothing";
+  storage_->remove_leftovers(context(), {});
+  if (any) {
+    storage_->remove_leftovers(context(), storage_->leftovers(context(), kAll));
+    EXPECT_TRUE(found(kAll).empty());
+    const std::vector<Leftover> gone = {{ours.front(), 1}};
+    EXPECT_NO_THROW(storage_->remove_leftovers(context(), gone));
+  }
+  EXPECT_EQ(as_text(storage_->get(context(), pack).view()), "pack");
+  EXPECT_EQ(names(ObjectKind::kLock).size(), 1U);
 }
 
 TEST_P(StorageContract, SalvorNamesNest) {

@@ -70,6 +70,15 @@ void CountingStorage::remove_many(const Context& context, std::span<const Object
   counted(RequestKind::kRemove, objects.size()).remove_many(context, objects);
 }
 
+std::vector<Leftover> CountingStorage::leftovers(const Context& context, std::chrono::seconds age) {
+  return counted(RequestKind::kList).leftovers(context, age);
+}
+
+void CountingStorage::remove_leftovers(const Context& context,
+                                       std::span<const Leftover> leftovers) {
+  counted(RequestKind::kRemove, leftovers.size()).remove_leftovers(context, leftovers);
+}
+
 std::optional<StorageSpace> CountingStorage::space(const Context& context) {
   return counted(RequestKind::kOther).space(context);
 }

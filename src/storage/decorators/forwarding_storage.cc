@@ -49,6 +49,16 @@ void ForwardingStorage::remove_many(const Context& context, std::span<const Obje
   base_->remove_many(context, objects);
 }
 
+std::vector<Leftover> ForwardingStorage::leftovers(const Context& context,
+                                                   std::chrono::seconds age) {
+  return base_->leftovers(context, age);
+}
+
+void ForwardingStorage::remove_leftovers(const Context& context,
+                                         std::span<const Leftover> leftovers) {
+  base_->remove_leftovers(context, leftovers);
+}
+
 std::optional<StorageSpace> ForwardingStorage::space(const Context& context) {
   return base_->space(context);
 }

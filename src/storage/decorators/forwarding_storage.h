@@ -31,6 +31,8 @@ class ForwardingStorage : public Storage {
                    const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
   void remove_many(const Context& context, std::span<const ObjectName> objects) override;
+  std::vector<Leftover> leftovers(const Context& context, std::chrono::seconds age) override;
+  void remove_leftovers(const Context& context, std::span<const Leftover> leftovers) override;
   std::optional<StorageSpace> space(const Context& context) override;
   std::optional<Retention> retention(const Context& context, const ObjectName& object) override;
   void extend_retention(const Context& context, const ObjectName& object, WallTime until) override;

@@ -245,6 +245,14 @@ void RetryStorage::remove_many(const Context& context, std::span<const ObjectNam
   repeat(context, [&] { base_->remove_many(context, objects); });
 }
 
+std::vector<Leftover> RetryStorage::leftovers(const Context& context, std::chrono::seconds age) {
+  return repeat(context, [&] { return base_->leftovers(context, age); });
+}
+
+void RetryStorage::remove_leftovers(const Context& context, std::span<const Leftover> leftovers) {
+  repeat(context, [&] { base_->remove_leftovers(context, leftovers); });
+}
+
 std::optional<StorageSpace> RetryStorage::space(const Context& context) {
   return repeat(context, [&] { return base_->space(context); });
 }

@@ -93,6 +93,14 @@ class ThrottleStorage final : public ForwardingStorage {
     request(context);
     base_->remove_many(context, objects);
   }
+  std::vector<Leftover> leftovers(const Context& context, std::chrono::seconds age) override {
+    request(context);
+    return base_->leftovers(context, age);
+  }
+  void remove_leftovers(const Context& context, std::span<const Leftover> leftovers) override {
+    request(context);
+    base_->remove_leftovers(context, leftovers);
+  }
 
  private:
   void request(const Context& context);

@@ -31,6 +31,7 @@
 
 #include "base/fd.h"
 #include "base/format.h"
+#include "storage/layout.h"
 #include "storage/local/descriptor_cache.h"
 #include "storage/local/temporary_file.h"
 
@@ -138,6 +139,8 @@ class LocalStorage final : public Storage {
                    const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
   void remove_many(const Context& context, std::span<const ObjectName> objects) override;
+  std::vector<Leftover> leftovers(const Context& context, std::chrono::seconds age) override;
+  void remove_leftovers(const Context& context, std::span<const Leftover> leftovers) override;
   std::optional<StorageSpace> space(const Context& context) override;
   [[nodiscard]] StorageTraits traits() const override {
     return {.connections = 4,
@@ -175,6 +178,11 @@ class LocalStorage final : public Storage {
   void list_tree(const Context& context, const std::string& relative, const std::string& prefix,
                  std::string_view begin, unsigned depth,
                  const std::function<void(const ObjectInfo&)>& on_object);
+
+  [[nodiscard]] std::optional<struct stat> status_at(const std::string& path);
+  [[nodiscard]] std::optional<std::chrono::seconds> newest_lock(const Context& context);
+  [[nodiscard]] std::vector<std::string> directories_with_objects(const Context& context);
+  void sync_directories(const std::set<std::string>& directories);
 
   const std::string root_path_;
   const std::unique_ptr<FileCalls> own_calls_;
@@ -647,7 +655,12 @@ void LocalStorage::remove_many(const Context& context, std::span<const ObjectNam
       throw failure(errno, "remove", object);
     }
   }
-  for (const std::string& relative : touched) {
+  sync_directories(touched);
+}
+
+// Those that are gone by now are none of ours.
+void LocalStorage::sync_directories(const std::set<std::string>& directories) {
+  for (const std::string& relative : directories) {
     int error_number = 0;
     const UniqueFd directory = open_directory(relative, &error_number);
     if (directory) {
@@ -657,6 +670,90 @@ void LocalStorage::remove_many(const Context& context, std::span<const ObjectNam
                               "cannot open " + relative + " in " + traits().description);
     }
   }
+}
+
+// Of a regular file, not of what a symbolic link points to; nothing when there is none.
+std::optional<struct stat> LocalStorage::status_at(const std::string& path) {
+  struct stat status{};
+  if (::fstatat(root(), path.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (is_absent(errno)) {
+      return std::nullopt;
+    }
+    throw Error::from_errno(errno,
+                            "cannot look at " + printable(path) + " in " + traits().description);
+  }
+  return S_ISREG(status.st_mode) ? std::optional(status) : std::nullopt;
+}
+
+std::optional<std::chrono::seconds> LocalStorage::newest_lock(const Context& context) {
+  std::optional<std::chrono::seconds> newest;
+  for (const std::string& file : read_directory(context, "locks").files) {
+    if (is_object_name(ObjectKind::kLock, file)) {
+      if (const auto status = status_at(below("locks", file))) {
+        newest = std::max(newest.value_or(std::chrono::seconds::min()),
+                          std::chrono::seconds(status->st_mtim.tv_sec));
+      }
+    }
+  }
+  return newest;
+}
+
+// All that puts may have written to.
+std::vector<std::string> LocalStorage::directories_with_objects(const Context& context) {
+  std::vector<std::string> directories = {".", "index", "keys", "locks", "snapshots"};
+  for (const std::string& name : read_directory(context, "data").directories) {
+    directories.push_back(below("data", name));
+  }
+  constexpr ptrdiff_t kMaxDepth = 64;  // symbolic links may make a circle
+  std::vector<std::string> deeper = {"salvor"};
+  while (!deeper.empty()) {
+    const std::string directory = std::move(deeper.back());
+    deeper.pop_back();
+    for (const std::string& name : read_directory(context, directory).directories) {
+      const std::string path = below(directory, name);
+      if (name_of_path(ObjectKind::kSalvor, path) && std::ranges::count(path, '/') <= kMaxDepth) {
+        deeper.push_back(path);
+      }
+    }
+    directories.push_back(directory);
+  }
+  return directories;
+}
+
+std::vector<Leftover> LocalStorage::leftovers(const Context& context, std::chrono::seconds age) {
+  std::vector<Leftover> found;
+  const std::optional<std::chrono::seconds> now = newest_lock(context);
+  if (!now) {
+    return found;
+  }
+  for (const std::string& directory : directories_with_objects(context)) {
+    for (const std::string& file : read_directory(context, directory).files) {
+      const std::string path = directory == "." ? file : below(directory, file);
+      if (!is_leftover_path(path)) {
+        continue;
+      }
+      const auto status = status_at(path);
+      if (status && *now - std::chrono::seconds(status->st_mtim.tv_sec) > age) {
+        found.push_back({path, static_cast<uint64_t>(status->st_size)});
+      }
+    }
+  }
+  return found;
+}
+
+void LocalStorage::remove_leftovers(const Context& context, std::span<const Leftover> leftovers) {
+  check_leftovers(leftovers, traits().description);
+  std::set<std::string> touched;
+  for (const Leftover& leftover : leftovers) {
+    context.check_stopped();
+    const size_t slash = leftover.path.rfind('/');
+    touched.insert(slash == std::string::npos ? "." : leftover.path.substr(0, slash));
+    if (calls_.unlink(writable_root(), leftover.path.c_str()) != 0 && !is_absent(errno)) {
+      throw Error::from_errno(errno, "cannot remove temporary file " + printable(leftover.path) +
+                                         " in " + traits().description);
+    }
+  }
+  sync_directories(touched);
 }
 
 std::unique_ptr<Storage> open(const std::string& directory, FileCalls* calls) {

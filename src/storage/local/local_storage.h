@@ -11,7 +11,8 @@ namespace salvor {
 
 // Temporary file ("<name>-tmp-<digits>" in the final directory, as restic), fsync, rename without
 // replacing, fsync of the directory; read-only mode 0400 in directories of mode 0700 (0440 and 0770
-// when `config` is group-readable). Left-over temporary files are ignored. A missing data/xx is
+// when `config` is group-readable). Left-over temporary files are ignored
+// (`leftovers` finds them). A missing data/xx is
 // made on demand, but never the directory itself: a file system that is not mounted must not look
 // like an empty repository.
 //

@@ -1,6 +1,7 @@
 #include "storage/local/local_storage.h"
 
 #include <fstream>
+#include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -109,6 +110,54 @@ TEST_F(LocalStorage, MissingDirectoriesAreMadeOnDemandAndReadAsEmpty) {
   storage_->remove(*context_, pack);
   fs::remove_all(root_ / "data");
   EXPECT_NO_THROW(storage_->remove(*context_, pack));
+}
+
+// By the file system's time, not by this machine's: the clock of the context stands still.
+TEST_F(LocalStorage, LeftoversCountTheirAgeFromTheNewestLock) {
+  const ObjectName lock = put(ObjectKind::kLock, "lock");
+  const auto now = fs::last_write_time(root_ / "locks" / lock.name);
+  const std::string hex(64, 'a');
+  const auto leave = [&](const std::string& name, std::chrono::seconds age) {
+    std::ofstream(root_ / name) << "half";
+    fs::last_write_time(root_ / name, now - age);
+  };
+  constexpr std::chrono::seconds kDay(86'400);
+  leave("data/aa/" + hex + "-tmp-1", kDay + std::chrono::seconds(1));
+  leave("data/aa/" + hex + "-tmp-2", kDay - std::chrono::seconds(1));
+  leave("data/aa/" + hex + "-tmp-3", -kDay);  // a clock that was set back
+  fs::create_symlink(root_ / "locks" / lock.name, root_ / "index" / (hex + "-tmp-4"));
+  fs::create_directory(root_ / "keys" / (hex + "-tmp-5"));
+  const auto old = storage_->leftovers(*context_, kDay);
+  ASSERT_EQ(old.size(), 1U);
+  EXPECT_EQ(old[0].path, "data/aa/" + hex + "-tmp-1");
+  EXPECT_EQ(old[0].size_bytes, 4U);
+  EXPECT_EQ(storage_->leftovers(*context_, -10 * kDay).size(), 3U) << "files only";
+
+  // The newest lock is what counts: one that an ended run left behind would make all look younger.
+  const ObjectName older = put(ObjectKind::kLock, "older");
+  fs::last_write_time(root_ / "locks" / older.name, now - 10 * kDay);
+  EXPECT_EQ(storage_->leftovers(*context_, kDay).size(), 1U);
+  storage_->remove(*context_, lock);
+  EXPECT_TRUE(storage_->leftovers(*context_, kDay).empty());
+}
+
+TEST_F(LocalStorage, RemovedLeftoversStayRemoved) {
+  put(ObjectKind::kLock, "lock");
+  std::ofstream(root_ / "config-tmp-1") << "half";
+  std::set<std::string> synced;
+  calls_.after = [&](const FileCall& call) {
+    if (call.kind == FileCall::Kind::kSync) {
+      synced.insert(call.path);
+    }
+  };
+  const auto all = storage_->leftovers(*context_, std::chrono::seconds(-10));
+  ASSERT_EQ(all.size(), 1U);
+  fail_next(FileCall::Kind::kUnlink, EACCES);
+  EXPECT_EQ(code_of([&] { storage_->remove_leftovers(*context_, all); }), ErrorCode::kPermission);
+  EXPECT_TRUE(fs::exists(root_ / "config-tmp-1"));
+  storage_->remove_leftovers(*context_, all);
+  EXPECT_FALSE(fs::exists(root_ / "config-tmp-1"));
+  EXPECT_TRUE(synced.contains(root_.string()) || synced.contains((root_ / ".").string()));
 }
 
 TEST_F(LocalStorage, AnUnmountedRepositoryIsNotMadeAnew) {

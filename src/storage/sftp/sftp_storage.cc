@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <mutex>
 #include <set>
 
 #include "base/format.h"
@@ -24,7 +23,6 @@ namespace salvor {
 namespace {
 
 constexpr std::chrono::milliseconds kTidyUp{5000};
-constexpr std::chrono::hours kStaleAge{48};
 
 std::string parent_of(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -52,6 +50,8 @@ class SftpStorage final : public Storage {
     remove_many(context, std::span<const ObjectName>(&object, 1));
   }
   void remove_many(const Context& context, std::span<const ObjectName> objects) override;
+  std::vector<Leftover> leftovers(const Context& context, std::chrono::seconds age) override;
+  void remove_leftovers(const Context& context, std::span<const Leftover> leftovers) override;
   std::optional<StorageSpace> space(const Context& context) override;
   [[nodiscard]] StorageTraits traits() const override {
     const SftpSettings& settings = pool_.settings();
@@ -102,14 +102,15 @@ class SftpStorage final : public Storage {
   std::vector<ObjectInfo> list_now(const Context& context, ObjectKind kind,
                                    std::vector<std::string> directories, std::string_view begin);
   std::vector<std::string> kind_directories(ObjectKind kind) const;
-  void note_stale(const std::string& path, const SftpName& name);
+  void walk(const Context& context, std::vector<std::string> directories,
+            const std::function<bool(const std::string&)>& enter,
+            const std::function<void(const std::string&, const SftpName&)>& visit);
+  void remove_paths(const Context& context, std::span<const std::string> paths);
   void remove_paths(const Context& context, SftpSession& session,
                     std::span<const std::string> paths);
 
   SftpPool pool_;
   std::atomic<Readers> readers_ = Readers::kUnknown;
-  std::mutex mutex_;
-  std::set<std::string> stale_;  // temporary files that nobody will finish, seen by `list`
 };
 
 Error SftpStorage::failure(const Context& context, SftpSession& session, const SftpReply& reply,
@@ -492,32 +493,18 @@ std::vector<std::string> SftpStorage::kind_directories(ObjectKind kind) const {
   return directories;
 }
 
-// Remembers a writer's left-over for remove_many.
-void SftpStorage::note_stale(const std::string& path, const SftpName& name) {
-  const size_t mark = name.name.find("-tmp-");
-  if (mark == std::string::npos || !name.attributes.modified) {
-    return;
-  }
-  const auto age = std::chrono::system_clock::now() - *name.attributes.modified;
-  if (age > kStaleAge && name.attributes.is_regular() &&
-      name.name.find_first_not_of("0123456789", mark + 5) == std::string::npos) {
-    const std::scoped_lock lock(mutex_);
-    stale_.insert(path);
-  }
-}
-
-// What `directories` have, of kSalvor also what lies deeper; only paths that begin with `begin`.
-std::vector<ObjectInfo> SftpStorage::list_now(const Context& context, ObjectKind kind,
-                                              std::vector<std::string> directories,
-                                              std::string_view begin) {
+// Visits what `directories` have, and below those for which `enter` says so; all by their paths
+// relative to the repository, whose own is "".
+void SftpStorage::walk(const Context& context, std::vector<std::string> directories,
+                       const std::function<bool(const std::string&)>& enter,
+                       const std::function<void(const std::string&, const SftpName&)>& visit) {
   const SftpPool::Lease session = pool_.take(context);
-  std::vector<ObjectInfo> objects;
   constexpr unsigned kMaxDepth = 64;  // symbolic links may make a circle
   for (unsigned depth = 0; !directories.empty() && depth < kMaxDepth; ++depth) {
     std::vector<std::string> paths;
     paths.reserve(directories.size());
     for (const std::string& directory : directories) {
-      paths.push_back(at(directory));
+      paths.push_back(directory.empty() ? pool_.settings().path : at(directory));
     }
     SftpRound round(*session);
     const std::vector<SftpRound::Listing> listings = round.list(context, paths);
@@ -528,26 +515,75 @@ std::vector<ObjectInfo> SftpStorage::list_now(const Context& context, ObjectKind
                       "cannot list " + directories[i] + " in " + traits().description);
       }
       for (const SftpName& name : listings[i].names) {
-        const std::string relative = directories[i] + "/" + name.name;
-        if (!relative.starts_with(begin)) {
-          continue;
-        }
-        if (name.attributes.is_directory()) {
-          if (kind == ObjectKind::kSalvor && name_of_path(kind, relative)) {
-            deeper.push_back(relative);
-          }
-        } else if (const auto object = name_of_path(kind, relative)) {
-          if (!name.attributes.mode || name.attributes.is_regular()) {
-            objects.push_back({*object, name.attributes.size_bytes.value_or(0)});
-          }
-        } else {
-          note_stale(at(relative), name);
+        const std::string relative =
+            directories[i].empty() ? name.name : directories[i] + "/" + name.name;
+        if (!name.attributes.is_directory()) {
+          visit(relative, name);
+        } else if (enter(relative)) {
+          deeper.push_back(relative);
         }
       }
     }
     directories = std::move(deeper);
   }
+}
+
+// What `directories` have, of kSalvor also what lies deeper; only paths that begin with `begin`.
+std::vector<ObjectInfo> SftpStorage::list_now(const Context& context, ObjectKind kind,
+                                              std::vector<std::string> directories,
+                                              std::string_view begin) {
+  std::vector<ObjectInfo> objects;
+  walk(
+      context, std::move(directories),
+      [&](const std::string& path) {
+        return kind == ObjectKind::kSalvor && path.starts_with(begin) && name_of_path(kind, path);
+      },
+      [&](const std::string& path, const SftpName& name) {
+        const auto object = path.starts_with(begin) ? name_of_path(kind, path) : std::nullopt;
+        if (object && (!name.attributes.mode || name.attributes.is_regular())) {
+          objects.push_back({*object, name.attributes.size_bytes.value_or(0)});
+        }
+      });
   return objects;
+}
+
+std::vector<Leftover> SftpStorage::leftovers(const Context& context, std::chrono::seconds age) {
+  std::vector<std::string> directories = {"", "index", "keys", "locks", "snapshots", "salvor"};
+  for (std::string& directory : kind_directories(ObjectKind::kPack)) {
+    directories.push_back(std::move(directory));
+  }
+  std::optional<std::chrono::sys_seconds> now;
+  std::vector<std::pair<Leftover, std::chrono::sys_seconds>> candidates;
+  walk(
+      context, std::move(directories),
+      [](const std::string& path) { return name_of_path(ObjectKind::kSalvor, path).has_value(); },
+      [&](const std::string& path, const SftpName& name) {
+        const auto modified = name.attributes.modified;
+        if (!modified || !name.attributes.is_regular()) {
+          return;
+        }
+        if (name_of_path(ObjectKind::kLock, path)) {
+          now = std::max(now.value_or(*modified), *modified);
+        } else if (is_leftover_path(path)) {
+          candidates.push_back({{path, name.attributes.size_bytes.value_or(0)}, *modified});
+        }
+      });
+  std::vector<Leftover> found;
+  for (auto& [leftover, modified] : candidates) {
+    if (now && *now - modified > age) {
+      found.push_back(std::move(leftover));
+    }
+  }
+  return found;
+}
+
+void SftpStorage::remove_leftovers(const Context& context, std::span<const Leftover> leftovers) {
+  check_leftovers(leftovers, traits().description);
+  std::vector<std::string> paths;
+  for (const Leftover& leftover : leftovers) {
+    paths.push_back(at(leftover.path));
+  }
+  remove_paths(context, paths);
 }
 
 void SftpStorage::list(const Context& context, ObjectKind kind,
@@ -616,17 +652,15 @@ void SftpStorage::remove_many(const Context& context, std::span<const ObjectName
   for (const ObjectName& object : objects) {
     paths.push_back(at(object_path(object)));
   }
-  {
-    const std::scoped_lock lock(mutex_);
-    paths.insert(paths.end(), stale_.begin(), stale_.end());
-    stale_.clear();
-  }
+  remove_paths(context, paths);
+}
+
+void SftpStorage::remove_paths(const Context& context, std::span<const std::string> paths) {
   constexpr size_t kAtATime = 64;  // directories that are open at a time
   const SftpPool::Lease session = pool_.take(context);
   for (size_t i = 0; i < paths.size(); i += kAtATime) {
     context.check_stopped();
-    remove_paths(context, *session,
-                 std::span(paths).subspan(i, std::min(kAtATime, paths.size() - i)));
+    remove_paths(context, *session, paths.subspan(i, std::min(kAtATime, paths.size() - i)));
   }
 }
 

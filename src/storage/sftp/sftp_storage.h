@@ -17,8 +17,7 @@ namespace salvor {
 // whatever the size. Where a server replaces on a plain rename (against the protocol), two writers
 // of one config could both believe to have won, unless it knows hardlink@openssh.com.
 // replace_config is atomic with posix-rename@openssh.com; without, the config is absent for a
-// moment. Temporary files that writers left behind are removed by remove_many when `list` saw them
-// and they are older than two days.
+// moment. What writers left behind (`leftovers`) has its age from the server's times.
 //
 // Throws Error{kStorageFull} (statvfs@openssh.com tells), {kPermission}, {kUnreachable} and
 // {kFailed}, with hints. File modes are as those of the local storage.

@@ -103,22 +103,31 @@ TEST_F(SftpStorageTest, AnInterruptedPutLeavesNothing) {
   EXPECT_FALSE(storage->stat(context(), pack).has_value());
 }
 
-TEST_F(SftpStorageTest, LeftOversOfOthersGoWhenTheyAreOld) {
+TEST_F(SftpStorageTest, LeftOversOfOthersGoOnlyWhenTheyAreAskedFor) {
   const auto storage = open();
   storage->create(context());
+  const ObjectName lock = named_by_hash(ObjectKind::kLock, as_bytes("lock"));
+  storage->put(context(), lock, as_bytes("lock"));
   const std::string name(64, 'a');
   const std::string old_file = path("data/aa/" + name + "-tmp-123");
   const std::string fresh = path("data/aa/" + name + "-tmp-456");
-  const std::string foreign = path("data/aa/old-tmp-file");
+  const std::string foreign = path("data/aa/old-tmp-7");
   for (const std::string& file : {old_file, fresh, foreign}) {
     std::ofstream(file) << "left over";
   }
-  const auto then = std::filesystem::file_time_type::clock::now() - std::chrono::hours(72);
-  std::filesystem::last_write_time(old_file, then);
-  std::filesystem::last_write_time(foreign, then);
+  // From the server's own time.
+  const auto now = std::filesystem::last_write_time(path("locks/" + lock.name));
+  std::filesystem::last_write_time(fresh, now - std::chrono::hours(23));
+  std::filesystem::last_write_time(old_file, now - std::chrono::hours(25));
+  std::filesystem::last_write_time(foreign, now - std::chrono::hours(72));
   storage->list(context(), ObjectKind::kPack, [](const ObjectInfo&) {});
-  EXPECT_TRUE(std::filesystem::exists(old_file));
   storage->remove(context(), {ObjectKind::kPack, name});
+  EXPECT_TRUE(std::filesystem::exists(old_file)) << "a backup removes nothing but its lock";
+  const auto found = storage->leftovers(context(), std::chrono::hours(24));
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].path, "data/aa/" + name + "-tmp-123");
+  EXPECT_EQ(found[0].size_bytes, 9U);
+  storage->remove_leftovers(context(), found);
   EXPECT_FALSE(std::filesystem::exists(old_file));
   EXPECT_TRUE(std::filesystem::exists(fresh));
   EXPECT_TRUE(std::filesystem::exists(foreign));
