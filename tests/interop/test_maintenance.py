@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import time
 
 import sealed
 import treestate
@@ -200,6 +201,33 @@ class Prune(_Maintenance):
                     self.assertEqual(packs(repository), packs_left)
                     self.assert_nothing_added(self.restic.backup(
                         repository, tree, "--host", "h", "--ignore-ctime", "--ignore-inode"))
+
+    @limit(200)
+    def test_what_killed_runs_left_goes_after_a_day(self):
+        repository = self.new_repository()
+        tree = self.history(self.salvor, repository)
+        name, day = "aa" * 32, 24 * 3600
+        (repository / "data/aa").mkdir(exist_ok=True)
+        ages = {"data/aa/" + name + "-tmp-1": 2 * day, "index/" + name + "-tmp-22": 2 * day,
+                "locks/" + name + "-tmp-333": day + 60, "config-tmp-4": 2 * day,
+                "data/aa/" + name + "-tmp-5": day - 3600, "data/aa/notes-tmp-6": 9 * day,
+                "notes-tmp-7": 9 * day, "data/aa/" + name + "-tmp-8.part": 9 * day}
+        for path, age in ages.items():
+            (repository / path).write_bytes(b"half of it")
+            os.utime(repository / path, (time.time() - age,) * 2)
+        old = list(ages)[:4]
+        plan = self.salvor(repository, "prune", "--dry-run", "-v")
+        self.assertIn("temporary:             4 files / 40 B, left by runs that died", plan.text)
+        listed = plan.text.split("following temporary files:\n")[1].split("\n\n")[0]
+        self.assertEqual(sorted(listed.split()), sorted(old))
+        self.salvor(repository, "prune", "--dry-run", "--no-lock")
+        self.assertEqual([p for p in ages if not (repository / p).exists()], [])
+        result = self.salvor(repository, "prune", "--json").message("summary")
+        self.assertEqual(result["temporary_files"], {"count": 4, "bytes": 40})
+        self.assertEqual([p for p in ages if not (repository / p).exists()], old)
+        self.assertNotIn("temporary:", self.salvor(repository, "prune", "--dry-run").text)
+        self.restic.check(repository)
+        self.assert_restores(self.restic, repository, tree)
 
     @limit(200)
     def test_restic_prunes_what_we_wrote(self):

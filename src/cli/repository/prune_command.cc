@@ -11,7 +11,7 @@ struct Options {
 };
 
 JsonWriter summary_json(const PruneOutcome& outcome, bool dry_run) {
-  const auto& [blobs, bytes, packs] = outcome.figures;
+  const auto& [blobs, bytes, packs, leftovers] = outcome.figures;
   JsonWriter json;
   json.begin_message("summary").field("dry_run", dry_run);
   json.key("blobs").begin_object();
@@ -31,6 +31,8 @@ JsonWriter summary_json(const PruneOutcome& outcome, bool dry_run) {
   json.field("keep", packs.keep).field("repack", packs.repack).field("remove", packs.remove);
   json.field("wait", packs.wait).field("recover", packs.recover);
   json.end_object();
+  json.key("temporary_files").begin_object();
+  json.field("count", leftovers.files).field("bytes", leftovers.bytes).end_object();
   json.field("packs_removed", outcome.result.packs_removed);
   json.field("packs_marked", outcome.result.packs_marked);
   json.field("packs_written", outcome.result.packs_written);
@@ -82,7 +84,8 @@ CommandSpec prune_command() {
           "than --max-unused is left.\n\n"
           "New packs and the new index are stored and durable before anything old is removed: a "
           "prune may be interrupted at any moment, and the next one goes on from there. A "
-          "repository with damage is not pruned.\n\n"
+          "repository with damage is not pruned. Temporary files that runs left behind which were "
+          "killed more than a day ago are removed, too.\n\n"
           "restic and Salvor keep out of a prune by locks; rustic knows none. Where rustic works "
           "on "
           "the repository too, what is unneeded is therefore only marked, and removed by a prune "

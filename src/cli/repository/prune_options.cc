@@ -22,7 +22,7 @@ std::string figure(const char* label, uint64_t blobs, uint64_t bytes) {
 
 // restic's figures, line for line; the first and last blocks only with -v, as there.
 void print_figures(Terminal& terminal, const PruneStatistics& figures) {
-  const auto& [blobs, bytes, packs] = figures;
+  const auto& [blobs, bytes, packs, leftovers] = figures;
   const auto verbose = [&](const std::string& line) {
     if (terminal.verbosity() >= 2) {
       terminal.print_summary(line);
@@ -47,6 +47,11 @@ void print_figures(Terminal& terminal, const PruneStatistics& figures) {
   terminal.print_summary(figure("this removes:", blobs.repack_remove, bytes.repack_remove));
   terminal.print_summary(figure("to delete:", blobs.remove, bytes.remove + bytes.unreferenced));
   terminal.print_summary(figure("total prune:", pruned_blobs, figures.pruned_bytes()));
+  if (leftovers.files > 0) {
+    terminal.print_summary(fmt::format("{:<13} {:>10} files / {}, left by runs that died",
+                                       "temporary:", leftovers.files,
+                                       format_bytes(leftovers.bytes)));
+  }
   if (bytes.uncompressed > 0) {
     terminal.print_summary(
         fmt::format("{:<32} {}", "not yet compressed:", format_bytes(bytes.uncompressed)));
@@ -91,6 +96,17 @@ void print_names(Terminal& terminal, const char* title, const PrunePlan& plan, c
   if (!names.empty() && terminal.verbosity() >= 2) {
     terminal.print_summary(std::string(title) + "\n{" + names + "}\n");
   }
+}
+
+void print_leftovers(Terminal& terminal, const std::vector<Leftover>& leftovers) {
+  if (leftovers.empty() || terminal.verbosity() < 2) {
+    return;
+  }
+  terminal.print_summary("Would have removed the following temporary files:");
+  for (const Leftover& leftover : leftovers) {
+    terminal.print_summary(printable(leftover.path));
+  }
+  terminal.print_summary("");
 }
 
 // Object lock: what the storage will not let go yet, and until when.
@@ -210,6 +226,7 @@ PruneOutcome run_prune(Session& session, OpenedRepository& opened, PruneOptions 
                   PackFate::kRepack);
       print_names(terminal, "Would have removed the following no longer used packs:", plan, pruner,
                   PackFate::kRemove);
+      print_leftovers(terminal, pruner.leftovers());
       print_locked(terminal, outcome.figures, pruner.locked());
       return outcome;
     }

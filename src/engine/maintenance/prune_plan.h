@@ -113,6 +113,12 @@ struct PruneStatistics {
     uint64_t locked = 0;   // without use, but the storage will not let them go yet
   } packs;
 
+  // Temporary files of writers that died (Storage::leftovers); in none of the sums.
+  struct Leftovers {
+    uint64_t files = 0;
+    uint64_t bytes = 0;
+  } leftovers;
+
   [[nodiscard]] uint64_t total_blobs() const { return blobs.used + blobs.unused + blobs.duplicate; }
   [[nodiscard]] uint64_t total_bytes() const {
     return bytes.used + bytes.duplicate + bytes.unused + bytes.unreferenced;

@@ -38,6 +38,7 @@ struct Pruner::State {
   void mark();
   void know_marked_packs();
   void list_packs();
+  void find_leftovers();
   void find_locked();
   void leave_locked(const PackId& id, const Retention& retention);
   void choose_copies();
@@ -67,6 +68,7 @@ struct Pruner::State {
   }
   void copy_blobs(const Context& inner, BlobWriter& writer, const PackId& pack,
                   std::span<const PackedBlob> blobs);
+  void remove_leftovers();
   void remove_unlisted();
   void choose_marks();
   void replace_index();
@@ -94,6 +96,7 @@ struct Pruner::State {
   std::vector<UnlistedPack> unlisted;
   PruneStatistics statistics;
   std::optional<PrunePlan> plan;
+  std::vector<Leftover> leftovers;
   LockedPacks locked;
   std::unordered_set<PackId, IdHash> going;  // from the index, and from the storage
   std::unordered_set<PackId, IdHash> going_unlisted;
@@ -184,6 +187,14 @@ void Pruner::State::list_packs() {
       marks.push_back(*mark->second);
     }
   });
+}
+
+void Pruner::State::find_leftovers() {
+  leftovers = repository.storage().leftovers(context, kLeftoverAge);
+  for (const Leftover& leftover : leftovers) {
+    ++statistics.leftovers.files;
+    statistics.leftovers.bytes += leftover.size_bytes;
+  }
 }
 
 // What is about to go but is locked stays; everything else is decided anew around it, until nothing
@@ -439,6 +450,23 @@ void Pruner::State::look_again(Moment moment) {
   }
 }
 
+// First of all, for they may be what fills a disk. One that cannot be removed does no harm.
+void Pruner::State::remove_leftovers() {
+  Storage& storage = repository.storage();
+  for (const Leftover& leftover : leftovers) {
+    try {
+      storage.remove_leftovers(context, std::span(&leftover, 1));
+      ++result.leftovers_removed;
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kCancelled) {
+        throw;
+      }
+      ++result.not_removed;
+      context.events.on(Warning{error.message(), error.hint()});
+    }
+  }
+}
+
 void Pruner::State::remove_unlisted() {
   std::vector<ObjectName> objects;
   for (const PackId& pack : going_unlisted) {
@@ -638,10 +666,15 @@ const PrunePlan& Pruner::plan() {
   state.load();
   state.mark();
   state.list_packs();
+  state.find_leftovers();
   state.choose_copies();
   state.plan = decide_prune(state.packs, state.unlisted, state.options.limits, state.statistics);
   state.find_locked();
   return *state.plan;
+}
+
+const std::vector<Leftover>& Pruner::leftovers() const {
+  return state_->leftovers;
 }
 
 const LockedPacks& Pruner::locked() const {
@@ -661,6 +694,7 @@ PruneResult Pruner::execute() {
   state.prepare_removal();
   state.look_again(State::Moment::kBeforeAnything);
   state.confirm();
+  state.remove_leftovers();
   state.remove_unlisted();
   if (state.options.recover_no_free_space) {
     state.recreate_index();

@@ -25,6 +25,7 @@
 #include "base/context.h"
 #include "engine/maintenance/prune_plan.h"
 #include "repo/write_session.h"
+#include "storage/storage.h"
 
 namespace salvor {
 
@@ -40,6 +41,9 @@ struct PruneProgress {
 
 // rustic's own default.
 inline constexpr std::chrono::seconds kKeepDeleteBesideRustic = std::chrono::hours(23);
+
+// How long ago temporary files were last written to that a prune removes. No upload takes so long.
+inline constexpr std::chrono::seconds kLeftoverAge = std::chrono::hours(24);
 
 struct PruneOptions {
   PruneLimits limits;  // repository_version is filled in
@@ -75,7 +79,9 @@ struct PruneResult {
   uint64_t index_files_removed = 0;
   uint64_t packs_marked = 0;  // taken out of the index, to be removed later
   uint64_t packs_recovered = 0;
-  uint64_t not_removed = 0;  // objects that could not be removed; the next prune tries again
+  uint64_t leftovers_removed = 0;
+  uint64_t not_removed =
+      0;  // objects and left-overs that could not be removed; the next prune tries again
 };
 
 // Not thread-safe. Hold an exclusive lock (a dry run may do without).
@@ -90,6 +96,9 @@ class Pruner {
   [[nodiscard]] const PrunePlan& plan();
   // The pack that `plan().fates[number]` is about.
   [[nodiscard]] const PackId& pack(size_t number) const;
+  // Temporary files of writers that died, which `execute` removes, once `plan` has decided. Only
+  // known when there is a lock to tell the time.
+  [[nodiscard]] const std::vector<Leftover>& leftovers() const;
   // What stays because it is locked, once `plan` has decided.
   [[nodiscard]] const LockedPacks& locked() const;
   // How long packs will stay, once `plan` has decided.

@@ -1,6 +1,8 @@
 #include "engine/maintenance/pruner.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -9,7 +11,9 @@
 #include "engine/maintenance/checker.h"
 #include "engine/maintenance/repair.h"
 #include "storage/decorators/fault_storage.h"
+#include "storage/local/local_storage.h"
 #include "support/small_repository.h"
+#include "support/temp_directory.h"
 
 namespace salvor {
 namespace {
@@ -59,6 +63,55 @@ Files numbered(int from, int to) {
 
 void forget(SmallRepository& repository, const SnapshotId& id) {
   repository.storage().remove(repository.context(), snapshot_object(id));
+}
+
+// A repository on disk with temporary files: one old enough to go, one not, one of somebody else.
+class PrunerLeftovers : public testing::Test {
+ protected:
+  PrunerLeftovers() {
+    repository_.backup(numbered(0, 5));
+    for (const auto& [path, hours] : {std::pair{old_, 25}, {young_, 23}, {foreign_, 1000}}) {
+      std::ofstream(path) << "half a pack";
+      std::filesystem::last_write_time(
+          path, std::filesystem::file_time_type::clock::now() - std::chrono::hours(hours));
+    }
+  }
+  [[nodiscard]] std::filesystem::path at(const char* end) const {
+    return directory_ / "repository" / "data" / "aa" / (std::string(64, 'a') + end);
+  }
+
+  test::TempDirectory directory_{test::TempPlace::kMemory};
+  const std::filesystem::path old_ = at("-tmp-1");
+  const std::filesystem::path young_ = at("-tmp-2");
+  const std::filesystem::path foreign_ = at("-tmp-3.orig");
+  SmallRepository repository_{2, open_local_storage((directory_ / "repository").string())};
+};
+
+TEST_F(PrunerLeftovers, OnlyOldOnesGoAndAPlanAloneRemovesNone) {
+  const RepositoryLock lock(repository_.context(), repository_.repository(), LockMode::kExclusive);
+  const std::unique_ptr<Repository> fresh = repository_.reopen();
+  Pruner pruner(repository_.context(), *fresh, everything());
+  const PruneStatistics figures = pruner.plan().statistics;
+  EXPECT_EQ(figures.leftovers.files, 1U);
+  EXPECT_EQ(figures.leftovers.bytes, 11U);
+  EXPECT_EQ(figures.pruned_bytes(), 0U);
+  ASSERT_EQ(pruner.leftovers().size(), 1U);
+  EXPECT_TRUE(std::filesystem::exists(old_));
+  const PruneResult result = pruner.execute();
+  EXPECT_EQ(result.leftovers_removed, 1U);
+  EXPECT_EQ(result.not_removed, 0U);
+  EXPECT_FALSE(std::filesystem::exists(old_));
+  EXPECT_TRUE(std::filesystem::exists(young_));
+  EXPECT_TRUE(std::filesystem::exists(foreign_));
+  expect_sound(repository_);
+}
+
+TEST_F(PrunerLeftovers, NoneGoesUnderALockThatWasLost) {
+  const RepositoryLock lock(repository_.context(), repository_.repository(), LockMode::kExclusive);
+  PruneOptions options = everything();
+  options.confirm_lock = [] { throw Error(ErrorCode::kLocked, "lost"); };
+  EXPECT_THROW(prune(repository_, options), Error);
+  EXPECT_TRUE(std::filesystem::exists(old_));
 }
 
 TEST(Pruner, KeepsEveryByteThatASnapshotNeedsAndNothingElse) {
