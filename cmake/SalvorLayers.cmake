@@ -1,4 +1,4 @@
-# salvor_layer(name [COLD] [DEPS lower layers...] [LIBS targets...] [TEST_LIBS targets...])
+# salvor_layer(name [COLD] [DEPS lower layers...] [LIBS targets...] [HEADERS targets...] [TEST_LIBS targets...])
 #
 # Makes the static library salvor_<name> from src/<name>/**.cc, and, from the *_test.cc files that stand
 # beside the code, the program <name>_test, registered with ctest one test case a time.
@@ -20,7 +20,7 @@ function(salvor_precompile target first)
 endfunction()
 
 function(salvor_layer name)
-  cmake_parse_arguments(LAYER "COLD" "" "DEPS;LIBS;TEST_LIBS" ${ARGN})
+  cmake_parse_arguments(LAYER "COLD" "" "DEPS;LIBS;HEADERS;TEST_LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/src/${name}/*.cc")
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
@@ -35,6 +35,10 @@ function(salvor_layer name)
   target_include_directories(salvor_${name} ${scope} "${CMAKE_SOURCE_DIR}/src")
   foreach(dep ${LAYER_DEPS})
     target_link_libraries(salvor_${name} ${scope} salvor_${dep})
+  endforeach()
+  foreach(header ${LAYER_HEADERS})
+    target_include_directories(salvor_${name} SYSTEM PRIVATE
+                               $<TARGET_PROPERTY:${header},INTERFACE_INCLUDE_DIRECTORIES>)
   endforeach()
   if(sources)
     salvor_precompile(salvor_${name} salvor_base)

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "base/late_library.h"
 #include "model/unix_mode.h"
 
 // libarchive converts names from the locale's character set to UTF-8. Ours are raw bytes,
@@ -21,6 +22,38 @@
 
 namespace salvor {
 namespace {
+
+LateLibrary libarchive{"libarchive.so.13", "libarchive13"};
+SALVOR_LATE(libarchive, archive_entry_free);
+SALVOR_LATE(libarchive, archive_entry_new);
+SALVOR_LATE(libarchive, archive_entry_set_atime);
+SALVOR_LATE(libarchive, archive_entry_set_ctime);
+SALVOR_LATE(libarchive, archive_entry_set_gid);
+SALVOR_LATE(libarchive, archive_entry_set_gname);
+SALVOR_LATE(libarchive, archive_entry_set_hardlink);
+SALVOR_LATE(libarchive, archive_entry_set_mode);
+SALVOR_LATE(libarchive, archive_entry_set_mtime);
+SALVOR_LATE(libarchive, archive_entry_set_pathname);
+SALVOR_LATE(libarchive, archive_entry_set_rdev);
+SALVOR_LATE(libarchive, archive_entry_set_size);
+SALVOR_LATE(libarchive, archive_entry_set_symlink);
+SALVOR_LATE(libarchive, archive_entry_set_uid);
+SALVOR_LATE(libarchive, archive_entry_set_uname);
+SALVOR_LATE(libarchive, archive_entry_xattr_add_entry);
+SALVOR_LATE(libarchive, archive_error_string);
+SALVOR_LATE(libarchive, archive_write_add_filter_none);
+SALVOR_LATE(libarchive, archive_write_close);
+SALVOR_LATE(libarchive, archive_write_data);
+SALVOR_LATE(libarchive, archive_write_finish_entry);
+SALVOR_LATE(libarchive, archive_write_free);
+SALVOR_LATE(libarchive, archive_write_header);
+SALVOR_LATE(libarchive, archive_write_new);
+SALVOR_LATE(libarchive, archive_write_open);
+SALVOR_LATE(libarchive, archive_write_set_bytes_in_last_block);
+SALVOR_LATE(libarchive, archive_write_set_bytes_per_block);
+SALVOR_LATE(libarchive, archive_write_set_format_pax);
+SALVOR_LATE(libarchive, archive_write_set_format_zip);
+SALVOR_LATE(libarchive, archive_write_set_options);
 
 constexpr int kTarRecord = 10240;  // what every tar pads its output to
 constexpr int kBlock = 8 * kTarRecord;

@@ -11,6 +11,7 @@
 #include <curl/curl.h>
 
 #include "base/format.h"
+#include "base/late_library.h"
 
 // One session = one easy handle inside one multi handle of its own. Not curl_easy_perform, because
 // that looks at a stop token once a second at best, while a multi handle that waits can be woken
@@ -19,6 +20,32 @@
 
 namespace salvor {
 namespace {
+
+LateLibrary libcurl{"libcurl.so.4", "libcurl4"};
+SALVOR_LATE(libcurl, curl_easy_cleanup);
+SALVOR_LATE(libcurl, curl_easy_getinfo);
+SALVOR_LATE(libcurl, curl_easy_init);
+SALVOR_LATE(libcurl, curl_easy_reset);
+SALVOR_LATE(libcurl, curl_easy_setopt);
+SALVOR_LATE(libcurl, curl_easy_strerror);
+SALVOR_LATE(libcurl, curl_free);
+SALVOR_LATE(libcurl, curl_getdate);
+SALVOR_LATE(libcurl, curl_global_init);
+SALVOR_LATE(libcurl, curl_multi_add_handle);
+SALVOR_LATE(libcurl, curl_multi_cleanup);
+SALVOR_LATE(libcurl, curl_multi_info_read);
+SALVOR_LATE(libcurl, curl_multi_init);
+SALVOR_LATE(libcurl, curl_multi_perform);
+SALVOR_LATE(libcurl, curl_multi_poll);
+SALVOR_LATE(libcurl, curl_multi_remove_handle);
+SALVOR_LATE(libcurl, curl_multi_strerror);
+SALVOR_LATE(libcurl, curl_multi_wakeup);
+SALVOR_LATE(libcurl, curl_slist_append);
+SALVOR_LATE(libcurl, curl_slist_free_all);
+SALVOR_LATE(libcurl, curl_url);
+SALVOR_LATE(libcurl, curl_url_cleanup);
+SALVOR_LATE(libcurl, curl_url_get);
+SALVOR_LATE(libcurl, curl_url_set);
 
 constexpr uint64_t kErrorBodyLimit = 256 << 10;
 constexpr long kUploadBuffer = 512 << 10;
@@ -66,7 +93,7 @@ struct UrlParts {
 };
 
 std::optional<UrlParts> split_url(const std::string& url) {
-  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), &curl_url_cleanup);
+  const std::unique_ptr<CURLU, void (*)(CURLU*)> parsed(curl_url(), curl_url_cleanup);
   if (curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), CURLU_PATH_AS_IS) != CURLUE_OK) {
     return std::nullopt;
   }
@@ -541,7 +568,7 @@ namespace {
 
 // Where a redirect leads, when it may be followed.
 std::string redirect_target(const HttpRequest& request, const HttpResponse& response) {
-  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(curl_url(), &curl_url_cleanup);
+  const std::unique_ptr<CURLU, void (*)(CURLU*)> url(curl_url(), curl_url_cleanup);
   const std::string location(response.header("location").value_or(""));
   std::string target;
   char* text = nullptr;

@@ -7,10 +7,52 @@
 #include <libpq-fe.h>
 #include <poll.h>
 
+#include "base/late_library.h"
 #include "connector/postgres/database_url.h"
 
 namespace salvor::postgres {
 namespace {
+
+LateLibrary libpq{"libpq.so.5", "libpq5"};
+SALVOR_LATE(libpq, PQbackendPID);
+SALVOR_LATE(libpq, PQclear);
+SALVOR_LATE(libpq, PQcmdStatus);
+SALVOR_LATE(libpq, PQconnectPoll);
+SALVOR_LATE(libpq, PQconnectStartParams);
+SALVOR_LATE(libpq, PQconninfo);
+SALVOR_LATE(libpq, PQconninfoFree);
+SALVOR_LATE(libpq, PQconninfoParse);
+SALVOR_LATE(libpq, PQconsumeInput);
+SALVOR_LATE(libpq, PQdb);
+SALVOR_LATE(libpq, PQerrorMessage);
+SALVOR_LATE(libpq, PQescapeLiteral);
+SALVOR_LATE(libpq, PQfinish);
+SALVOR_LATE(libpq, PQflush);
+SALVOR_LATE(libpq, PQfname);
+SALVOR_LATE(libpq, PQfreemem);
+SALVOR_LATE(libpq, PQgetCopyData);
+SALVOR_LATE(libpq, PQgetResult);
+SALVOR_LATE(libpq, PQgetisnull);
+SALVOR_LATE(libpq, PQgetlength);
+SALVOR_LATE(libpq, PQgetvalue);
+SALVOR_LATE(libpq, PQhost);
+SALVOR_LATE(libpq, PQhostaddr);
+SALVOR_LATE(libpq, PQisBusy);
+SALVOR_LATE(libpq, PQnfields);
+SALVOR_LATE(libpq, PQntuples);
+SALVOR_LATE(libpq, PQport);
+SALVOR_LATE(libpq, PQputCopyData);
+SALVOR_LATE(libpq, PQputCopyEnd);
+SALVOR_LATE(libpq, PQresultErrorField);
+SALVOR_LATE(libpq, PQresultStatus);
+SALVOR_LATE(libpq, PQsendQuery);
+SALVOR_LATE(libpq, PQsendQueryParams);
+SALVOR_LATE(libpq, PQserverVersion);
+SALVOR_LATE(libpq, PQsetNoticeReceiver);
+SALVOR_LATE(libpq, PQsetnonblocking);
+SALVOR_LATE(libpq, PQsocket);
+SALVOR_LATE(libpq, PQstatus);
+SALVOR_LATE(libpq, PQuser);
 
 constexpr int kWaitStepMilliseconds = 200;
 
@@ -171,8 +213,10 @@ struct Connection::State {
   std::string running;      // what the command is, for messages
 
   ~State() {
-    PQfreemem(message);
-    PQfinish(connection);
+    if (connection != nullptr) {  // otherwise libpq may not be there
+      PQfreemem(message);
+      PQfinish(connection);
+    }
   }
   [[nodiscard]] Error broken() const {
     return {ErrorCode::kUnreachable,

@@ -5,8 +5,14 @@
 
 #include <libpq-fe.h>
 
+#include "base/late_library.h"
+
 namespace salvor::postgres {
 namespace {
+
+LateLibrary libpq{"libpq.so.5", "libpq5"};
+SALVOR_LATE(libpq, PQconndefaults);
+SALVOR_LATE(libpq, PQconninfoFree);
 
 // Names that frameworks give to PostgreSQL; what follows a "+" is the driver's.
 bool is_postgres_scheme(std::string_view scheme) {
