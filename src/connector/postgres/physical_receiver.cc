@@ -184,7 +184,7 @@ void PhysicalReceiver::begin_file(const std::string& path, const TarEntry& entry
     small_.reserve(size_);
     large_.reset();
   } else {
-    large_ = std::make_shared<StreamedFile>("/" + path_);
+    large_ = std::make_shared<StreamedFile>("/" + path_, pieces_);
     sink_.add_file(parent_, node_, in_parts(large_));
   }
 }

@@ -103,6 +103,7 @@ class PhysicalReceiver final : public BaseBackupReceiver, private TarReceiver {
   TreeSink::Directory* parent_ = nullptr;
   MemoryBudget::Lease lease_;
   Buffer small_;
+  const std::shared_ptr<BufferPool> pieces_ = StreamedFile::make_pool();  // of large files
   std::shared_ptr<StreamedFile> large_;
   bool keep_content_ = false;
   uint64_t size_ = 0;

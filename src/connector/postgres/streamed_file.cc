@@ -46,6 +46,7 @@ class StreamedFile::Reader final : public ByteReader {
  public:
   explicit Reader(std::shared_ptr<StreamedFile> file) : file_(std::move(file)) {}
   ~Reader() override {
+    file_->pieces_->give_back(std::move(piece_));
     const std::scoped_lock lock(file_->mutex_);
     file_->abandoned_ = true;
     file_->queue_.clear();
@@ -66,6 +67,7 @@ class StreamedFile::Reader final : public ByteReader {
  private:
   // The next piece; false at the end.
   bool take() {
+    file_->pieces_->give_back(std::move(piece_));
     std::unique_lock lock(file_->mutex_);
     file_->changed_.wait(lock,
                          [&] { return !file_->queue_.empty() || file_->ended_ || file_->failed_; });
@@ -87,9 +89,14 @@ class StreamedFile::Reader final : public ByteReader {
   ByteView left_;
 };
 
+std::shared_ptr<BufferPool> StreamedFile::make_pool() {
+  return std::make_shared<BufferPool>(kQueuedPieces + 2);
+}
+
 void StreamedFile::write(ByteView bytes, const std::stop_token& stop) {
   while (!bytes.empty()) {
     if (filling_.capacity() == 0) {
+      filling_ = pieces_->take();
       filling_.reserve(kPieceBytes);
     }
     const size_t part = std::min(bytes.size(), kPieceBytes - filling_.size());

@@ -14,6 +14,7 @@
 #include <stop_token>
 #include <string>
 
+#include "base/buffer_pool.h"
 #include "base/memory_budget.h"
 #include "connector/source.h"
 
@@ -39,7 +40,12 @@ class BufferedFile final : public FileOpener {
 // A file that is still arriving. One writer, one reader.
 class StreamedFile final : public FileOpener, public std::enable_shared_from_this<StreamedFile> {
  public:
-  explicit StreamedFile(std::string path) : path_(std::move(path)) {}
+  // What waits is in buffers of `pieces`, which the files of a stream share: on fresh memory the
+  // page faults take longer than the copying.
+  StreamedFile(std::string path, std::shared_ptr<BufferPool> pieces)
+      : path_(std::move(path)), pieces_(std::move(pieces)) {}
+  // For one file at a time: what waits, what is being filled and what is being read.
+  [[nodiscard]] static std::shared_ptr<BufferPool> make_pool();
 
   // The stream's side. `write` blocks while the reader is behind; throws Error{kCancelled} when the
   // token fires.
@@ -58,6 +64,7 @@ class StreamedFile final : public FileOpener, public std::enable_shared_from_thi
   void hand_over(const std::stop_token& stop);
 
   const std::string path_;
+  const std::shared_ptr<BufferPool> pieces_;
   Buffer filling_;    // the writer's
   std::mutex mutex_;  // guards what follows
   std::condition_variable_any changed_;

@@ -19,7 +19,7 @@ std::string read_all(ByteReader& reader) {
 }
 
 TEST(StreamedFile, TheReaderGetsWhatTheStreamWroteAlthoughTheQueueIsShort) {
-  const auto file = std::make_shared<StreamedFile>("/f");
+  const auto file = std::make_shared<StreamedFile>("/f", StreamedFile::make_pool());
   std::string content;
   for (size_t i = 0; i < 20 * kMiB / 8; ++i) {
     content += "12345678";
@@ -35,7 +35,7 @@ TEST(StreamedFile, TheReaderGetsWhatTheStreamWroteAlthoughTheQueueIsShort) {
 }
 
 TEST(StreamedFile, ABrokenStreamIsNotAnEnd) {
-  const auto file = std::make_shared<StreamedFile>("/f");
+  const auto file = std::make_shared<StreamedFile>("/f", StreamedFile::make_pool());
   file->write(as_bytes(std::string(kMiB, 'x')), {});
   file->fail();
   const auto reader = file->open({});
@@ -43,14 +43,14 @@ TEST(StreamedFile, ABrokenStreamIsNotAnEnd) {
 }
 
 TEST(StreamedFile, AReaderThatGivesUpDoesNotHoldTheStream) {
-  const auto file = std::make_shared<StreamedFile>("/f");
+  const auto file = std::make_shared<StreamedFile>("/f", StreamedFile::make_pool());
   file->open({}).reset();
   file->write(as_bytes(std::string(30 * kMiB, 'x')), {});
   file->finish({});
 }
 
 TEST(StreamedFile, AStoppedRunDoesNotWaitForAReader) {
-  const auto file = std::make_shared<StreamedFile>("/f");
+  const auto file = std::make_shared<StreamedFile>("/f", StreamedFile::make_pool());
   std::stop_source stop;
   std::jthread stopper([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
