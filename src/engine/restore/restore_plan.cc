@@ -6,6 +6,29 @@
 
 namespace salvor {
 
+StretchQueue::StretchQueue(size_t count, size_t threads) : stretches_(threads) {
+  for (size_t i = 0; i < threads; ++i) {
+    stretches_[i] = {count * i / threads, count * (i + 1) / threads};
+  }
+}
+
+std::optional<size_t> StretchQueue::next(size_t thread) {
+  const std::scoped_lock lock(mutex_);
+  Stretch& own = stretches_[thread];
+  if (own.begin == own.end) {
+    Stretch& longest = *std::max_element(stretches_.begin(), stretches_.end(),
+                                         [](const Stretch& left, const Stretch& right) {
+                                           return left.end - left.begin < right.end - right.begin;
+                                         });
+    if (longest.begin == longest.end) {
+      return std::nullopt;
+    }
+    own.end = longest.end;
+    own.begin = longest.end = longest.begin + (longest.end - longest.begin) / 2;
+  }
+  return own.begin++;
+}
+
 // An index entry for each of the file's blobs. Where the lengths do not add up to the file's size,
 // an index may lie about one of them: a copy that another entry describes is taken if it makes them
 // fit.
@@ -65,6 +88,7 @@ void RestorePlan::finish(const FetchLimits& limits) {
   });
   uses_.reserve(wanted_.size());
   uint64_t last_key = 0;
+  uint64_t content_bytes = 0;  // of the last range
   Index::EntryNumber last_entry = Index::kNoEntry;
   for (const Wanted& one : wanted_) {
     uses_.push_back({one.file_offset, one.file});
@@ -83,12 +107,15 @@ void RestorePlan::finish(const FetchLimits& limits) {
       Range& range = ranges_.back();
       const uint64_t range_end = range.begin + range.length;
       const bool near = at.blob.offset <= range_end + limits.gap_bytes;
-      if (near && std::max(end, range_end) - range.begin <= limits.request_bytes) {
+      if (near && std::max(end, range_end) - range.begin <= limits.request_bytes &&
+          content_bytes + at.blob.content_length() <= limits.content_bytes) {
+        content_bytes += at.blob.content_length();
         range.length = std::max(end, range_end) - range.begin;
         ++range.blob_count;
         continue;
       }
     }
+    content_bytes = at.blob.content_length();
     ranges_.push_back(
         {at.pack, at.blob.offset, at.blob.length, static_cast<uint32_t>(blobs_.size() - 1), 1});
   }

@@ -1,7 +1,8 @@
 // Which parts of which packs have to be read for a set of files, each only once.
 #pragma once
 
-#include <deque>
+#include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -13,6 +14,27 @@ namespace salvor {
 struct FetchLimits {
   uint64_t gap_bytes;      // unwanted bytes that are read rather than asking twice
   uint64_t request_bytes;  // largest request, unless one blob is larger
+  // Most that a request yields, unless one blob is larger: what compresses well would be too much
+  // work for one thread.
+  uint64_t content_bytes = UINT64_MAX;
+};
+
+// Deals the numbers below `count` to threads: each goes through a stretch of its own, and one that
+// has come to the end of its stretch takes half of the longest that is left. So two threads seldom
+// write to one file, which the system lets only one do at a time. Thread-safe.
+class StretchQueue {
+ public:
+  StretchQueue(size_t count, size_t threads);
+  // The next one for this thread, below `threads`; nothing: all are dealt.
+  [[nodiscard]] std::optional<size_t> next(size_t thread);
+
+ private:
+  struct Stretch {
+    size_t begin = 0;
+    size_t end = 0;
+  };
+  std::mutex mutex_;
+  std::vector<Stretch> stretches_;
 };
 
 // Not thread-safe while it is made, immutable afterwards.

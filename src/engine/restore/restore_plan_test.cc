@@ -1,5 +1,7 @@
 #include "engine/restore/restore_plan.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "base/error.h"
@@ -52,6 +54,50 @@ TEST(RestorePlan, MergesNeighboursWithinTheLimits) {
   ASSERT_EQ(first.size(), 2U);
   EXPECT_EQ(plan.uses(first[0])[0].file_offset, 68U);
   EXPECT_EQ(plan.uses(first[1])[0].file_offset, 136U);
+}
+
+TEST(RestorePlan, ARequestDoesNotYieldMoreThanTheLimit) {
+  Index index;
+  const std::vector<PackedBlob> blobs{raw(1, 0, 68), raw(2, 100, 68), raw(3, 200, 68)};
+  index.add_pack(pack(1), blobs);
+  RestorePlan plan(index);
+  RestoreFile file;
+  fill(file, 204, {blob(1), blob(2), blob(3)});
+  plan.add(file, 0);
+  plan.finish({.gap_bytes = 100, .request_bytes = 1000, .content_bytes = 136});
+  ASSERT_EQ(plan.ranges().size(), 2U);
+  EXPECT_EQ(plan.blobs(plan.ranges()[0]).size(), 2U);
+  EXPECT_EQ(plan.blobs(plan.ranges()[1]).size(), 1U);
+}
+
+TEST(StretchQueue, DealsEveryNumberOnceWhoeverIsFaster) {
+  for (const size_t count : {size_t{0}, size_t{1}, size_t{2}, size_t{7}, size_t{100}}) {
+    for (const size_t threads : {size_t{1}, size_t{2}, size_t{3}, size_t{8}}) {
+      StretchQueue queue(count, threads);
+      std::vector<int> dealt(count, 0);
+      std::vector<size_t> active;
+      for (size_t thread = 0; thread < threads; ++thread) {
+        active.push_back(thread);
+      }
+      for (size_t turn = 0; !active.empty(); ++turn) {
+        const size_t who = turn % 3 == 0 ? 0 : turn % active.size();  // some are faster
+        const auto got = queue.next(active[who]);
+        if (got) {
+          ++dealt.at(*got);
+        } else {
+          active.erase(active.begin() + static_cast<ptrdiff_t>(who));
+        }
+      }
+      EXPECT_EQ(std::count(dealt.begin(), dealt.end(), 1), static_cast<ptrdiff_t>(count));
+    }
+  }
+}
+
+TEST(StretchQueue, ThreadsBeginApart) {
+  StretchQueue queue(100, 2);
+  EXPECT_EQ(queue.next(0), 0U);
+  EXPECT_EQ(queue.next(1), 50U);
+  EXPECT_EQ(queue.next(0), 1U);
 }
 
 TEST(RestorePlan, ReadsABlobOnceForAllItsUses) {

@@ -20,8 +20,19 @@ constexpr size_t kWindowFiles = 25'000;
 constexpr size_t kWindowBlobs = 125'000;
 // Windows are not split finer than this: a blob that two of them need is fetched twice.
 constexpr uint64_t kWorthStarting = uint64_t{64} << 20;
-// Plaintext that is decoded, hashed (several blobs at a time) and written while it is in the cache.
+// Plaintext that is decoded, hashed (several blobs at a time) and written while it is in the cache:
+// of small blobs in the processor's own one.
 constexpr size_t kBatchBytes = size_t{8} << 20;
+constexpr size_t kSmallBatchBytes = size_t{512} << 10;
+constexpr size_t kSmallBatchBlobs = 8;  // enough to be hashed side by side
+// Content of one request to a local disk: a few of these for each thread.
+constexpr uint64_t kContentBytes = uint64_t{16} << 20;
+// Of a file that is there already, compared by one thread.
+constexpr uint64_t kSectionBytes = uint64_t{32} << 20;
+
+bool is_full_batch(uint64_t bytes, size_t blobs) {
+  return bytes >= kBatchBytes || (bytes >= kSmallBatchBytes && blobs >= kSmallBatchBlobs);
+}
 
 unsigned thread_count(const RestoreOptions& options, const StorageTraits& traits) {
   if (options.threads > 0) {
@@ -35,7 +46,9 @@ unsigned thread_count(const RestoreOptions& options, const StorageTraits& traits
 FetchLimits fetch_limits(const RestoreOptions& options, const StorageTraits& traits,
                          unsigned threads) {
   if (!traits.remote) {
-    return {.gap_bytes = uint64_t{64} << 10, .request_bytes = uint64_t{4} << 20};
+    return {.gap_bytes = uint64_t{64} << 10,
+            .request_bytes = uint64_t{4} << 20,
+            .content_bytes = kContentBytes};
   }
   const uint64_t share = options.memory_bytes / threads / 2;
   return {.gap_bytes = uint64_t{1} << 20,
@@ -115,7 +128,7 @@ void RestoreWindow::Worker::restore(const RestorePlan::Range& range) {
     context_.check_stopped();
     size_t end = begin;
     uint64_t bytes = 0;
-    while (end < blobs.size() &&
+    while (end < blobs.size() && !is_full_batch(bytes, end - begin) &&
            (end == begin || bytes + blobs[end].blob.content_length() <= kBatchBytes)) {
       bytes += blobs[end++].blob.content_length();
     }
@@ -253,26 +266,24 @@ void RestoreWindow::for_each(size_t count,
   group.wait();
 }
 
-// Reads the file's blobs in batches and marks those that have the right content. True when all
+// Reads the section's blobs in batches and marks those that have the right content. True when all
 // have.
-bool RestoreWindow::read_and_compare(RestoreFile& file, int fd, Buffer& buffer) {
-  const std::vector<BlobId>& content = file.node.content;
-  file.matches.assign(content.size(), false);
+bool RestoreWindow::read_and_compare(Section& section, int fd, Buffer& buffer) {
+  const std::vector<BlobId>& content = section.file->node.content;
+  section.matches.assign(section.end - section.begin, false);
   bool all = true;
-  uint64_t offset = 0;
-  size_t begin = 0;
-  while (begin < content.size()) {
+  uint64_t offset = section.offset;
+  size_t begin = section.begin;
+  while (begin < section.end) {
     context_.check_stopped();
     std::vector<uint32_t> lengths;
     uint64_t bytes = 0;
-    while (begin + lengths.size() < content.size() && (lengths.empty() || bytes < kBatchBytes)) {
-      lengths.push_back(repository_.index()
-                            .content_length({BlobType::kData, content[begin + lengths.size()]})
-                            .value_or(0));
+    while (begin + lengths.size() < section.end && !is_full_batch(bytes, lengths.size())) {
+      lengths.push_back(content_length(content[begin + lengths.size()]));
       bytes += lengths.back();
     }
     buffer.resize(bytes);
-    const size_t got = pread_full(fd, buffer.bytes(), offset, file.node.name);
+    const size_t got = pread_full(fd, buffer.bytes(), offset, section.file->node.name);
     std::vector<ByteView> messages;
     size_t at = 0;
     for (const uint32_t length : lengths) {
@@ -286,7 +297,7 @@ bool RestoreWindow::read_and_compare(RestoreFile& file, int fd, Buffer& buffer) 
     sha256_many(messages, digests);
     for (size_t i = 0; i < lengths.size(); ++i) {
       const bool match = i < digests.size() && digests[i] == content[begin + i].digest();
-      file.matches[begin + i] = match;
+      section.matches[begin + i - section.begin] = match;
       all = all && match;
     }
     begin += lengths.size();
@@ -311,42 +322,64 @@ bool RestoreWindow::must_be_replaced(const RestoreFile& file) {
           std::find(file.matches.begin(), file.matches.end(), false) != file.matches.end());
 }
 
-void RestoreWindow::compare(RestoreFile& file, Buffer& buffer) {
-  file.size_matches = static_cast<uint64_t>(file.existing->st_size) == file.size;
-  if (file.trusted && file.size_matches && file.existing->st_nlink == 1) {
-    file.matches.assign(file.node.content.size(), true);
-    return;
-  }
+void RestoreWindow::compare(Section& section, Buffer& buffer) {
+  const RestoreFile& file = *section.file;
   try {
     const SharedFd directory = file.directory->handle->open();
     const UniqueFd fd =
         target_.open_existing(directory->get(), file.node.name, false, *file.existing);
-    if (!fd) {
-      file.existing.reset();  // not readable or not there any more: start afresh
-      return;
-    }
-    static_cast<void>(read_and_compare(file, fd.get(), buffer));
-    if (must_be_replaced(file)) {
-      file.existing.reset();
-      file.matches.clear();
+    if (fd) {  // otherwise not readable or not there any more
+      static_cast<void>(read_and_compare(section, fd.get(), buffer));
+      section.readable = true;
     }
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kCancelled) {
       throw;
     }
-    file.existing.reset();
-    file.matches.clear();
   }
 }
 
+// Sections of about kSectionBytes, at least one.
+void RestoreWindow::divide(RestoreFile& file, std::deque<Section>& sections) const {
+  const std::vector<BlobId>& content = file.node.content;
+  sections.push_back({.file = &file});
+  uint64_t offset = 0;
+  for (size_t i = 0; i < content.size(); ++i) {
+    if (offset - sections.back().offset >= kSectionBytes) {
+      sections.push_back({.file = &file, .begin = i, .end = i, .offset = offset});
+    }
+    offset += content_length(content[i]);
+    ++sections.back().end;
+  }
+}
+
+// Large files by all threads. What cannot be read is made afresh.
 void RestoreWindow::compare_existing() {
-  std::vector<RestoreFile*> existing;
+  std::deque<Section> sections;
   for (RestoreFile& file : files_) {
-    if (file.in_place() && !file.failed) {
-      existing.push_back(&file);
+    if (!file.in_place() || file.failed) {
+      continue;
+    }
+    file.size_matches = static_cast<uint64_t>(file.existing->st_size) == file.size;
+    if (file.trusted && file.size_matches && file.existing->st_nlink == 1) {
+      file.matches.assign(file.node.content.size(), true);
+    } else {
+      divide(file, sections);
     }
   }
-  for_each(existing.size(), [&](size_t i, Buffer& buffer) { compare(*existing[i], buffer); });
+  for_each(sections.size(), [&](size_t i, Buffer& buffer) { compare(sections[i], buffer); });
+  for (auto first = sections.begin(); first != sections.end();) {
+    RestoreFile& file = *first->file;
+    bool readable = true;
+    for (; first != sections.end() && first->file == &file; ++first) {
+      readable = readable && first->readable;
+      file.matches.insert(file.matches.end(), first->matches.begin(), first->matches.end());
+    }
+    if (!readable || must_be_replaced(file)) {
+      file.existing.reset();
+      file.matches.clear();
+    }
+  }
 }
 
 // Files without blobs to write go to `unwritten`; those with a blob that nobody knows are reported.
@@ -362,8 +395,7 @@ void RestoreWindow::make_plan(RestorePlan& plan, std::vector<RestoreFile*>& unwr
     }
     for (size_t k = 0; file.in_place() && k < file.matches.size(); ++k) {
       if (file.matches[k]) {
-        progress_.bytes_restored +=
-            repository_.index().content_length({BlobType::kData, file.node.content[k]}).value_or(0);
+        progress_.bytes_restored += content_length(file.node.content[k]);
       }
     }
   }
@@ -374,15 +406,15 @@ void RestoreWindow::fetch(const RestorePlan& plan) {
     return;
   }
   FileWriter writer(context_, target_, options_, progress_);
-  std::atomic<size_t> next = 0;
-  TaskGroup group(pool_, context_.stop);
   const size_t tasks = std::min<size_t>(pool_.size(), plan.ranges().size());
+  StretchQueue queue(plan.ranges().size(), tasks);
+  TaskGroup group(pool_, context_.stop);
   for (size_t i = 0; i < tasks; ++i) {
-    group.run([&, inner = context_.with_stop(group.stop_token())] {
+    group.run([&, i, inner = context_.with_stop(group.stop_token())] {
       Worker worker(*this, inner, plan, writer);
-      for (size_t at = next++; at < plan.ranges().size(); at = next++) {
+      while (const std::optional<size_t> at = queue.next(i)) {
         inner.check_stopped();
-        worker.restore(plan.ranges()[at]);
+        worker.restore(plan.ranges()[*at]);
       }
     });
   }
@@ -405,8 +437,9 @@ void RestoreWindow::verify(RestoreFile& file, Buffer& buffer) {
     if (!fd) {
       throw Error::from_errno(errno, "cannot open it again");
     }
+    Section all{.file = &file, .end = file.node.content.size()};
     const bool same = static_cast<uint64_t>(present->st_size) == file.size &&
-                      read_and_compare(file, fd.get(), buffer);
+                      read_and_compare(all, fd.get(), buffer);
     struct stat opened{};
     if (fstat(fd.get(), &opened) == 0 && opened.st_mode != present->st_mode) {
       // Its mode keeps even its owner out; it was changed to read it.

@@ -43,11 +43,24 @@ class RestoreWindow {
 
  private:
   class Worker;
+  // Blobs of a file that is in the target, which one thread compares.
+  struct Section {
+    RestoreFile* file = nullptr;
+    size_t begin = 0;
+    size_t end = 0;
+    uint64_t offset = 0;  // of the first in the file
+    std::vector<bool> matches = {};
+    bool readable = false;
+  };
 
   void compare_existing();
-  void compare(RestoreFile& file, Buffer& buffer);
+  void divide(RestoreFile& file, std::deque<Section>& sections) const;
+  void compare(Section& section, Buffer& buffer);
   [[nodiscard]] static bool must_be_replaced(const RestoreFile& file);
-  [[nodiscard]] bool read_and_compare(RestoreFile& file, int fd, Buffer& buffer);
+  [[nodiscard]] bool read_and_compare(Section& section, int fd, Buffer& buffer);
+  [[nodiscard]] uint32_t content_length(const BlobId& blob) const {
+    return repository_.index().content_length({BlobType::kData, blob}).value_or(0);
+  }
   void make_plan(RestorePlan& plan, std::vector<RestoreFile*>& unwritten);
   void count_dry_run();
   void fetch(const RestorePlan& plan);
