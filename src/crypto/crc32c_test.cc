@@ -1,6 +1,8 @@
 #include "crypto/crc32c.h"
 
+#include <algorithm>
 #include <array>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -32,6 +34,21 @@ TEST(Crc32c, PiecesOfAnyLengthAreTheWhole) {
     pieces.update(ByteView(bytes).first(cut));
     pieces.update(ByteView(bytes).subspan(cut));
     EXPECT_EQ(pieces.value(), whole) << cut;
+  }
+}
+
+// Long input is summed in three stretches side by side.
+TEST(Crc32c, LongInputHasTheSumOfItsPieces) {
+  std::vector<std::byte> bytes(10'000);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<std::byte>(i * i * 37 + i / 256);
+  }
+  for (const size_t size : {3071U, 3072U, 3073U, 6144U, 9215U, 9216U, 9999U, 10'000U}) {
+    Crc32c pieces;
+    for (size_t at = 0; at < size; at += 7) {
+      pieces.update(ByteView(bytes).subspan(at, std::min<size_t>(7, size - at)));
+    }
+    EXPECT_EQ(crc32c(ByteView(bytes).first(size)), pieces.value()) << size;
   }
 }
 

