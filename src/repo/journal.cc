@@ -140,13 +140,17 @@ ObjectName Journal::object(std::string_view position) const {
 
 JournalPut Journal::put(const Context& context, std::string_view position, ByteView content,
                         JournalScratch& scratch) const {
+  return put(context, position, content, sha256(content), scratch);
+}
+
+JournalPut Journal::put(const Context& context, std::string_view position, ByteView content,
+                        const Digest& hash, JournalScratch& scratch) const {
   const ObjectName name = object(position);
   require_present(context);
   if (content.size() > kJournalContentLimit) {
     throw Error(ErrorCode::kFailed, "journal object " + name.name + " would be larger than 1 GiB");
   }
   Sealer sealer = repository_.make_sealer();
-  const Digest hash = sha256(content);
   encode(name.name, content, hash, scratch);
   Buffer& sealed = scratch.sealed;
   sealed.resize(scratch.plain.size() + kSealOverhead);

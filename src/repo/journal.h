@@ -59,6 +59,9 @@ class Journal {
   }
   JournalPut put(const Context& context, std::string_view position, ByteView content,
                  JournalScratch& scratch) const;
+  // For who has hashed `content` along with others, which is faster.
+  JournalPut put(const Context& context, std::string_view position, ByteView content,
+                 const Digest& hash, JournalScratch& scratch) const;
   // Verified. Throws Error{kNotFound} when there is none, Error{kDamaged} when it is not what was
   // stored.
   [[nodiscard]] Buffer get(const Context& context, std::string_view position) const;

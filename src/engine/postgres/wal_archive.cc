@@ -60,7 +60,7 @@ void WalArchive::check(const std::string& name, const WalFileName& parsed, ByteV
 }
 
 JournalPut WalArchive::push(const Context& context, const std::string& name, ByteView content,
-                            JournalScratch& scratch) const {
+                            const Digest& hash, JournalScratch& scratch) const {
   const auto parsed = postgres::parse_wal_file_name(name, segment_size_);
   if (!parsed) {
     throw Error(ErrorCode::kUsage, "\"" + printable(name) + "\" is not a WAL file's name",
@@ -72,7 +72,7 @@ JournalPut WalArchive::push(const Context& context, const std::string& name, Byt
     error.within("cannot archive " + name);
     throw;
   }
-  return journal_.put(context, name, content, scratch);
+  return journal_.put(context, name, content, hash, scratch);
 }
 
 std::optional<Buffer> WalArchive::fetch(const Context& context, const std::string& name) const {

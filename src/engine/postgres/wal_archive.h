@@ -10,6 +10,7 @@
 #include "connector/postgres/backup_facts.h"
 #include "connector/postgres/lsn.h"
 #include "connector/postgres/timeline_history.h"
+#include "crypto/sha256.h"
 #include "repo/journal.h"
 
 namespace salvor {
@@ -41,7 +42,11 @@ class WalArchive {
     return push(context, name, content, scratch);
   }
   JournalPut push(const Context& context, const std::string& name, ByteView content,
-                  JournalScratch& scratch) const;
+                  JournalScratch& scratch) const {
+    return push(context, name, content, sha256(content), scratch);
+  }
+  JournalPut push(const Context& context, const std::string& name, ByteView content,
+                  const Digest& hash, JournalScratch& scratch) const;
   // The file's content, checked again; nothing when the archive proves that it is not there.
   [[nodiscard]] std::optional<Buffer> fetch(const Context& context, const std::string& name) const;
 

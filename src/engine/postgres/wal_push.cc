@@ -1,6 +1,7 @@
 #include "engine/postgres/wal_push.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <filesystem>
 
@@ -70,9 +71,11 @@ std::vector<std::string> ready_behind(const std::string& path, const WalPushOpti
   return paths;
 }
 
+constexpr size_t kTogether = 2;  // files that one thread has in memory and hashes side by side
+
 // What one thread works in, from file to file.
 struct Bench {
-  Buffer content;
+  std::array<Buffer, kTogether> contents;
   JournalScratch scratch;
 };
 
@@ -88,6 +91,98 @@ void read_into(const std::string& path, Buffer& content) {
   content.resize(static_cast<size_t>(status.st_size));
   content.resize(read_full(file.get(), content.bytes(), path));
 }
+
+// The file that was asked for, and others behind it.
+class Batch {
+ public:
+  Batch(const Context& context, const WalArchive& archive, std::vector<std::string> paths,
+        const PushNotes* notes)
+      : context_(context), archive_(archive), paths_(std::move(paths)), notes_(notes) {}
+
+  WalPushResult run(unsigned threads) {
+    ThreadPool pool("salvor-wal", threads);
+    TaskGroup group(pool, context_.stop);
+    const size_t step = paths_.size() >= kTogether * threads ? kTogether : 1;
+    for (size_t begin = 0; begin < paths_.size(); begin += step) {
+      const size_t end = std::min(begin + step, paths_.size());
+      group.run([this, begin, end] { store(begin, end); });
+    }
+    group.wait();
+    return {stored_, existed_, failed_};
+  }
+
+ private:
+  struct File {
+    size_t number;
+    std::optional<std::string> before;  // its fingerprint when it was read
+  };
+
+  void store(size_t begin, size_t end) {
+    std::unique_ptr<Bench> bench = take_bench();
+    std::vector<File> files;
+    std::vector<ByteView> contents;
+    for (size_t i = begin; i < end; ++i) {
+      try {
+        Buffer& content = bench->contents[files.size()];
+        File file{.number = i, .before = fingerprint(paths_[i])};
+        read_into(paths_[i], content);
+        contents.push_back(content.view());
+        files.push_back(std::move(file));
+      } catch (const Error& error) {
+        give_up(i, error);
+      }
+    }
+    std::vector<Digest> hashes(contents.size());
+    sha256_many(contents, hashes);
+    for (size_t i = 0; i < files.size(); ++i) {
+      try {
+        store(files[i], contents[i], hashes[i], bench->scratch);
+      } catch (const Error& error) {
+        give_up(files[i].number, error);
+      }
+    }
+    const std::scoped_lock lock(mutex_);
+    benches_.push_back(std::move(bench));
+  }
+
+  void store(const File& file, ByteView content, const Digest& hash, JournalScratch& scratch) {
+    const std::string& path = paths_[file.number];
+    const JournalPut put = archive_.push(context_, base_name(path), content, hash, scratch);
+    ++(put == JournalPut::kStored ? stored_ : existed_);
+    if (file.number > 0 && file.before && file.before == fingerprint(path)) {
+      const std::scoped_lock lock(mutex_);
+      notes_->add(path);
+    }
+  }
+
+  // Called where an error was caught. Of the other files the server will ask, and be told.
+  void give_up(size_t number, const Error& error) {
+    if (number == 0 || error.code() == ErrorCode::kCancelled) {
+      throw;
+    }
+    ++failed_;
+  }
+
+  std::unique_ptr<Bench> take_bench() {
+    const std::scoped_lock lock(mutex_);
+    if (benches_.empty()) {
+      return std::make_unique<Bench>();
+    }
+    std::unique_ptr<Bench> bench = std::move(benches_.back());
+    benches_.pop_back();
+    return bench;
+  }
+
+  const Context& context_;
+  const WalArchive& archive_;
+  const std::vector<std::string> paths_;
+  const PushNotes* const notes_;
+  std::atomic<size_t> stored_ = 0;
+  std::atomic<size_t> existed_ = 0;
+  std::atomic<size_t> failed_ = 0;
+  std::mutex mutex_;  // guards the notes and the benches
+  std::vector<std::unique_ptr<Bench>> benches_;
+};
 
 }  // namespace
 
@@ -143,48 +238,7 @@ WalPushResult push_wal(const Context& context, const WalArchive& archive,
       paths.push_back(std::move(path));
     }
   }
-  std::atomic<size_t> stored = 0;
-  std::atomic<size_t> existed = 0;
-  std::atomic<size_t> failed = 0;
-  std::mutex mutex;  // guards the notes and the benches
-  std::vector<std::unique_ptr<Bench>> benches;
-  const auto take_bench = [&] {
-    const std::scoped_lock lock(mutex);
-    if (benches.empty()) {
-      return std::make_unique<Bench>();
-    }
-    std::unique_ptr<Bench> bench = std::move(benches.back());
-    benches.pop_back();
-    return bench;
-  };
-  ThreadPool pool("salvor-wal", options.threads);
-  TaskGroup group(pool, context.stop);
-  for (size_t i = 0; i < paths.size(); ++i) {
-    group.run([&, i] {
-      const std::string& path = paths[i];
-      try {
-        const auto before = fingerprint(path);
-        std::unique_ptr<Bench> bench = take_bench();
-        read_into(path, bench->content);
-        const JournalPut put =
-            archive.push(context, base_name(path), bench->content.view(), bench->scratch);
-        ++(put == JournalPut::kStored ? stored : existed);
-        const bool noted = i > 0 && before && before == fingerprint(path);
-        const std::scoped_lock lock(mutex);
-        benches.push_back(std::move(bench));
-        if (noted) {
-          notes->add(path);
-        }
-      } catch (const Error& error) {
-        if (i == 0 || error.code() == ErrorCode::kCancelled) {
-          throw;
-        }
-        ++failed;
-      }
-    });
-  }
-  group.wait();
-  return {stored, existed, failed};
+  return Batch(context, archive, std::move(paths), notes).run(options.threads);
 }
 
 WalOwner wal_owner(const std::string& path, const std::string& data_directory) {
