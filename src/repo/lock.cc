@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <condition_variable>
+#include <iterator>
 #include <mutex>
 #include <thread>
 
@@ -57,6 +58,40 @@ Error locked_by(const StoredLock& other, WallTime now, const std::string& hostna
       hint};
 }
 
+struct FoundLocks {
+  std::vector<StoredLock> others;
+  std::vector<std::string> unreadable;
+  bool own = false;  // it was listed; what it says is known, so that it was not read
+};
+
+FoundLocks find_locks(const Context& context, Repository& repository, const LockId* own) {
+  const std::string own_name = own == nullptr ? std::string() : own->hex();
+  FoundLocks found;
+  for (const ObjectInfo& info : repository.storage().list_all(context, ObjectKind::kLock)) {
+    if (info.size_bytes == 0) {
+      continue;  // left by a crash of an old writer; restic ignores these too
+    }
+    if (info.name == own_name) {
+      found.own = true;
+      continue;
+    }
+    try {
+      const Buffer json = repository.load_document(context, ObjectKind::kLock, info.name);
+      // Listed, so a hash. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
+      found.others.push_back({*LockId::parse(info.name), decode_lock(json.view())});
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::kNotFound) {
+        continue;  // removed or refreshed meanwhile
+      }
+      if (error.code() != ErrorCode::kDamaged) {
+        throw;
+      }
+      found.unreadable.push_back(info.name);
+    }
+  }
+  return found;
+}
+
 }  // namespace
 
 struct RepositoryLock::State {
@@ -70,7 +105,8 @@ struct RepositoryLock::State {
   void look_again();
   void wait_until_checked();
   void acquire_within(std::chrono::nanoseconds retry_for);
-  void throw_on_conflict(const LockId* own) const;
+  void throw_on_conflict(const LockId* own);
+  [[nodiscard]] bool seen_lately() const;
   LockId write() const;
   void refresh();
   void keep_fresh(const std::stop_token& done);
@@ -84,31 +120,34 @@ struct RepositoryLock::State {
   std::atomic<bool> lost = false;
   bool checked = false;         // guarded by mutex
   std::exception_ptr conflict;  // what the second look found; guarded by mutex
-  mutable std::mutex mutex;     // guards current
+  mutable std::mutex mutex;     // guards current and seen
   LockId current;
+  std::optional<MonotonicTime> seen;  // when the storage was last asked and had it
   std::condition_variable_any wake;
   std::jthread refresher;
 };
 
 // Locks that cannot be read count as conflicts only for exclusive use: a lock may vanish while it
 // is being read, and a damaged one must not be taken for free way to delete things.
-void RepositoryLock::State::throw_on_conflict(const LockId* own) const {
-  std::vector<std::string> unreadable;
+void RepositoryLock::State::throw_on_conflict(const LockId* own) {
   const WallTime now = context.clock.now();
-  for (const StoredLock& lock : list_locks(context, repository, &unreadable)) {
-    if (own != nullptr && lock.id == *own) {
-      continue;
-    }
+  const MonotonicTime asked = context.clock.monotonic();
+  const FoundLocks found = find_locks(context, repository, own);
+  for (const StoredLock& lock : found.others) {
     if (exclusive || lock.document.exclusive) {
       throw locked_by(lock, now, local_hostname());
     }
   }
-  if (!unreadable.empty() && exclusive) {
+  if (!found.unreadable.empty() && exclusive) {
     throw Error(ErrorCode::kLocked,
                 fmt::format("{} lock file(s) in the repository cannot be read, the first is {}",
-                            unreadable.size(), unreadable.front()),
+                            found.unreadable.size(), found.unreadable.front()),
                 "They may belong to a running program. If none is running, remove them with "
                 "`salvor unlock --remove-all`.");
+  }
+  if (found.own) {
+    const std::scoped_lock guard(mutex);
+    seen = asked;
   }
 }
 
@@ -193,6 +232,13 @@ void RepositoryLock::State::acquire_within(std::chrono::nanoseconds retry_for) {
   }
 }
 
+// Where asking costs a round trip, an answer of a moment ago is as good: whoever removes a lock
+// that is not stale did not wait for this second.
+bool RepositoryLock::State::seen_lately() const {
+  return seen && repository.storage().traits().remote &&
+         context.clock.monotonic() - *seen < kLockSighting;
+}
+
 // A refreshed lock is a new file; the old one goes afterwards, so there is no moment without one.
 void RepositoryLock::State::refresh() {
   const LockId old = current;
@@ -204,6 +250,7 @@ void RepositoryLock::State::refresh() {
   {
     const std::scoped_lock guard(mutex);
     current = fresh;
+    seen.reset();
   }
   repository.storage().remove(context, lock_object(old));
 }
@@ -290,36 +337,24 @@ void RepositoryLock::confirm(const Context& context) const {
   }
   context.check_stopped();
   const std::scoped_lock guard(state_->mutex);
+  if (state_->seen_lately()) {
+    return;
+  }
+  const MonotonicTime asked = state_->context.clock.monotonic();
   if (!state_->repository.storage().stat(context, lock_object(state_->current))) {
     state_->lost = true;
     throw lost;
   }
+  state_->seen = asked;
 }
 
 std::vector<StoredLock> list_locks(const Context& context, Repository& repository,
                                    std::vector<std::string>* unreadable) {
-  std::vector<StoredLock> locks;
-  for (const ObjectInfo& info : repository.storage().list_all(context, ObjectKind::kLock)) {
-    if (info.size_bytes == 0) {
-      continue;  // left by a crash of an old writer; restic ignores these too
-    }
-    try {
-      const Buffer json = repository.load_document(context, ObjectKind::kLock, info.name);
-      // Listed, so a hash. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
-      locks.push_back({*LockId::parse(info.name), decode_lock(json.view())});
-    } catch (const Error& error) {
-      if (error.code() == ErrorCode::kNotFound) {
-        continue;  // removed or refreshed meanwhile
-      }
-      if (error.code() != ErrorCode::kDamaged) {
-        throw;
-      }
-      if (unreadable != nullptr) {
-        unreadable->push_back(info.name);
-      }
-    }
+  FoundLocks found = find_locks(context, repository, nullptr);
+  if (unreadable != nullptr) {
+    std::ranges::move(found.unreadable, std::back_inserter(*unreadable));
   }
-  return locks;
+  return std::move(found.others);
 }
 
 bool is_stale(const StoredLock& lock, WallTime now, const std::string& hostname) {

@@ -29,6 +29,8 @@ inline constexpr std::chrono::seconds kLockGiveUp{1350};
 // Between writing a lock and looking for others again, as restic. No wait where
 // StorageTraits::lists_at_once holds (ADR 7).
 inline constexpr std::chrono::milliseconds kLockRecheck{200};
+// `confirm` of a remote repository does not ask again after less than this.
+inline constexpr std::chrono::milliseconds kLockSighting{1000};
 
 // Held from construction to destruction; refreshed by a thread of its own. Thread-safe.
 class RepositoryLock {
@@ -47,7 +49,7 @@ class RepositoryLock {
   // fired: nothing may be written or deleted from then on. Run the work under this token.
   [[nodiscard]] std::stop_token stop_token() const;
   // Throws Error{kLocked} when the lock is lost, Error{kCancelled} when the run was stopped; call
-  // before deleting anything. Looks at the storage.
+  // before deleting anything. Looks at the storage, a remote one once a second at most.
   void confirm(const Context& context) const;
 
  private:

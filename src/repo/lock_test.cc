@@ -8,6 +8,8 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "storage/decorators/counting_storage.h"
+#include "storage/decorators/forwarding_storage.h"
 #include "storage/local/local_storage.h"
 #include "support/small_repository.h"
 #include "support/temp_directory.h"
@@ -53,6 +55,50 @@ TEST(RepositoryLock, TwoThatMissedEachOtherAreFoundByTheSecondLook) {
   made.repository().save_document(made.context(), ObjectKind::kLock, as_bytes(encode_lock(other)));
   EXPECT_THROW(shared.confirm(made.context()), Error);
   EXPECT_TRUE(shared.stop_token().stop_requested());
+}
+
+// In memory, and said to be far away.
+class FarStorage final : public ForwardingStorage {
+ public:
+  FarStorage() : ForwardingStorage(make_memory_storage()) {}
+  [[nodiscard]] StorageTraits traits() const override {
+    return {.connections = 5, .remote = true, .description = "far away"};
+  }
+};
+
+class LaterClock final : public Clock {
+ public:
+  [[nodiscard]] WallTime now() const override { return clock_.now(); }
+  [[nodiscard]] MonotonicTime monotonic() const override {
+    return clock_.monotonic() + later.load();
+  }
+  std::atomic<std::chrono::milliseconds> later{};
+
+ private:
+  SystemClock clock_;
+};
+
+TEST(RepositoryLock, ARemoteRepositoryIsAskedOnceASecond) {
+  RequestCounts counts;
+  SmallRepository made(2,
+                       std::make_unique<CountingStorage>(std::make_unique<FarStorage>(), counts));
+  LaterClock clock;
+  const Context before = made.context();
+  const Context context{before.stop, before.events, clock, before.random};
+  const RepositoryLock lock(context, made.repository(), LockMode::kExclusive);
+  // The second look has seen it; what it says is known.
+  const uint64_t looks = counts.of(RequestKind::kStat);
+  EXPECT_EQ(counts.of(RequestKind::kGet), 0U);
+  lock.confirm(context);
+  lock.confirm(context);
+  EXPECT_EQ(counts.of(RequestKind::kStat), looks);
+  clock.later = kLockSighting + std::chrono::milliseconds(1);
+  lock.confirm(context);
+  lock.confirm(context);
+  EXPECT_EQ(counts.of(RequestKind::kStat), looks + 1);
+  EXPECT_EQ(remove_locks(context, made.repository(), true), 1U);
+  clock.later = 3 * kLockSighting;
+  EXPECT_THROW(lock.confirm(context), Error);
 }
 
 TEST(RepositoryLock, StaleLocksStillBlockButAreExplained) {

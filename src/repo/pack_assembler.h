@@ -46,7 +46,7 @@ struct OpenPack {
 
 // The open packs of one blob type. Thread-safe.
 //
-// Memory: at most two packs more than `uploads`, but no more than four, exist at a time, from the
+// Memory: at most two packs more than `uploads`, but no more than six, exist at a time, from the
 // first blob until their upload has ended; whoever needs one more waits for an upload. The first
 // pack of the second slot is closed at half the target, so that the two slots fill up in turn and
 // not together.

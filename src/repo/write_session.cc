@@ -74,6 +74,7 @@ struct WriteSession::State {
       : context(outer),
         repository(repo),
         options(write_options),
+        remote(repo.storage().traits().remote),
         assemblers{
             PackAssembler(options.pack_size_bytes, parallel_uploads(repo, options), context.random),
             PackAssembler(options.pack_size_bytes, parallel_uploads(repo, options),
@@ -108,6 +109,9 @@ struct WriteSession::State {
       options.confirm_lock(under);
     }
   }
+  void confirm_lock_once(const Context& under) {
+    std::call_once(first_index, [&] { confirm_lock(under); });
+  }
 
   struct ListedPack {
     PackId id;
@@ -117,8 +121,9 @@ struct WriteSession::State {
   const Context context;
   Repository& repository;
   const WriteOptions options;
+  const bool remote;
   WriteCounters counters;
-  std::once_flag first_write;
+  std::once_flag first_index;
   std::array<PackAssembler, 2> assemblers;
   std::mutex closing_mutex;
   ClosingPacks closing;
@@ -127,6 +132,7 @@ struct WriteSession::State {
   size_t unindexed_blobs = 0;
   MonotonicTime index_started;
   std::atomic<bool> discarded = false;  // a writer died with blobs in it
+  std::atomic<bool> stored_any = false;
   bool finished = false;
   ThreadPool pool;
   TaskGroup uploads;
@@ -134,6 +140,7 @@ struct WriteSession::State {
 
 void WriteSession::State::upload(OpenPack open, Sealer& sealer, BlobType type) {
   FinishedPack pack = finish_pack(std::move(open), sealer);
+  stored_any = true;
   const StageTimer timer(context.profile, Stage::kWaitStore);
   uploads.run([this, type, pack = std::move(pack)]() mutable {
     const uint64_t size_bytes = pack.bytes.size();
@@ -171,7 +178,12 @@ void WriteSession::State::append(std::span<const SealedBlob> blobs, Sealer& seal
 
 // A quarter of a full pack has not been hashed yet: alone that takes more than twice the time that
 // it takes beside other messages. One pack a type may wait for those, no more: it holds a buffer.
+// Where the network is what everybody waits for, none does.
 void WriteSession::State::close(OpenPack pack, Sealer& sealer, BlobType type) {
+  if (remote) {
+    upload(std::move(pack), sealer, type);
+    return;
+  }
   std::optional<OpenPack> earlier = std::move(pack);
   {
     const std::scoped_lock lock(closing_mutex);
@@ -189,7 +201,6 @@ WriteSession::State::ClosingPacks WriteSession::State::take_closing() {
 
 void WriteSession::State::store_pack(const FinishedPack& pack) {
   if (!options.dry_run) {
-    std::call_once(first_write, [this] { confirm_lock(context); });
     const StageTimer timer(context.profile, Stage::kStore, pack.bytes.size());
     repository.storage().put(context, pack_object(pack.id), pack.bytes.view());
   }
@@ -237,6 +248,7 @@ void WriteSession::State::write_index(const Context& under) {
   if (packs.empty() || options.dry_run) {
     return;
   }
+  confirm_lock_once(under);
   IndexEncoder encoder;
   for (const ListedPack& pack : packs) {
     encoder.add_pack(pack.id, pack.blobs);
@@ -293,6 +305,9 @@ void WriteSession::finish(const Context& context) {
     for (OpenPack& pack : state_->assembler(type).take_rest()) {
       state_->upload(std::move(pack), sealer, type);
     }
+  }
+  if (state_->stored_any && !state_->options.dry_run) {
+    state_->confirm_lock_once(context);  // a round trip, while the last packs are on their way
   }
   state_->uploads.wait();
   state_->write_index(context);

@@ -1,10 +1,14 @@
 #include "repo/write_session.h"
 
+#include <condition_variable>
+#include <mutex>
+
 #include <gtest/gtest.h>
 
 #include "codec/tree_codec.h"
 #include "crypto/sha256.h"
 #include "repo/repository.h"
+#include "storage/decorators/forwarding_storage.h"
 #include "storage/memory_storage.h"
 #include "support/test_context.h"
 
@@ -14,11 +18,11 @@ namespace {
 constexpr ScryptParameters kCheapKey{16, 1, 1};  // tests must not spend half a second on each key
 
 struct Made {
-  explicit Made(unsigned version = 2) {
+  explicit Made(unsigned version = 2, std::unique_ptr<Storage> storage = make_memory_storage()) {
     CreateOptions options;
     options.version = version;
     options.kdf = kCheapKey;
-    repository = Repository::create(*test, make_memory_storage(), Secret("secret"), options);
+    repository = Repository::create(*test, std::move(storage), Secret("secret"), options);
   }
   // The index as another process would find it.
   size_t stored_blobs() {
@@ -165,6 +169,81 @@ TEST(WriteSession, NoSnapshotIsMadeOnceTheLockIsLost) {
   lost = true;
   EXPECT_THROW((void)session.commit(*made.test, Snapshot{}), Error);
   EXPECT_EQ(made.objects(ObjectKind::kSnapshot), 0U);
+}
+
+TEST(WriteSession, NothingIsIndexedBeforeTheLockIsConfirmed) {
+  Made made;
+  {
+    WriteOptions options;
+    options.pack_size_bytes = uint64_t{1} << 20;
+    options.confirm_lock = [](const Context&) { throw Error(ErrorCode::kLocked, "lost"); };
+    WriteSession session(*made.test, *made.repository, options);
+    {
+      const auto writer = session.make_writer();
+      for (int i = 0; i < 20; ++i) {
+        const Buffer blob = random_blob(made, 200000);
+        writer->add(BlobType::kData, id_of(blob.view()), blob.view());
+      }
+      writer->flush();
+    }
+    EXPECT_THROW(session.finish(*made.test), Error);
+  }
+  EXPECT_EQ(made.objects(ObjectKind::kIndex), 0U);
+}
+
+// Far away; a pack arrives when so many others are on their way, or after a while.
+class SlowStorage final : public ForwardingStorage {
+ public:
+  SlowStorage(unsigned together, std::chrono::milliseconds patience)
+      : ForwardingStorage(make_memory_storage()), together_(together), patience_(patience) {}
+  [[nodiscard]] StorageTraits traits() const override {
+    return {.connections = 8, .remote = true, .description = "far away"};
+  }
+  using Storage::put;
+  void put(const Context& context, const ObjectName& object,
+           std::span<const ByteView> parts) override {
+    if (object.kind == ObjectKind::kPack) {
+      std::unique_lock lock(mutex_);
+      most_ = std::max(most_, ++under_way_);
+      changed_.notify_all();
+      changed_.wait_for(lock, patience_, [&] { return most_ >= together_; });
+      --under_way_;
+    }
+    base_->put(context, object, parts);
+  }
+  [[nodiscard]] unsigned most() const { return most_; }
+
+ private:
+  const unsigned together_;
+  const std::chrono::milliseconds patience_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  unsigned under_way_ = 0;
+  unsigned most_ = 0;
+};
+
+TEST(WriteSession, FourPacksAreOnTheirWayToARemoteStorageAndNoMore) {
+  // A fifth is waited for in vain: the buffers of four are all that there are.
+  for (const auto& [together, patience] : {std::pair(4U, 20'000), std::pair(5U, 100)}) {
+    auto storage = std::make_unique<SlowStorage>(together, std::chrono::milliseconds(patience));
+    const SlowStorage& slow = *storage;
+    Made made(2, std::move(storage));
+    WriteOptions options;
+    options.pack_size_bytes = uint64_t{1} << 20;
+    WriteSession session(*made.test, *made.repository, options);
+    {
+      const auto writer = session.make_writer();
+      for (int i = 0; i < 60; ++i) {
+        const Buffer blob = random_blob(made, 200000);
+        writer->add(BlobType::kData, id_of(blob.view()), blob.view());
+      }
+      writer->flush();
+    }
+    EXPECT_LE(slow.most(), 4U);
+    EXPECT_GE(slow.most(), together == 4 ? 4U : 1U);
+    session.finish(*made.test);
+    EXPECT_EQ(made.stored_blobs(), 60U);
+  }
 }
 
 TEST(WriteSession, DryRunStoresNothing) {
