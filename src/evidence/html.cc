@@ -29,6 +29,7 @@ a{color:var(--bar)}
 .verdict{border-radius:10px;padding:1rem 1.25rem;border:1px solid;margin-bottom:1.2rem}
 .verdict strong{font-size:1.05rem;letter-spacing:.06em}
 .verdict p{font-size:1.05rem;margin:.2rem 0 0}
+.short{white-space:nowrap}
 .good{color:var(--good)}.bad{color:var(--bad)}.soft{color:var(--soft)}
 .verdict.good{background:var(--good-bg);border-color:var(--good)}
 .verdict.bad{background:var(--bad-bg);border-color:var(--bad)}
@@ -40,7 +41,8 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 caption{text-align:left;color:var(--soft);font-size:.86rem;padding-bottom:.3rem}
 th,td{text-align:left;padding:.38rem .7rem .38rem 0;border-bottom:1px solid var(--grid);
 vertical-align:top;overflow-wrap:anywhere}
-th{font-weight:600;font-size:.86rem;color:var(--soft);border-bottom-color:var(--line)}
+th{white-space:nowrap;font-weight:600;font-size:.86rem;color:var(--soft);
+border-bottom-color:var(--line)}
 pre,code{font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace}
 pre{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:.7rem .9rem;
 overflow-x:auto;white-space:pre-wrap;overflow-wrap:anywhere}
@@ -52,6 +54,7 @@ margin:1rem 0}
 svg{display:block;width:100%;height:auto}
 svg text{fill:var(--ink);font:12px system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif}
 svg .tick{fill:var(--soft);font-size:11px}
+svg .note{paint-order:stroke;stroke:var(--paper);stroke-width:4px}
 svg .grid{stroke:var(--grid)}svg .bar{fill:var(--bar)}svg .fail{fill:var(--bad)}
 svg .idle{fill:var(--line)}svg .from{stroke:var(--bad);stroke-dasharray:4 3}
 svg .until{stroke:var(--good);stroke-dasharray:4 3}svg .from-text{fill:var(--bad)}
@@ -147,6 +150,10 @@ std::string html_facts(const std::vector<std::pair<std::string, std::string>>& f
     out += "<dt>" + html_text(name) + "</dt><dd>" + html_text(value) + "</dd>\n";
   }
   return out + "</dl>\n";
+}
+
+std::string html_unbroken(std::string_view html) {
+  return "<span class=\"short\">" + std::string(html) + "</span>";
 }
 
 std::string html_mark(bool good, std::string_view text) {

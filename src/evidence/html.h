@@ -23,6 +23,8 @@ namespace salvor {
                                      const std::vector<std::vector<std::string>>& rows);
 // <dl>; both sides are plain texts.
 [[nodiscard]] std::string html_facts(const std::vector<std::pair<std::string, std::string>>& facts);
+// A cell that is short and must not be broken for the sake of what is long. `html`: as it stands.
+[[nodiscard]] std::string html_unbroken(std::string_view html);
 // A mark that does not live by its colour alone: "✓ passed".
 [[nodiscard]] std::string html_mark(bool good, std::string_view text);
 

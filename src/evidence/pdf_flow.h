@@ -15,6 +15,7 @@ inline constexpr PdfColor kInk{0.11F, 0.12F, 0.14F};
 inline constexpr PdfColor kSoft{0.35F, 0.39F, 0.43F};
 inline constexpr PdfColor kLine{0.82F, 0.85F, 0.88F};
 inline constexpr PdfColor kPanel{0.96F, 0.97F, 0.98F};
+inline constexpr PdfColor kPaper{1.0F, 1.0F, 1.0F};
 inline constexpr PdfColor kGood{0.07F, 0.39F, 0.16F};
 inline constexpr PdfColor kGoodPanel{0.86F, 0.98F, 0.88F};
 inline constexpr PdfColor kBad{0.64F, 0.05F, 0.15F};

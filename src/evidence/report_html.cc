@@ -47,8 +47,8 @@ std::string svg_bar(const ReportBar& bar, double y) {
   std::string out = fmt::format("<text x=\"{:.0f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>",
                                 kLabels - 12, y + 18, html_text(shortened(bar.title, kTitleRunes)));
   if (!bar.shown) {
-    return out + fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n",
-                             x_of(0) + 4, y + 18, html_text(shortened(bar.text, kNoteRunes)));
+    return out + fmt::format("<text class=\"tick note\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n",
+                             x_of(0) + 4, y + 18, html_text(shortened(bar.note, kNoteRunes)));
   }
   const double from = x_of(bar.from);
   const double width = std::max(2.0, x_of(bar.to) - from);
@@ -57,15 +57,15 @@ std::string svg_bar(const ReportBar& bar, double y) {
       "<rect class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.0f}\" "
       "rx=\"3\"><title>{}: {}</title></rect>",
       css, from, y + 6, width, kRow - 14, html_text(bar.title), html_text(bar.text));
-  // The note stands where there is more room, and takes no more than there is.
+  // The note stands behind the bar where it has room there, and takes no more than there is.
   const double room_left = from - x_of(0);
   const double room_right = kWidth - from - width;
-  const bool left = room_left > room_right;
   const auto runes = static_cast<size_t>(std::max(room_left, room_right) / kRuneWidth);
-  const std::string note = html_text(shortened(bar.text, std::min(runes, kNoteRunes)));
-  out +=
-      fmt::format("<text class=\"tick\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>\n",
-                  left ? from - 6 : from + width + 6, y + 18, left ? "end" : "start", note);
+  const std::string note = html_text(shortened(bar.note, std::min(runes, kNoteRunes)));
+  const bool left = room_right < static_cast<double>(bar.note.size()) * kRuneWidth + 12;
+  out += fmt::format(
+      "<text class=\"tick note\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>\n",
+      left ? from - 6 : from + width + 6, y + 18, left ? "end" : "start", note);
   return out;
 }
 
@@ -83,16 +83,17 @@ std::string timeline_svg(const ReportTimeline& line) {
         x_of(tick.at), kTop, height - 22, height - 7, tick.at > 0.97 ? "end" : "middle",
         html_text(tick.label));
   }
-  double y = kTop;
-  for (const ReportBar& bar : line.bars) {
-    out += svg_bar(bar, y);
-    y += kRow;
-  }
   if (line.declared) {
     out += svg_marker(*line.declared, "from", "failure", height);
   }
   if (line.service_ok) {
     out += svg_marker(*line.service_ok, "until", "service is back", height);
+  }
+  // Notes stand before all lines.
+  double y = kTop;
+  for (const ReportBar& bar : line.bars) {
+    out += svg_bar(bar, y);
+    y += kRow;
   }
   return out + "</svg>\n";
 }
@@ -128,6 +129,20 @@ std::string measures_table(const ReportPage& page) {
                     {"What", "Recovery time", "Objective", "Data lost", "Objective", ""}, rows);
 }
 
+std::string steps_table(const ReportPage& page) {
+  std::vector<std::vector<std::string>> rows;
+  for (const ReportStep& step : page.steps) {
+    rows.push_back({step.title.size() > kTitleRunes ? html_text(step.title)
+                                                    : html_unbroken(html_text(step.title)),
+                    html_unbroken(step.mark == Mark::kNeutral
+                                      ? html_text(step.state)
+                                      : html_mark(step.mark == Mark::kGood, step.state)),
+                    html_unbroken(html_text(step.took)), html_unbroken(html_text(step.after)),
+                    html_text(step.what)});
+  }
+  return html_table("", {"Step", "Result", "Took", "After the failure", "What it did"}, rows);
+}
+
 std::string checks_table(const ReportPage& page) {
   std::vector<std::vector<std::string>> rows;
   for (const ReportCheck& check : page.checks) {
@@ -159,6 +174,9 @@ std::string report_html(const ReportPage& page) {
   body += "<h2>The drill</h2>\n" + html_facts(page.facts);
   if (!page.timeline.bars.empty()) {
     body += "<h2>Timeline</h2>\n" + timeline_svg(page.timeline);
+  }
+  if (!page.steps.empty()) {
+    body += "<h2>Steps</h2>\n" + steps_table(page);
   }
   if (!page.measures.empty()) {
     body += "<h2>Objectives</h2>\n" + measures_table(page);

@@ -1,6 +1,7 @@
 #include "evidence/report_page.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -119,6 +120,40 @@ double tick_seconds(double total) {
   return total / kTicksWanted;
 }
 
+// A step, or what went before them.
+ReportBar bar_of(const DrillStep& step, WallTime end) {
+  ReportBar bar{.title = step.title.empty() ? step.id : step.title,
+                .kind = step.kind,
+                .text = {},
+                .state = step.state,
+                .mark = mark_of(step)};
+  if (is_set(step.started)) {
+    bar.shown = true;
+    bar.note =
+        duration_text(seconds_between(step.started, is_set(step.finished) ? step.finished : end));
+  }
+  const std::string& more = step.error.empty() ? step.summary : step.error;
+  bar.text = bar.note + (more.empty() || bar.note.empty() ? "" : ", ") + more;
+  if (bar.state != "done") {
+    bar.text = bar.state + (bar.text.empty() ? "" : ": " + bar.text);
+    bar.note = bar.state + (bar.note.empty() ? "" : ", " + bar.note);
+  }
+  return bar;
+}
+
+// What the sandboxes took, as the first step of the picture.
+std::optional<DrillStep> preparation(const DrillReport& report) {
+  if (!is_set(report.declared) || report.declared <= report.started) {
+    return {};
+  }
+  DrillStep step;
+  step.title = "prepare sandboxes";
+  step.state = "done";
+  step.started = report.started;
+  step.finished = report.declared;
+  return step;
+}
+
 ReportTimeline timeline_of(const DrillReport& report) {
   ReportTimeline line;
   WallTime begin = report.started;
@@ -136,30 +171,30 @@ ReportTimeline timeline_of(const DrillReport& report) {
   const auto share = [&](WallTime time) {
     return std::clamp(seconds_between(begin, time) / total, 0.0, 1.0);
   };
-  for (const DrillStep& step : report.steps) {
-    ReportBar bar{.title = step.title.empty() ? step.id : step.title,
-                  .kind = step.kind,
-                  .text = {},
-                  .state = step.state,
-                  .mark = mark_of(step)};
-    if (is_set(step.started)) {
-      const WallTime finished = is_set(step.finished) ? step.finished : end;
-      bar.shown = true;
+  const auto add = [&](const DrillStep& step) -> ReportBar& {
+    ReportBar bar = bar_of(step, end);
+    if (bar.shown) {
       bar.from = share(step.started);
-      bar.to = share(finished);
-      bar.text = duration_text(seconds_between(step.started, finished));
-    }
-    const std::string& more = step.error.empty() ? step.summary : step.error;
-    bar.text += more.empty() ? "" : (bar.text.empty() ? "" : ", ") + more;
-    if (bar.state != "done") {
-      bar.text = bar.state + (bar.text.empty() ? "" : ": " + bar.text);
+      bar.to = share(is_set(step.finished) ? step.finished : end);
     }
     line.summary += (line.summary.empty() ? "" : "; ") + bar.title + ": " + bar.text;
-    line.bars.push_back(std::move(bar));
+    return line.bars.emplace_back(std::move(bar));
+  };
+  if (const auto before = preparation(report); before && !report.steps.empty()) {
+    add(*before).mark = Mark::kNeutral;
   }
+  for (const DrillStep& step : report.steps) {
+    if (step.state != "skipped") {
+      add(step);
+    }
+  }
+  const WallTime zero = is_set(report.declared) ? report.declared : begin;
+  const double first = seconds_between(zero, begin);
   const double step = tick_seconds(total);
-  for (double at = 0; at <= total * 1.0001; at += step) {
-    line.ticks.push_back({at / total, at == 0 ? "0" : duration_text(at)});
+  for (auto number = static_cast<long>(std::ceil(first / step));
+       static_cast<double>(number) * step <= first + total * 1.0001; ++number) {
+    const double at = static_cast<double>(number) * step;
+    line.ticks.push_back({(at - first) / total, number == 0 ? "0" : duration_text(at)});
   }
   if (is_set(report.declared)) {
     line.declared = share(report.declared);
@@ -168,6 +203,22 @@ ReportTimeline timeline_of(const DrillReport& report) {
     line.service_ok = share(report.service_ok);
   }
   return line;
+}
+
+std::vector<ReportStep> steps_of(const DrillReport& report) {
+  std::vector<ReportStep> steps;
+  for (const DrillStep& step : report.steps) {
+    const bool ran = is_set(step.started) && is_set(step.finished);
+    steps.push_back({.title = step.title.empty() ? step.id : step.title,
+                     .state = step.state,
+                     .took = ran ? duration_text(seconds_between(step.started, step.finished)) : "",
+                     .after = ran && is_set(report.declared) && step.finished >= report.declared
+                                  ? duration_text(seconds_between(report.declared, step.finished))
+                                  : "",
+                     .what = step.error.empty() ? step.summary : step.error,
+                     .mark = mark_of(step)});
+  }
+  return steps;
 }
 
 void add_fact(ReportPage& page, std::string name, std::string value) {
@@ -203,7 +254,7 @@ ReportPage report_page(const Evidence& evidence) {
   page.sentence = sentence_of(report);
   add_fact(page, "Scenario", report.scenario.empty() ? "no fault" : report.scenario);
   for (const DrillPoint& point : report.points) {
-    add_fact(page, "What was broken", point.fault);
+    add_fact(page, "Broken in " + point.source, point.fault);
   }
   add_fact(page, "When",
            utc_text(report.started) + ", " +
@@ -224,6 +275,7 @@ ReportPage report_page(const Evidence& evidence) {
                            format_bytes(point.restored_bytes)});
   }
   page.timeline = timeline_of(report);
+  page.steps = steps_of(report);
   for (const CheckResult& check : report.checks) {
     page.checks.push_back({.name = check.name,
                            .value = check.value,
@@ -238,7 +290,7 @@ ReportPage report_page(const Evidence& evidence) {
 std::string report_text(const ReportPage& page) {
   std::string out = page.verdict + "  " + page.title + "\n" + page.sentence + "\n\n";
   for (const auto& [name, value] : page.facts) {
-    out += fmt::format("{:<16} {}\n", name, printable(value));
+    out += fmt::format("{:<16} {}\n", printable(name), printable(value));
   }
   out += "\nMeasured against the objectives:\n";
   for (const ReportMeasure& row : page.measures) {
@@ -246,9 +298,12 @@ std::string report_text(const ReportPage& page) {
                        row.rto_met && row.rpo_met ? "met" : "MISSED", printable(row.what), row.rto,
                        row.rto_objective, row.rpo, row.rpo_objective);
   }
-  out += page.timeline.bars.empty() ? "" : "\nSteps:\n";
-  for (const ReportBar& bar : page.timeline.bars) {
-    out += "  " + printable(bar.title) + ": " + printable(bar.text) + "\n";
+  out += page.steps.empty() ? "" : "\nSteps:\n";
+  for (const ReportStep& step : page.steps) {
+    out += fmt::format("  {}: {}{}{}{}\n", printable(step.title), step.state,
+                       step.took.empty() ? "" : " in " + step.took,
+                       step.after.empty() ? "" : ", " + step.after + " after the failure",
+                       step.what.empty() ? "" : ": " + printable(step.what));
   }
   out += page.checks.empty() ? "" : "\nChecks:\n";
   for (const ReportCheck& check : page.checks) {

@@ -26,7 +26,8 @@ enum class Mark : uint8_t { kGood, kBad, kNeutral };
 struct ReportBar {
   std::string title;
   std::string kind;
-  std::string text;   // duration, what it did
+  std::string text;   // duration, what it did: for those who do not see the picture
+  std::string note;   // what stands beside it: the duration, and the state when it is not "done"
   std::string state;  // "done", "failed" ...
   Mark mark = Mark::kGood;
   double from = 0;  // share of the whole, 0 to 1
@@ -39,13 +40,22 @@ struct ReportTick {
   std::string label;
 };
 
-// Steps over time. Zero is when the drill began.
+// Steps over time. Zero is when the failure was declared, else when the drill began.
 struct ReportTimeline {
   std::string summary;  // the picture in words, for those who cannot see it
   std::vector<ReportBar> bars;
   std::vector<ReportTick> ticks;
   std::optional<double> declared;  // shares
   std::optional<double> service_ok;
+};
+
+struct ReportStep {
+  std::string title;
+  std::string state;
+  std::string took;
+  std::string after;  // the failure, when it had ended
+  std::string what;   // it did, or why it failed
+  Mark mark = Mark::kGood;
 };
 
 struct ReportCheck {
@@ -65,6 +75,7 @@ struct ReportPage {
   std::vector<ReportMeasure> measures;
   std::vector<std::vector<std::string>> points;  // source, snapshot, asked, data until, restored
   ReportTimeline timeline;
+  std::vector<ReportStep> steps;
   std::vector<ReportCheck> checks;
   std::vector<std::string> findings;
   std::string signature;  // one sentence

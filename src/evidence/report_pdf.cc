@@ -33,7 +33,7 @@ void draw_bar(PdfDocument& document, const ReportBar& bar, double y) {
   const PdfStyle note{.size = 7.5, .bold = false, .color = kSoft};
   document.text(PdfFlow::kMargin, y + 12, fitted(document, bar.title, label, kLabels - 8), label);
   if (!bar.shown) {
-    document.text(x_of(0) + 2, y + 12, bar.text, note);
+    document.text(x_of(0) + 2, y + 12, bar.note, note);
     return;
   }
   const double from = x_of(bar.from);
@@ -44,8 +44,10 @@ void draw_bar(PdfDocument& document, const ReportBar& bar, double y) {
                                         : kLine);
   const double room_left = from - x_of(0) - 8;
   const double room_right = PdfFlow::kMargin + PdfFlow::kTextWidth - to - 6;
-  const std::string text = fitted(document, bar.text, note, std::max(room_left, room_right));
-  const double x = room_left > room_right ? from - 5 - document.width(text, note) : to + 5;
+  const std::string text = fitted(document, bar.note, note, std::max(room_left, room_right));
+  const double width = document.width(text, note);
+  const double x = width > room_right ? from - 5 - width : to + 5;
+  document.box(x - 1.5, y + 4, width + 3, 11, kPaper);  // no line runs through it
   document.text(x, y + 12, text, note);
 }
 
@@ -72,16 +74,17 @@ void draw_timeline(PdfFlow& flow, const ReportTimeline& line) {
     document.text(std::min(x_of(tick.at) - width / 2, right - width), bottom + 10, tick.label,
                   tick_style);
   }
-  double y = top + 13;
-  for (const ReportBar& bar : line.bars) {
-    draw_bar(document, bar, y);
-    y += kRow;
-  }
   if (line.declared) {
     draw_marker(document, *line.declared, "failure", kBad, top, bottom);
   }
   if (line.service_ok) {
     draw_marker(document, *line.service_ok, "service is back", kGood, top, bottom);
+  }
+  // Notes stand before all lines.
+  double y = top + 13;
+  for (const ReportBar& bar : line.bars) {
+    draw_bar(document, bar, y);
+    y += kRow;
   }
   flow.skip(height);
 }
@@ -120,6 +123,23 @@ void tiles(PdfFlow& flow, const ReportPage& page) {
     x += width + kGap;
   }
   flow.skip(kHeight + 4);
+}
+
+void steps_table(PdfFlow& flow, const ReportPage& page) {
+  std::vector<std::vector<PdfCell>> rows;
+  for (const ReportStep& step : page.steps) {
+    rows.push_back({{step.title},
+                    step.mark == Mark::kNeutral ? PdfCell{step.state}
+                                                : mark(step.mark == Mark::kGood, step.state),
+                    {step.took},
+                    {step.after},
+                    {step.what}});
+  }
+  if (!rows.empty()) {
+    flow.heading("Steps");
+    flow.table({"Step", "Result", "Took", "After the failure", "What it did"},
+               {0.22, 0.10, 0.12, 0.15, 0.41}, rows);
+  }
 }
 
 void tables(PdfFlow& flow, const ReportPage& page) {
@@ -177,6 +197,7 @@ std::string report_pdf(const ReportPage& page, WallTime created, const std::stri
     flow.heading("Timeline");
     draw_timeline(flow, page.timeline);
   }
+  steps_table(flow, page);
   tables(flow, page);
   flow.heading("Findings");
   if (page.findings.empty()) {

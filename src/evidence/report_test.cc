@@ -15,6 +15,7 @@ namespace salvor {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 
 Evidence signed_evidence(const DrillReport& report = test::drill_report()) {
@@ -41,7 +42,9 @@ TEST(Durations, AreTwoUnitsAtMost) {
   EXPECT_EQ(duration_text(372), "6 min 12 s");
   EXPECT_EQ(duration_text(14400), "4 h");
   EXPECT_EQ(duration_text(14401), "4 h");
-  EXPECT_EQ(duration_text(90061), "1 d 1 h");
+  EXPECT_EQ(duration_text(90061), "25 h 1 min");
+  EXPECT_EQ(duration_text(86400), "24 h") << "as objectives are written";
+  EXPECT_EQ(duration_text(176400), "2 d 1 h");
   EXPECT_EQ(duration_text(-5), "-5.0 s");
 }
 
@@ -73,6 +76,9 @@ TEST(Report, AMissedObjectiveAndAFailedCheckAreSaid) {
   const std::string html = report_html(page);
   EXPECT_THAT(html, HasSubstr("✗ FAILED"));
   EXPECT_THAT(html, HasSubstr("failed: 1 min 25 s, connection refused"));
+  EXPECT_THAT(html, HasSubstr("✗ failed"));
+  EXPECT_EQ(page.steps[5].what, "connection refused");
+  EXPECT_EQ(page.steps[4].after, "4 min 47 s");
   keep("failed.html", html);
   keep("failed.pdf", report_pdf(page, report.finished, ""));
 }
@@ -89,12 +95,15 @@ TEST(Report, EvidenceThatIsNotAuthenticNeverReadsAsPassed) {
 
 TEST(Report, TheTimelineKeepsTheProportions) {
   const ReportTimeline line = report_page(signed_evidence()).timeline;
-  ASSERT_EQ(line.bars.size(), 6U);
-  EXPECT_NEAR(line.bars[1].from, 36.0 / 412, 1e-9);
-  EXPECT_NEAR(line.bars[1].to, 278.0 / 412, 1e-9);
+  ASSERT_EQ(line.bars.size(), 7U) << "the sandboxes' first";
+  EXPECT_NEAR(line.bars[0].to, 31.0 / 412, 1e-9);
+  EXPECT_NEAR(line.bars[2].from, 36.0 / 412, 1e-9);
+  EXPECT_NEAR(line.bars[2].to, 278.0 / 412, 1e-9);
   EXPECT_NEAR(*line.declared, 31.0 / 412, 1e-9);
   EXPECT_NEAR(*line.service_ok, 403.0 / 412, 1e-9);
   ASSERT_EQ(line.ticks.size(), 7U);
+  EXPECT_EQ(line.ticks[0].label, "0") << "recovery counts from the failure";
+  EXPECT_NEAR(line.ticks[0].at, 31.0 / 412, 1e-9);
   EXPECT_EQ(line.ticks[1].label, "1 min");
 }
 
@@ -169,10 +178,13 @@ TEST(Year, CountsAgainstWhatWasExpected) {
                          .sandbox = {},
                          .time_zone = {}}};
   const auto until = WallTime(std::chrono::sys_days(std::chrono::year(2026) / 11 / 15));
-  const std::vector<ExpectedDrills> expected = expected_drills(application, 2026, until);
-  ASSERT_EQ(expected.size(), 2U);
-  EXPECT_EQ(expected[0].months, (std::array<size_t, 12>{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0}));
-  EXPECT_EQ(expected[1].months, (std::array<size_t, 12>{1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0}));
+  const auto before = WallTime(std::chrono::sys_days(std::chrono::year(2025) / 6 / 1));
+  const ExpectedYear expected = expected_drills(application, 2026, before, until);
+  ASSERT_EQ(expected.drills.size(), 2U);
+  EXPECT_EQ(expected.drills[0].months,
+            (std::array<size_t, 12>{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0}));
+  EXPECT_EQ(expected.drills[1].months,
+            (std::array<size_t, 12>{1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0}));
   std::vector<Evidence> all;
   for (unsigned month = 1; month <= 11; ++month) {
     if (month == 8) {
@@ -194,7 +206,7 @@ TEST(Year, CountsAgainstWhatWasExpected) {
   }
   YearPage page = year_page(2026, "Shop", all, expected);
   EXPECT_FALSE(page.good);
-  EXPECT_EQ(page.sentence, "14 of 15 expected drills were run, 13 passed.");
+  EXPECT_EQ(page.sentence, "14 of 15 expected drills were run; 13 of 14 passed.");
   EXPECT_EQ(page.gaps,
             std::vector<std::string>{"August: deletion: 0 of 1 expected drills were run"});
   EXPECT_EQ(page.scenarios[0].rate, "82 %");
@@ -211,6 +223,30 @@ TEST(Year, CountsAgainstWhatWasExpected) {
   EXPECT_THAT(page.sentence, HasSubstr("1 piece of evidence is not authentic"));
   EXPECT_THAT(year_html(page), HasSubstr("not authentic: forged"));
   EXPECT_EQ(year_page(2025, "Shop", all, {}).verdict, "NO EVIDENCE");
+}
+
+// Nobody could rehearse the recovery of what was not there yet.
+TEST(Year, DoesNotExpectDrillsBeforeTheApplicationWasProtected) {
+  Application application;
+  application.drills = {{.name = "monthly",
+                         .plan = {},
+                         .scenario = "deletion",
+                         .schedule = "first Monday 06:00",
+                         .sandbox = {},
+                         .time_zone = {}}};
+  const auto since = WallTime(std::chrono::sys_days(std::chrono::year(2026) / 10 / 20));
+  const auto until = WallTime(std::chrono::sys_days(std::chrono::year(2026) / 11 / 15));
+  DrillReport scheduled = test::drill_report();  // on 2 November
+  DrillReport extra = test::drill_report();
+  extra.scenario = "loss";
+  const std::vector<Evidence> all{signed_evidence(scheduled), signed_evidence(extra)};
+  const YearPage page =
+      year_page(2026, "Shop", all, expected_drills(application, 2026, since, until));
+  EXPECT_TRUE(page.good);
+  EXPECT_EQ(page.sentence,
+            "1 of 1 expected drill was run, and 1 that nobody had asked for; 2 of 2 passed.");
+  EXPECT_THAT(page.gaps, IsEmpty());
+  EXPECT_THAT(page.basis, HasSubstr("from 2026-10-20 on"));
 }
 
 }  // namespace

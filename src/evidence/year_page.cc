@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "model/count_text.h"
 #include "model/schedule.h"
 #include "model/utc_text.h"
 
@@ -83,10 +84,21 @@ void count(Tally& tally, const Evidence& evidence) {
   }
 }
 
-std::string sentence_of(const YearMonth& total, size_t unbelieved, bool known) {
-  std::string text = known ? fmt::format("{} of {} expected drills were run, {} passed.", total.run,
-                                         total.expected, total.passed)
-                           : fmt::format("{} drills were run, {} passed.", total.run, total.passed);
+// `met`: how many of those that were expected were run.
+std::string sentence_of(const YearMonth& total, size_t met, size_t unbelieved, bool known) {
+  const auto were = [](size_t count) { return count == 1 ? "was" : "were"; };
+  std::string text;
+  if (known && total.expected == 0) {
+    text = fmt::format("No drill was due yet, {} {} run", total.run, were(total.run));
+  } else if (known) {
+    const size_t more = total.run - met;
+    text = fmt::format("{} of {} {} run", met, counted(total.expected, "expected drill"),
+                       were(total.expected));
+    text += more == 0 ? "" : fmt::format(", and {} that nobody had asked for", more);
+  } else {
+    text = fmt::format("{} {} run", counted(total.run, "drill"), were(total.run));
+  }
+  text += fmt::format("; {} of {} passed.", total.passed, total.run);
   if (unbelieved > 0) {
     text += fmt::format(" {} {} not authentic and {} not count.", unbelieved,
                         unbelieved == 1 ? "piece of evidence is" : "pieces of evidence are",
@@ -104,9 +116,10 @@ std::string YearMonth::text() const {
   return fmt::format("{} of {}", passed, std::max(run, expected));
 }
 
-std::vector<ExpectedDrills> expected_drills(const Application& application, int year,
-                                            WallTime until) {
+ExpectedYear expected_drills(const Application& application, int year, WallTime since,
+                             WallTime until) {
   std::map<std::string, ExpectedDrills> by_scenario;
+  const auto begin = std::chrono::ceil<std::chrono::seconds>(since) - std::chrono::seconds(1);
   const auto end = std::chrono::floor<std::chrono::seconds>(until);
   for (const DrillSpec& drill : application.drills) {
     if (drill.schedule.empty()) {
@@ -118,7 +131,8 @@ std::vector<ExpectedDrills> expected_drills(const Application& application, int 
     expected.scenario = scenario_name(drill.scenario);
     for (unsigned month = 1; month <= 12; ++month) {
       // After the last second of the month before, up to the last of this one.
-      const SysSeconds from = first_of(year, month) - std::chrono::seconds(1);
+      const SysSeconds from =
+          std::max<SysSeconds>(first_of(year, month) - std::chrono::seconds(1), begin);
       const SysSeconds to =
           std::min<SysSeconds>((month == 12 ? first_of(year + 1, 1) : first_of(year, month + 1)) -
                                    std::chrono::seconds(1),
@@ -128,20 +142,20 @@ std::vector<ExpectedDrills> expected_drills(const Application& application, int 
       }
     }
   }
-  std::vector<ExpectedDrills> all;
+  ExpectedYear all{.since = since};
   for (auto& [scenario, expected] : by_scenario) {
-    all.push_back(std::move(expected));
+    all.drills.push_back(std::move(expected));
   }
   return all;
 }
 
 YearPage year_page(int year, const std::string& application, std::span<const Evidence> evidence,
-                   const std::optional<std::vector<ExpectedDrills>>& expected) {
+                   const std::optional<ExpectedYear>& expected) {
   YearPage page;
   page.title = fmt::format("Recovery drills of {} in {}", application, year);
   std::map<std::string, Tally> tallies;
   if (expected) {
-    for (const ExpectedDrills& one : *expected) {
+    for (const ExpectedDrills& one : expected->drills) {
       for (size_t month = 0; month < 12; ++month) {
         tallies[one.scenario].row.months[month].expected += one.months[month];
       }
@@ -162,6 +176,7 @@ YearPage year_page(int year, const std::string& application, std::span<const Evi
   std::stable_sort(page.evidence.begin(), page.evidence.end(),
                    [](const YearEvidence& a, const YearEvidence& b) { return a.date < b.date; });
   YearMonth total;
+  size_t met = 0;  // of those that were expected
   for (auto& [scenario, tally] : tallies) {
     tally.row.scenario = scenario;
     finish(tally);
@@ -170,6 +185,7 @@ YearPage year_page(int year, const std::string& application, std::span<const Evi
     total.expected += tally.row.total.expected;
     for (size_t month = 0; month < 12; ++month) {
       const YearMonth& cell = tally.row.months.at(month);
+      met += std::min(cell.run, cell.expected);
       if (cell.run < cell.expected) {
         page.gaps.push_back(fmt::format("{}: {}: {} of {} expected drills were run",
                                         kMonths.at(month), scenario, cell.run, cell.expected));
@@ -180,11 +196,15 @@ YearPage year_page(int year, const std::string& application, std::span<const Evi
   page.good = total.run > 0 && total.passed >= std::max(total.run, total.expected) &&
               unbelieved == 0 && page.gaps.empty();
   page.verdict = page.good ? "COMPLETE" : page.evidence.empty() ? "NO EVIDENCE" : "NOT COMPLETE";
-  page.sentence = sentence_of(total, unbelieved, expected.has_value());
-  page.basis = expected ? "Expected: what the schedules of the configuration, as it was when this "
-                          "page was made, ask for."
-                        : "No configuration was at hand: how many drills were expected is not "
-                          "known.";
+  page.sentence = sentence_of(total, met, unbelieved, expected.has_value());
+  page.basis = !expected ? "No configuration was at hand: how many drills were expected is not "
+                           "known."
+                         : "Expected: what the schedules of the configuration, as it was when this "
+                           "page was made, ask for" +
+                               (utc_year(expected->since) < year
+                                    ? std::string(".")
+                                    : " from " + utc_date(expected->since) +
+                                          " on, the day of the first run that is recorded.");
   return page;
 }
 

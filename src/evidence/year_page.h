@@ -19,10 +19,15 @@ struct ExpectedDrills {
   std::array<size_t, 12> months{};
 };
 
-// From the schedules of the configuration as it is now, up to `until` (what lies ahead is not
-// missed). Earlier schedules are not known.
-[[nodiscard]] std::vector<ExpectedDrills> expected_drills(const Application& application, int year,
-                                                          WallTime until);
+struct ExpectedYear {
+  WallTime since;  // what was due before is not counted
+  std::vector<ExpectedDrills> drills;
+};
+
+// From the schedules of the configuration as it is now, from `since` (when the application was
+// first protected) up to `until` (what lies ahead is not missed). Earlier schedules are not known.
+[[nodiscard]] ExpectedYear expected_drills(const Application& application, int year, WallTime since,
+                                           WallTime until);
 
 struct YearMonth {
   size_t run = 0;
@@ -68,7 +73,7 @@ struct YearPage {
 // Evidence of other years is left out. `expected` empty: it is not known.
 [[nodiscard]] YearPage year_page(int year, const std::string& application,
                                  std::span<const Evidence> evidence,
-                                 const std::optional<std::vector<ExpectedDrills>>& expected);
+                                 const std::optional<ExpectedYear>& expected);
 [[nodiscard]] std::string year_html(const YearPage& page);
 // `created`: the document's date.
 [[nodiscard]] std::string year_pdf(const YearPage& page, WallTime created, const std::string& font);

@@ -33,11 +33,11 @@ std::string compact(const YearMonth& month) {
 std::string html_evidence(const YearPage& page) {
   std::vector<std::vector<std::string>> rows;
   for (const YearEvidence& one : page.evidence) {
-    rows.push_back({html_text(one.date), html_text(one.scenario),
+    rows.push_back({html_unbroken(html_text(one.date)), html_unbroken(html_text(one.scenario)),
                     html_mark(one.passed, one.problem.empty() ? (one.passed ? "passed" : "failed")
                                                               : "not authentic: " + one.problem),
-                    html_text(one.rto), html_text(one.rpo),
-                    "<code>" + html_text(one.id.substr(0, 8)) + "</code>",
+                    html_unbroken(html_text(one.rto)), html_unbroken(html_text(one.rpo)),
+                    html_unbroken("<code>" + html_text(one.id.substr(0, 8)) + "</code>"),
                     "<code>" + html_text(one.sha256) + "</code>"});
   }
   return html_table("Each is a signed file: salvor evidence export --all --to DIRECTORY",

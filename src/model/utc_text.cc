@@ -104,7 +104,8 @@ std::string duration_text(double seconds) {
   };
   static constexpr Unit kUnits[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
   for (size_t i = 0; i < 4; ++i) {
-    if (whole < kUnits[i].seconds) {
+    // An objective of a day is written as 24 h.
+    if (whole < (i == 0 ? 2 : 1) * kUnits[i].seconds) {
       continue;
     }
     std::string text = fmt::format("{} {}", whole / kUnits[i].seconds, kUnits[i].name);

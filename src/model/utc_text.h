@@ -19,7 +19,7 @@ namespace salvor {
 [[nodiscard]] int utc_year(WallTime time);
 [[nodiscard]] unsigned utc_month(WallTime time);  // 1 to 12
 
-// "0.4 s", "6 min 12 s", "4 h", "3 d 2 h": two units at most.
+// "0.4 s", "6 min 12 s", "4 h", "3 d 2 h": two units at most, rounded; days from 48 h.
 [[nodiscard]] std::string duration_text(double seconds);
 
 }  // namespace salvor

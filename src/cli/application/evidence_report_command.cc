@@ -10,6 +10,8 @@
 #include "evidence/report_page.h"
 #include "evidence/report_pdf.h"
 #include "evidence/year_page.h"
+#include "model/utc_text.h"
+#include "repo/run_records.h"
 
 namespace salvor::cli {
 namespace {
@@ -60,20 +62,29 @@ int run_show(const Choices& choices, Session& session) {
   return status_of(session, evidence);
 }
 
+// When the first run began that the repository knows of, by the names of the records.
+WallTime first_run(const OpenedRepository& opened, WallTime now) {
+  const std::vector<std::string> positions = RunRecords(*opened.repository).list(opened.context);
+  const auto time =
+      positions.empty() ? std::nullopt : parse_compact_utc(run_time_of(positions.front()));
+  return time ? std::min(*time, now) : now;
+}
+
 // All evidence of a year. How much was expected, only a configuration can say.
 int run_year(const Choices& choices, Session& session) {
   const auto year = static_cast<int>(*choices.year);
   if (*choices.year < 1970 || *choices.year > 2200 || !choices.name.empty()) {
     throw Error(ErrorCode::kUsage, "--year is a year such as 2026, and for no single evidence");
   }
-  std::optional<std::vector<ExpectedDrills>> expected;
+  std::optional<config::Configuration> loaded;
   std::string application;
   if (find_configuration(choices.configuration)) {
-    const config::Configuration loaded = load_configuration_for(session, choices.configuration);
-    application = loaded.application.name;
-    expected = expected_drills(loaded.application, year, session.context.clock.now());
+    loaded = load_configuration_for(session, choices.configuration);
+    application = loaded->application.name;
   }
   const OpenedRepository opened = open_repository(session);
+  const WallTime now = session.context.clock.now();
+  WallTime first = first_run(opened, now);
   const std::vector<TrustedKey> keys =
       trusted_keys(opened.context, *opened.repository, session, choices.keys);
   const EvidenceStore store(*opened.repository);
@@ -92,15 +103,19 @@ int run_year(const Choices& choices, Session& session) {
       evidence.problem = error.message();
     }
     good = good && evidence.problem.empty();
+    first = std::min(first, entry.started);
     application = application.empty() ? evidence.report.application : application;
     all.push_back(std::move(evidence));
   }
-  const YearPage page = year_page(year, application, all, expected);
+  const YearPage page =
+      year_page(year, application, all,
+                loaded ? std::optional(expected_drills(loaded->application, year, first, now))
+                       : std::nullopt);
   if (!choices.html.empty()) {
     write_output(session, choices.html, year_html(page));
   }
   if (!choices.pdf.empty()) {
-    write_output(session, choices.pdf, year_pdf(page, session.context.clock.now(), choices.font));
+    write_output(session, choices.pdf, year_pdf(page, now, choices.font));
   }
   return good ? 0 : exit_status(ErrorCode::kDamaged);
 }
