@@ -154,6 +154,12 @@ class Store {
   // What a restore would destroy, as a person says it; empty: nothing.
   [[nodiscard]] virtual std::string would_destroy(const Context& context,
                                                   const RestoreOrder& order) = 0;
+  // What keeps a restore from beginning as things are now, as a person says it (a server that runs
+  // on the data); empty: nothing.
+  [[nodiscard]] virtual std::string in_the_way(const Context& /*context*/,
+                                               const RestoreOrder& /*order*/) {
+    return {};
+  }
   // After a kMoveAside: the old data back in its place (the restored goes), or gone for good.
   virtual void put_back(const Context& context, const RestoreOutcome& outcome,
                         const RestoreOrder& order) = 0;
@@ -176,6 +182,9 @@ struct StoreKind {
   bool has_log = false;                  // any point in time
   // Whether these settings of a source have a log followed; null: as `has_log` says.
   bool (*follows_log)(const Settings& settings) = nullptr;
+  // The command that follows the log of a source with these settings for as long as it runs; the
+  // source's name comes behind it. Empty: the store sends its log by itself, or there is none.
+  std::vector<std::string> (*log_command)(const Settings& settings) = nullptr;
 
   [[nodiscard]] bool with_log(const Settings& settings) const {
     return follows_log == nullptr ? has_log : follows_log(settings);

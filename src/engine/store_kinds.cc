@@ -79,6 +79,12 @@ StoreKind postgres_kind() {
             return settings.text("method", "physical") == "physical" &&
                    settings.text("wal", "stream") != "none";
           },
+      .log_command = [](const Settings& settings) -> std::vector<std::string> {
+        return settings.text("method", "physical") == "physical" &&
+                       settings.text("wal", "stream") == "stream"
+                   ? std::vector<std::string>{"wal", "stream"}
+                   : std::vector<std::string>{};
+      },
   };
 }
 

@@ -134,6 +134,8 @@ CommandSpec generate_command() {
           "With the name of a scheduler, writes the files that make it call \"salvor run\" for "
           "the application of salvor.yaml, which then does whatever is due: a service and a timer "
           "for systemd, a line for cron, a CronJob for Kubernetes, a workflow for GitHub Actions. "
+          "A "
+          "source whose log is followed by a command gets what runs that, too. "
           "Secrets are handed over by reference: the files hold none.\n\n"
           "With options, writes files that packagers install: the manual pages, one a command, the "
           "shell completion scripts, and the command reference as Markdown.",

@@ -12,6 +12,7 @@
 #include "base/slug.h"
 #include "config/configuration.h"
 #include "config/yaml_printer.h"
+#include "engine/store_kinds.h"
 
 namespace salvor::cli {
 
@@ -117,11 +118,89 @@ std::string unit_word(const std::string& text) {
   return result.find_first_of(" \t;'$") == std::string::npos ? result : "\"" + result + "\"";
 }
 
+// A source whose log is followed by a command that runs on and on.
+struct FollowedLog {
+  std::string source;
+  std::string name;  // of what runs it
+  std::vector<std::string> words;
+};
+
+std::vector<FollowedLog> followed_logs(const Application& application) {
+  std::vector<FollowedLog> logs;
+  for (const SourceSpec& source : application.sources) {
+    const StoreKind* kind = find_store_kind(source.kind);
+    if (kind == nullptr || kind->log_command == nullptr) {
+      continue;
+    }
+    std::vector<std::string> words = kind->log_command(source.settings);
+    if (!words.empty()) {
+      words.push_back(source.name);
+      logs.push_back({.source = source.name,
+                      .name = object_name(application) + "-log-" + short_name(source.name),
+                      .words = std::move(words)});
+    }
+  }
+  return logs;
+}
+
+// What services of both kinds have: where secrets come from, and how little they may do.
+std::string systemd_surroundings(const Application& application) {
+  const References found = references(application);
+  std::string text =
+      fmt::format("WorkingDirectory={}\n",
+                  unit_word(std::filesystem::path(application.file).parent_path().string()));
+  for (const std::string& credential : found.credentials) {
+    text += fmt::format("LoadCredential={0}:/etc/salvor/credentials/{0}\n", unit_word(credential));
+  }
+  if (!found.variables.empty()) {
+    text += "# NAME=value lines, mode 0600, for:";
+    for (const std::string& variable : found.variables) {
+      text += " " + variable;
+    }
+    text += fmt::format("\nEnvironmentFile=-/etc/salvor/{}.env\n", object_name(application));
+  }
+  text +=
+      "NoNewPrivileges=yes\n"
+      "ProtectSystem=full\n"
+      "ProtectKernelTunables=yes\n"
+      "ProtectControlGroups=yes\n"
+      "RestrictRealtime=yes\n";
+  for (const std::string& folder : written_folders(application)) {
+    text += fmt::format("ReadWritePaths=-{}\n", unit_word(folder));
+  }
+  return text;
+}
+
+GeneratedFile systemd_log_service(const Application& application, const ScheduleSetting& setting,
+                                  const FollowedLog& log) {
+  std::string command = unit_word(setting.program);
+  for (const std::string& word : log.words) {
+    command += " " + unit_word(word);
+  }
+  return {log.name + ".service",
+          fmt::format("# Follows the log of {1} of {0}: seconds behind, between two backups.\n"
+                      "[Unit]\n"
+                      "Description=Salvor: follow the log of {1} of {0}\n"
+                      "Wants=network-online.target\n"
+                      "After=network-online.target\n"
+                      "\n"
+                      "[Service]\n"
+                      "ExecStart={2} --config {3}{4}\n"
+                      "Restart=always\n"
+                      "RestartSec=5\n"
+                      "{5}"
+                      "\n"
+                      "[Install]\n"
+                      "WantedBy=multi-user.target\n",
+                      unit_word(application.name), unit_word(log.source), command,
+                      unit_word(application.file), environment_flag(application),
+                      systemd_surroundings(application))};
+}
+
 std::vector<GeneratedFile> systemd_files(const Application& application,
                                          const ScheduleSetting& setting) {
   const std::string name = object_name(application);
-  const References found = references(application);
-  std::string service = fmt::format(
+  const std::string service = fmt::format(
       "# Does whatever is due for {0}: backups, proofs, copies, drills.\n"
       "[Unit]\n"
       "Description=Salvor: what is due for {0}\n"
@@ -131,34 +210,13 @@ std::vector<GeneratedFile> systemd_files(const Application& application,
       "[Service]\n"
       "Type=oneshot\n"
       "ExecStart={1} run --config {2}{3}\n"
-      "WorkingDirectory={4}\n",
-      unit_word(application.name), unit_word(setting.program), unit_word(application.file),
-      environment_flag(application),
-      unit_word(std::filesystem::path(application.file).parent_path().string()));
-  for (const std::string& credential : found.credentials) {
-    service +=
-        fmt::format("LoadCredential={0}:/etc/salvor/credentials/{0}\n", unit_word(credential));
-  }
-  if (!found.variables.empty()) {
-    service += "# NAME=value lines, mode 0600, for:";
-    for (const std::string& variable : found.variables) {
-      service += " " + variable;
-    }
-    service += fmt::format("\nEnvironmentFile=-/etc/salvor/{}.env\n", name);
-  }
-  service +=
       "# Backups take as long as they take, and leave the machine to others.\n"
       "TimeoutStartSec=infinity\n"
       "Nice=10\n"
       "IOSchedulingClass=idle\n"
-      "NoNewPrivileges=yes\n"
-      "ProtectSystem=full\n"
-      "ProtectKernelTunables=yes\n"
-      "ProtectControlGroups=yes\n"
-      "RestrictRealtime=yes\n";
-  for (const std::string& folder : written_folders(application)) {
-    service += fmt::format("ReadWritePaths=-{}\n", unit_word(folder));
-  }
+      "{4}",
+      unit_word(application.name), unit_word(setting.program), unit_word(application.file),
+      environment_flag(application), systemd_surroundings(application));
   const std::string timer = fmt::format(
       "# Looks every {1} minutes what is due; what was missed while the machine was off is caught "
       "up.\n"
@@ -174,7 +232,11 @@ std::vector<GeneratedFile> systemd_files(const Application& application,
       "[Install]\n"
       "WantedBy=timers.target\n",
       unit_word(application.name), kEvery);
-  return {{name + ".service", service}, {name + ".timer", timer}};
+  std::vector<GeneratedFile> files{{name + ".service", service}, {name + ".timer", timer}};
+  for (const FollowedLog& log : followed_logs(application)) {
+    files.push_back(systemd_log_service(application, setting, log));
+  }
+  return files;
 }
 
 // For sh: in single quotes where it must be.
@@ -191,36 +253,52 @@ std::string shell_word(const std::string& text) {
   return result + "'";
 }
 
-std::vector<GeneratedFile> cron_files(const Application& application,
-                                      const ScheduleSetting& setting) {
-  const References found = references(application);
-  std::string command = fmt::format("{} -q run --config {}{}", shell_word(setting.program),
-                                    shell_word(application.file), environment_flag(application));
-  std::string variables;
-  if (!found.variables.empty()) {
-    const std::string file = "/etc/salvor/" + object_name(application) + ".env";
-    variables = fmt::format("# {} (mode 0600) has NAME=value lines for:", file);
-    for (const std::string& variable : found.variables) {
-      variables += " " + variable;
-    }
-    variables += "\n";
-    command = fmt::format("set -a; . {}; {}", file, command);
-  }
-  // "%" is a line end to cron.
+// "%" is a line end to cron.
+std::string cron_line(const std::string& user, std::string command) {
   for (size_t at = command.find('%'); at != std::string::npos; at = command.find('%', at + 2)) {
     command.insert(at, "\\");
   }
-  return {{object_name(application),
-           fmt::format("# Does whatever is due for {}: backups, proofs, copies, drills. Put into "
-                       "/etc/cron.d.\n"
-                       "# What was missed while the machine was off is caught up at the next "
-                       "look.\n"
-                       "{}"
-                       "SHELL=/bin/sh\n"
-                       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
-                       "*/{} * * * * {} {}\n",
-                       application.name, variables, kEvery,
-                       setting.user.empty() ? "root" : setting.user, command)}};
+  return fmt::format("*/{} * * * * {} {}\n", kEvery, user.empty() ? "root" : user, command);
+}
+
+std::vector<GeneratedFile> cron_files(const Application& application,
+                                      const ScheduleSetting& setting) {
+  const References found = references(application);
+  const std::string configured =
+      fmt::format("--config {}{}", shell_word(application.file), environment_flag(application));
+  std::string before;
+  std::string text = fmt::format(
+      "# Does whatever is due for {}: backups, proofs, copies, drills. Put into /etc/cron.d.\n"
+      "# What was missed while the machine was off is caught up at the next look.\n",
+      application.name);
+  if (!found.variables.empty()) {
+    const std::string file = "/etc/salvor/" + object_name(application) + ".env";
+    text += fmt::format("# {} (mode 0600) has NAME=value lines for:", file);
+    for (const std::string& variable : found.variables) {
+      text += " " + variable;
+    }
+    text += "\n";
+    before = fmt::format("set -a; . {}; ", file);
+  }
+  text +=
+      "SHELL=/bin/sh\n"
+      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n" +
+      cron_line(setting.user, before + shell_word(setting.program) + " -q run " + configured);
+  for (const FollowedLog& log : followed_logs(application)) {
+    std::string words;
+    for (const std::string& word : log.words) {
+      words += " " + shell_word(word);
+    }
+    text +=
+        fmt::format("# Follows the log of {}, and is begun again when it has ended.\n", log.source);
+    text +=
+        cron_line(setting.user,
+                  fmt::format("{}mkdir -p {}; exec flock -n {} {} -q{} {}", before,
+                              shell_word(application.state_directory),
+                              shell_word(application.state_directory + "/" + log.name + ".lock"),
+                              shell_word(setting.program), words, configured));
+  }
+  return {{object_name(application), text}};
 }
 
 std::string indented(const std::string& text, size_t spaces) {
@@ -247,6 +325,56 @@ std::string config_entries(const Application& application) {
                indented(file_text(beside), 4);
   }
   return entries;
+}
+
+// Runs on and on beside the CronJob, with a disk of its own for what is not stored yet.
+std::string kubernetes_log(const Application& application, const ScheduleSetting& setting,
+                           const FollowedLog& log, const std::string& environment) {
+  std::string words;
+  for (const std::string& word : log.words) {
+    words += config::yaml_text(word) + ", ";
+  }
+  return fmt::format(
+      "---\n"
+      "# Follows the log of {0}: seconds behind, between two backups. Two must not do it at once.\n"
+      "apiVersion: v1\n"
+      "kind: PersistentVolumeClaim\n"
+      "metadata: {{name: {1}}}\n"
+      "spec:\n"
+      "  accessModes: [ReadWriteOnce]\n"
+      "  resources: {{requests: {{storage: 10Gi}}}}\n"
+      "---\n"
+      "apiVersion: apps/v1\n"
+      "kind: Deployment\n"
+      "metadata: {{name: {1}}}\n"
+      "spec:\n"
+      "  replicas: 1\n"
+      "  strategy: {{type: Recreate}}\n"
+      "  selector: {{matchLabels: {{app: {1}}}}}\n"
+      "  template:\n"
+      "    metadata: {{labels: {{app: {1}}}}}\n"
+      "    spec:\n"
+      "      containers:\n"
+      "        - name: salvor\n"
+      "          image: {2}\n"
+      "          command: [salvor, {3}--config, /etc/salvor/salvor.yaml, --set, "
+      "state-directory=/var/lib/salvor{4}]\n"
+      "{5}"
+      "          volumeMounts:\n"
+      "            - {{name: configuration, mountPath: /etc/salvor, readOnly: true}}\n"
+      "            - {{name: state, mountPath: /var/lib/salvor}}\n"
+      "      volumes:\n"
+      "        - name: configuration\n"
+      "          configMap: {{name: {6}}}\n"
+      "        - name: state\n"
+      "          persistentVolumeClaim: {{claimName: {1}}}\n",
+      log.source, log.name, config::yaml_text(setting.image), words,
+      application.environment.empty() ? "" : ", --environment, " + application.environment,
+      environment.empty() ? ""
+                          : indented(fmt::format("envFrom:\n  - secretRef: {{name: {}}}\n",
+                                                 object_name(application)),
+                                     10),
+      object_name(application));
 }
 
 std::vector<GeneratedFile> kubernetes_files(const Application& application,
@@ -306,6 +434,9 @@ std::vector<GeneratedFile> kubernetes_files(const Application& application,
       application.name, name, config_entries(application), kEvery, config::yaml_text(setting.image),
       environment,
       application.environment.empty() ? "" : ", --environment, " + application.environment);
+  for (const FollowedLog& log : followed_logs(application)) {
+    text += kubernetes_log(application, setting, log, environment);
+  }
   return {{name + ".yaml", text}};
 }
 
@@ -372,10 +503,14 @@ std::string schedule_advice(const std::string& scheduler, const Application& app
   }
   std::string advice = "Next:\n";
   if (scheduler == "systemd") {
+    const std::vector<FollowedLog> logs = followed_logs(application);
     advice += fmt::format(
-        "  copy both files to /etc/systemd/system\n"
+        "  copy {} files to /etc/systemd/system\n"
         "  systemctl enable --now {}.timer",
-        name);
+        logs.empty() ? "both" : "the", name);
+    for (const FollowedLog& log : logs) {
+      advice += fmt::format("\n  systemctl enable --now {}.service", log.name);
+    }
     for (const std::string& credential : found.credentials) {
       advice += "\n  put the credential into /etc/salvor/credentials/" + credential;
     }
@@ -394,6 +529,12 @@ std::string schedule_advice(const std::string& scheduler, const Application& app
     advice += fmt::format("  kubectl apply -f {}.yaml", name);
   } else {
     advice += "  copy the file to .github/workflows";
+    for (const FollowedLog& log : followed_logs(application)) {
+      advice += "\n  nothing here follows the log of " + log.source + ": somewhere must run salvor";
+      for (const std::string& word : log.words) {
+        advice += " " + word;
+      }
+    }
     if (!secrets.empty()) {
       advice += "\n  make the repository's secrets" + secrets;
     }
