@@ -7,8 +7,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
-#include "plan/alarm.h"
-#include "plan/expectation.h"
+#include "plan/failed_checks.h"
 #include "plan/kept_result.h"
 #include "plan/scope.h"
 
@@ -17,27 +16,6 @@ namespace {
 
 constexpr std::array<std::string_view, 6> kEnds{"succeeded", "incomplete",  "failed",
                                                 "undone",    "undo failed", "interrupted"};
-
-std::string failed_checks(const std::vector<CheckResult>& checks) {
-  std::string text;
-  size_t failed = 0;
-  for (const CheckResult& check : checks) {
-    if (check.passed) {
-      continue;
-    }
-    ++failed;
-    if (text.empty()) {
-      text = printable(check.name) + ": found " + printable(check.value) +
-             (check.expected.empty() ? "" : ", expected " + printable(check.expected));
-    }
-  }
-  if (failed == 0) {
-    return {};
-  }
-  return failed == 1 && checks.size() == 1
-             ? text
-             : fmt::format("{} of {} checks failed: {}", failed, checks.size(), text);
-}
 
 }  // namespace
 
@@ -129,7 +107,8 @@ std::unique_ptr<PlanRun> PlanRun::resume(const Context& context, const RunFolder
     static_cast<void>(tools.mirror->settle(kClaim));
     if (const std::string lost = tools.mirror->lost(); !lost.empty()) {
       throw Error(ErrorCode::kLocked, "run " + id.substr(0, 8) + ": " + lost,
-                  "It goes on there. `salvor plan runs --from-repository` shows how far it is.");
+                  "It goes on there. `salvor plan runs --from-repository` shows how far it is; "
+                  "--from-repository takes it over from there.");
     }
   }
   return run;
@@ -690,107 +669,6 @@ StepScene PlanRun::scene_of(const PlanNode& node, const ActionSpec& action, cons
   }
   scene.settings = expand(action.settings, find);
   return scene;
-}
-
-// --- undo, finish
-
-RunEnd PlanRun::undo() {
-  if (!state_.undone) {
-    record({.type = "undo", .values = {{"who", tools_.people.who()}}});
-  }
-  std::vector<std::pair<uint64_t, const PlanNode*>> touched;
-  for (const PlanNode& node : graph_.nodes) {
-    const StepRecord step = record_of(node.spec.id);
-    if (step.begun_at > 0 && step.state != StepState::kUndone &&
-        (node.undo != nullptr || node.step->can_undo())) {
-      touched.emplace_back(step.begun_at, &node);
-    }
-  }
-  std::sort(touched.begin(), touched.end(),
-            [](const auto& a, const auto& b) { return a.first > b.first; });
-  for (const auto& [number, node] : touched) {
-    try {
-      context_.check_stopped();
-      undo_step(*node);
-    } catch (const Error& error) {
-      const std::string message = kept_text(tools_.secrets, error.message());
-      if (context_.stop.stop_requested()) {
-        error_ = "interrupted while it was undone";
-        hint_ = "`salvor plan undo " + id_.substr(0, 8) + "` goes on with it.";
-        return end(RunEnd::kInterrupted);
-      }
-      record({.type = "undo-failed", .step = node->spec.id, .values = {{"error", message}}});
-      show(node->spec.id, StepState::kUndoFailed, message, tools_.secrets.hide(error.hint()));
-      error_ = "step " + node->spec.id + " could not be undone: " + message;
-      hint_ = tools_.secrets.hide(error.hint()) + (error.hint().empty() ? "" : " ") +
-              "What came before it was not undone. Put it right, then `salvor plan undo " +
-              id_.substr(0, 8) + "` goes on.";
-      return end(RunEnd::kUndoFailed);
-    }
-  }
-  return end(RunEnd::kUndone);
-}
-
-void PlanRun::undo_step(const PlanNode& node) {
-  std::stop_source stop;
-  const std::stop_callback forward(context_.stop, [&] { stop.request_stop(); });
-  const Alarm alarm(stop, node.spec.timeout);
-  try {
-    undo_step(node, context_.with_stop(stop.get_token()));
-  } catch (const Error&) {
-    if (alarm.rang() && !context_.stop.stop_requested()) {
-      throw Error(ErrorCode::kFailed,
-                  fmt::format("not undone after {} s", node.spec.timeout.count()));
-    }
-    throw;
-  }
-}
-
-void PlanRun::undo_step(const PlanNode& node, const Context& context) {
-  const StepRecord before = record_of(node.spec.id);
-  // A command that was interrupted may still be running: looking at it waits for its end.
-  if (before.state == StepState::kBegun) {
-    try {
-      StepScene scene = scene_of(node, node.spec.action, context, nullptr, before.attempts);
-      static_cast<void>(node.step->probe(scene));
-    } catch (const Error&) {
-      context.check_stopped();  // it cannot be seen: its undo must bear that
-    }
-  }
-  if (!before.machine.empty() && before.machine != machine_ &&
-      node.step->local(node.spec.action.settings)) {
-    throw Error(ErrorCode::kFailed, "it was done on " + printable(before.host),
-                "What it changed is there. Undo it there.");
-  }
-  record({.type = "undo-begin", .step = node.spec.id});
-  show(node.spec.id, StepState::kUndoBegun, "");
-  if (node.undo != nullptr) {
-    StepScene scene = scene_of(node, *node.spec.undo, context, nullptr, 0);
-    scene.files.clear();
-    const StepResult result = node.undo->run(scene);
-    if (const std::string wrong = failed_checks(result.checks); !wrong.empty()) {
-      throw Error(ErrorCode::kFailed, wrong);
-    }
-  } else {
-    StepScene scene = scene_of(node, node.spec.action, context, nullptr, 0);
-    scene.files.clear();
-    scene.interrupted = record_of(node.spec.id).before_undo == StepState::kBegun;
-    node.step->undo(scene, before.result);
-  }
-  record({.type = "undo-done", .step = node.spec.id});
-  show(node.spec.id, StepState::kUndone, "");
-}
-
-void PlanRun::finish() {
-  record({.type = "finish-begin", .values = {{"who", tools_.people.who()}}});
-  for (const PlanNode& node : graph_.nodes) {
-    const StepRecord step = record_of(node.spec.id);
-    if (step.state == StepState::kDone) {
-      StepScene scene = scene_of(node, node.spec.action, context_, nullptr, 0);
-      node.step->finish(scene, step.result);
-    }
-  }
-  record({.type = "finish-done"});
 }
 
 }  // namespace salvor::plan

@@ -111,12 +111,15 @@ class PlanRun {
   // To its end. Once. Goes on with an undo when one had begun. Throws Error only when the journal
   // cannot be written.
   RunEnd execute();
-  // Undoes what was done, last first. Stops at the first undo that fails.
-  RunEnd undo();
+  // Undoes what was done, last first, but for the steps in `leave`, which stay as they are. Stops
+  // at the first undo that fails; does not begin when one of the steps can only be undone on the
+  // machine that did it. Throws Error{kUsage} for steps that there is nothing to undo of.
+  RunEnd undo(const std::vector<std::string>& leave = {});
   // Steps that another machine has done and whose effects stayed there.
   [[nodiscard]] std::vector<std::string> done_elsewhere() const;
-  // Discards what was kept for the undo. Throws Error; may be called again.
-  void finish();
+  // Discards what was kept for the undo. Returns what is kept on other machines, a sentence each.
+  // Throws Error; may be called again.
+  [[nodiscard]] std::vector<std::string> finish();
   // A person's word on interrupted or failed steps, journalled: what is "redo" or "skip"; "redo"
   // also for what was done elsewhere.
   void decide(const std::string& step, const std::string& what);
@@ -155,6 +158,9 @@ class PlanRun {
   [[nodiscard]] Approval wait_for_approval(const Context& context, const std::string& step,
                                            const std::string& question,
                                            const std::vector<std::string>& by);
+  [[nodiscard]] bool undone_elsewhere(const PlanNode& node) const;
+  [[nodiscard]] std::vector<const PlanNode*> to_undo() const;  // last first
+  [[nodiscard]] bool can_undo_here(const std::vector<const PlanNode*>& nodes);
   void undo_step(const PlanNode& node);  // within the step's time
   void undo_step(const PlanNode& node, const Context& context);
   RunEnd end(RunEnd how);

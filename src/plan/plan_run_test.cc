@@ -19,6 +19,7 @@ using test::read_text;
 using test::restore_of;
 using test::shell_step;
 using test::texts;
+using test::write_text;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -112,7 +113,7 @@ TEST_F(PlanRuns, KeepsTheOldDataUntilFinish) {
   EXPECT_EQ(read_text(old), "the old data");
   {
     const auto run = PlanRun::resume(context_now_, folder_, tools(), graph(steps), id_, false);
-    run->finish();
+    EXPECT_TRUE(run->finish().empty());
   }
   EXPECT_FALSE(std::filesystem::exists(old));
   EXPECT_THROW(
@@ -239,6 +240,28 @@ TEST_F(PlanRuns, FindsAllProblemsBeforeAnythingIsTouched) {
   }
   EXPECT_THAT(log(), ElementsAre());
   EXPECT_THAT(folder_.list(), testing::IsEmpty());
+}
+
+// A server that runs on the data: one restore would fail when another has replaced its source.
+TEST_F(PlanRuns, DoesNotBeginWhenNothingClearsTheWay) {
+  site_.stand_in_the_way("a server runs on db");
+  site_.add("files", {range("bbbb2222", clock_.now() - std::chrono::hours(1))});
+  write_text(root() / "files", "the old files");
+  try {
+    static_cast<void>(
+        run({restore_of("restore-files", "files", {}), restore_of("restore", "db", {})}));
+    FAIL() << "it began";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.message(), HasSubstr("restore: a server runs on db. Stop it first"));
+  }
+  EXPECT_EQ(read_text(root() / "files"), "the old files") << "nothing was touched";
+  // A step in front of it may: a person is told which.
+  const plan::PlanGraph cleared =
+      graph({shell_step("stop", line("stopped")), restore_of("restore", "db", {"stop"})});
+  const Preflight ahead = look_ahead(*context_, cleared, site_, secrets_, {.run = "0"});
+  EXPECT_THAT(ahead.problems, ElementsAre());
+  EXPECT_THAT(ahead.warnings,
+              ElementsAre("restore: a server runs on db now; stop must change that"));
 }
 
 TEST_F(PlanRuns, InADrillOnlyTouchesTheTarget) {

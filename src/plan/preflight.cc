@@ -150,12 +150,47 @@ class Look {
       if (const std::string what = node.step->destroys(scene); !what.empty()) {
         result_.destroys.push_back(what);
       }
+      look_at_way(node, scene);
     } catch (const Error& error) {
       if (error.code() == ErrorCode::kCancelled) {
         throw;
       }
       problem(node, error);
     }
+  }
+
+  // Something before the step may clear the way; when nothing can, others must not begin either.
+  void look_at_way(const PlanNode& node, StepScene& scene) {
+    const std::string what = node.step->in_the_way(scene);
+    if (what.empty()) {
+      return;
+    }
+    if (std::string before = acts_before(node); !before.empty()) {
+      result_.warnings.push_back(node.spec.id + ": " + secrets_.hide(what) + " now; " + before +
+                                 " must change that");
+    } else {
+      problem(node, what +
+                        ". Stop it first, or put a step (`stop`, `command`) in front of this "
+                        "one that does");
+    }
+  }
+
+  // The steps before `node` that act on something outside; empty: none does.
+  [[nodiscard]] std::string acts_before(const PlanNode& node) const {
+    std::set<size_t> before(node.after.begin(), node.after.end());
+    std::string names;
+    while (!before.empty()) {
+      const size_t last = *before.rbegin();
+      before.erase(last);
+      const PlanNode& one = graph_.nodes[last];
+      before.insert(one.after.begin(), one.after.end());
+      const std::string& kind = one.spec.action.kind;
+      if (skip_reason(one, site_.mode()).empty() &&
+          (kind == "stop" || kind == "scale" || kind == "command" || kind == "approve")) {
+        names = one.spec.id + (names.empty() ? "" : " or ") + names;
+      }
+    }
+    return names;
   }
 
   // Proves key, password and storage as well.

@@ -69,6 +69,25 @@ std::optional<FileLock> take_patiently(const fs::path& file) {
   return lock;
 }
 
+// What this machine wrote after another one had taken the run over. Nothing may have been begun in
+// it: of that the other machine could not know.
+void require_nothing_begun(const std::string& id, std::string_view here, std::string_view there) {
+  const size_t common = static_cast<size_t>(
+      std::mismatch(here.begin(), here.end(), there.begin(), there.end()).first - here.begin());
+  const size_t line = common == 0 ? common : here.rfind('\n', common - 1) + 1;
+  std::string_view rest = here.substr(line);
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string type = parse_entry(rest.substr(0, end)).type;
+    if (type == "begin" || type == "undo-begin" || type == "finish-begin") {
+      throw Error(ErrorCode::kFailed,
+                  "run " + id.substr(0, 8) + " went on here and elsewhere, each in its own way",
+                  "Look at both journals; the run cannot be resumed from here.");
+    }
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+}
+
 }  // namespace
 
 std::optional<FileLock> FileLock::try_take(const fs::path& file) {
@@ -131,9 +150,8 @@ void RunFolder::adopt(const std::string& id, std::string_view text) const {
       return;
     }
     if (!text.starts_with(here)) {
-      throw Error(ErrorCode::kFailed,
-                  "run " + id.substr(0, 8) + " went on here and elsewhere, each in its own way",
-                  "Look at both journals; the run cannot be resumed from here.");
+      require_nothing_begun(id, here, text);
+      fs::rename(file, of(id) / ("journal-until-" + std::to_string(here.size()) + ".jsonl"));
     }
   }
   static_cast<void>(make(id));

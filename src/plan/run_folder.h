@@ -46,8 +46,9 @@ class RunFolder {
   // What this state directory is known by in journals, made when it is first asked for: attempts of
   // another machine cannot be looked into from here.
   [[nodiscard]] std::string machine(Random& random) const;
-  // Makes the journal of a run that another machine had begun. What is there already must be how
-  // `text` begins, else Error{kFailed}. Durable on return.
+  // Makes the journal of a run that another machine had begun, or took over from this one. What is
+  // there already is how `text` begins, or else it is set aside when nothing was begun in what
+  // differs (the other machine could not know of that): Error{kFailed}. Durable on return.
   void adopt(const std::string& id, std::string_view text) const;
   // Newest first.
   [[nodiscard]] std::vector<RunListing> list() const;

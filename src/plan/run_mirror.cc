@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <map>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "plan/run_journal.h"
-#include "repo/journal.h"
 
 namespace salvor::plan {
 namespace {
@@ -22,30 +20,6 @@ constexpr std::chrono::milliseconds kPause{200};
 
 std::string position_of(const std::string& run, size_t first) {
   return fmt::format("{}-{:08}", run, first);
-}
-
-struct Piece {
-  size_t first = 0;
-  std::string position;
-};
-
-// By run, in order.
-std::map<std::string, std::vector<Piece>> pieces(const Context& context, const Journal& area,
-                                                 const std::string& prefix) {
-  std::map<std::string, std::vector<Piece>> found;
-  for (const salvor::JournalEntry& entry : area.list(context)) {
-    const std::string& name = entry.position;
-    size_t first = 0;
-    if (!name.starts_with(prefix) || name.size() <= kIdDigits + 1 || name[kIdDigits] != '-') {
-      continue;
-    }
-    const char* const end = name.data() + name.size();
-    const auto [stop, error] = std::from_chars(name.data() + kIdDigits + 1, end, first);
-    if (error == std::errc() && stop == end) {
-      found[name.substr(0, kIdDigits)].push_back({first, name});
-    }
-  }
-  return found;
 }
 
 size_t line_count(std::string_view text) {
@@ -64,6 +38,29 @@ std::string other_machine(std::string_view text) {
 }
 
 }  // namespace
+
+Journal mirror_area(const Repository& repository) {
+  return Journal::at(repository, kArea);
+}
+
+std::map<std::string, std::vector<MirrorPiece>> mirror_pieces(const Context& context,
+                                                              const Journal& area,
+                                                              const std::string& prefix) {
+  std::map<std::string, std::vector<MirrorPiece>> found;
+  for (const salvor::JournalEntry& entry : area.list(context, prefix)) {
+    const std::string& name = entry.position;
+    size_t first = 0;
+    if (name.size() <= kIdDigits + 1 || name[kIdDigits] != '-') {
+      continue;
+    }
+    const char* const end = name.data() + name.size();
+    const auto [stop, error] = std::from_chars(name.data() + kIdDigits + 1, end, first);
+    if (error == std::errc() && stop == end) {
+      found[name.substr(0, kIdDigits)].push_back({first, name});
+    }
+  }
+  return found;
+}
 
 RunMirror::RunMirror(const Context& context, std::string run, const std::vector<std::string>& lines,
                      Connect connect, Say warn)
@@ -161,7 +158,7 @@ bool RunMirror::wait_for_lines(std::unique_lock<std::mutex>& lock) {
 
 void RunMirror::serve(const Repository& repository) {
   compare(repository);
-  const Journal area = Journal::at(repository, kArea);
+  const Journal area = mirror_area(repository);
   std::unique_lock lock(mutex_);
   while (lost_.empty() && wait_for_lines(lock)) {
     std::string text;
@@ -197,12 +194,12 @@ void RunMirror::serve(const Repository& repository) {
 
 // What the repository has of this run must be how our journal begins.
 void RunMirror::compare(const Repository& repository) {
-  const Journal area = Journal::at(repository, kArea);
+  const Journal area = mirror_area(repository);
   size_t sent = 0;
   std::string lost;
-  const auto found = pieces(context_, area, run_);
+  const auto found = mirror_pieces(context_, area, run_);
   if (const auto it = found.find(run_); it != found.end()) {
-    for (const Piece& piece : it->second) {
+    for (const MirrorPiece& piece : it->second) {
       if (piece.first <= sent) {
         continue;  // within the one before, which was written when this one was missed
       }
@@ -229,34 +226,39 @@ void RunMirror::compare(const Repository& repository) {
   changed_.notify_all();
 }
 
+std::string mirrored_text(const Context& context, const Journal& area,
+                          const std::vector<MirrorPiece>& pieces) {
+  std::string text;
+  size_t next = 1;
+  for (const MirrorPiece& piece : pieces) {
+    if (piece.first < next) {
+      continue;  // within the one before
+    }
+    if (piece.first > next) {
+      break;
+    }
+    try {
+      const Buffer content = area.get(context, piece.position);
+      text += as_text(content.view());
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kDamaged) {
+        throw;
+      }
+      context.events.on(Warning{error.message(), error.hint()});
+      break;
+    }
+    next = 1 + line_count(text);
+  }
+  return text;
+}
+
 std::vector<MirroredRun> mirrored_runs(const Context& context, const Repository& repository,
                                        const std::string& prefix) {
-  const Journal area = Journal::at(repository, kArea);
+  const Journal area = mirror_area(repository);
   std::vector<MirroredRun> runs;
-  for (const auto& [run, parts] : pieces(context, area, prefix)) {
-    MirroredRun one{.run = run, .text = {}};
-    size_t next = 1;
-    for (const Piece& piece : parts) {
-      if (piece.first < next) {
-        continue;
-      }
-      if (piece.first > next) {
-        break;
-      }
-      try {
-        const Buffer content = area.get(context, piece.position);
-        one.text += as_text(content.view());
-      } catch (const Error& error) {
-        if (error.code() != ErrorCode::kDamaged) {
-          throw;
-        }
-        context.events.on(Warning{error.message(), error.hint()});
-        break;
-      }
-      next = 1 + line_count(one.text);
-    }
-    if (!one.text.empty()) {
-      runs.push_back(std::move(one));
+  for (const auto& [run, pieces] : mirror_pieces(context, area, prefix)) {
+    if (std::string text = mirrored_text(context, area, pieces); !text.empty()) {
+      runs.push_back({.run = run, .text = std::move(text)});
     }
   }
   return runs;

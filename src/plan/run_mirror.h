@@ -8,10 +8,12 @@
 // that go on with one run only one can write the next object. The other one learns it, and stops.
 //
 // A plan does not wait for a repository that does not answer, and does not fail because of it.
+// old_copies.h removes what nobody needs any more.
 #pragma once
 
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -19,6 +21,7 @@
 #include <vector>
 
 #include "base/context.h"
+#include "repo/journal.h"
 #include "repo/repository.h"
 
 namespace salvor::plan {
@@ -78,6 +81,20 @@ class RunMirror {
   std::string lost_;
   std::jthread thread_;  // last: it uses the others
 };
+
+// An object of a run's copy.
+struct MirrorPiece {
+  size_t first = 0;      // number of its first entry
+  std::string position;  // in the area
+};
+// The area, and what it holds of the runs whose ids begin with `prefix`: by run, in order.
+[[nodiscard]] Journal mirror_area(const Repository& repository);
+[[nodiscard]] std::map<std::string, std::vector<MirrorPiece>> mirror_pieces(
+    const Context& context, const Journal& area, const std::string& prefix);
+// The journal as the pieces have it; one that cannot be read (told as a warning) or is missing ends
+// it there.
+[[nodiscard]] std::string mirrored_text(const Context& context, const Journal& area,
+                                        const std::vector<MirrorPiece>& pieces);
 
 struct MirroredRun {
   std::string run;   // id

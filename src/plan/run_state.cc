@@ -192,6 +192,24 @@ RunState RunState::of(const JournalContent& content) {
   return state;
 }
 
+bool RunState::over() const {
+  if (finished) {
+    return true;
+  }
+  return (outcome == "succeeded" || outcome == "undone") && !keeps_old_data();
+}
+
+bool RunState::keeps_old_data() const {
+  for (const auto& [id, step] : steps) {
+    for (const auto& [name, value] : step.result.outputs) {
+      if (name == "old-data" && !value.empty() && step.state == StepState::kDone) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 std::string RunState::status(bool running) const {
   if (running) {
     return "running";

@@ -16,6 +16,7 @@
 //              or of one that another machine has done that it must be done here ("redo")
 //   undo       somebody wants it back as it was (values: who)
 //   undo-begin, undo-done, undo-failed (values: error)
+//   undo-left  (values: by) somebody said that this step stays as it is, for this undo
 //   end        (values: outcome, error) the program ended in an orderly way
 //   finish-begin, finish-done    the old data goes
 #pragma once
@@ -94,6 +95,11 @@ struct RunState {
   [[nodiscard]] static RunState of(const JournalContent& content);
   // "resumable", "succeeded", "failed", "undone", "finished", "interrupted"
   [[nodiscard]] std::string status(bool running) const;
+  // Nobody will go on with it or take it back: it is finished, or it succeeded or was undone and
+  // nothing that it had moved aside is kept.
+  [[nodiscard]] bool over() const;
+  // What it moved aside is still there, as far as the run knows.
+  [[nodiscard]] bool keeps_old_data() const;
 };
 
 [[nodiscard]] JournalEntry run_entry(const RunFacts& facts);

@@ -77,6 +77,10 @@ std::string ProductionSite::would_destroy(const Context& context, const std::str
                                           const RestoreOrder& order) {
   return stores_.open(source)->would_destroy(context, order);
 }
+std::string ProductionSite::in_the_way(const Context& context, const std::string& source,
+                                       const RestoreOrder& order) {
+  return stores_.open(source)->in_the_way(context, order);
+}
 RestoreOutcome ProductionSite::restore(const Context& context, const std::string& source,
                                        const RestoreOrder& order) {
   return stores_.open(source)->restore(context, order);

@@ -31,6 +31,12 @@ class Site {
                                                        const std::string& source) = 0;
   [[nodiscard]] virtual std::string would_destroy(const Context& context, const std::string& source,
                                                   const RestoreOrder& order) = 0;
+  // What keeps a restore from beginning as things are now; empty: nothing.
+  [[nodiscard]] virtual std::string in_the_way(const Context& /*context*/,
+                                               const std::string& /*source*/,
+                                               const RestoreOrder& /*order*/) {
+    return {};
+  }
   [[nodiscard]] virtual RestoreOutcome restore(const Context& context, const std::string& source,
                                                const RestoreOrder& order) = 0;
   virtual void put_back(const Context& context, const std::string& source,
@@ -59,6 +65,8 @@ class ProductionSite final : public Site {
                                                const std::string& source) override;
   [[nodiscard]] std::string would_destroy(const Context& context, const std::string& source,
                                           const RestoreOrder& order) override;
+  [[nodiscard]] std::string in_the_way(const Context& context, const std::string& source,
+                                       const RestoreOrder& order) override;
   [[nodiscard]] RestoreOutcome restore(const Context& context, const std::string& source,
                                        const RestoreOrder& order) override;
   void put_back(const Context& context, const std::string& source, const RestoreOutcome& outcome,

@@ -155,6 +155,9 @@ class Step {
   virtual void undo(StepScene& /*scene*/, const StepResult& /*done*/) const {}
   // The run is accepted: what was kept for the undo may go. Must bear being called again.
   virtual void finish(StepScene& /*scene*/, const StepResult& /*done*/) const {}
+  // What keeps it from beginning as things are now, but may be gone when the steps before it are
+  // done; empty: nothing.
+  [[nodiscard]] virtual std::string in_the_way(StepScene& /*scene*/) const { return {}; }
   // What it destroys, for the question before a production run; empty: nothing.
   [[nodiscard]] virtual std::string destroys(StepScene& /*scene*/) const { return {}; }
 };

@@ -42,8 +42,7 @@ class Drill {
   }
 
   DrillReport run() {
-    const std::filesystem::path parent =
-        order_.sandbox.directory.empty() ? "/var/tmp" : order_.sandbox.directory;
+    const std::filesystem::path parent = sandbox_place(order_.sandbox);
     for (const std::string& name : DrillArea::remove_dead(parent, now())) {
       tools_.say("removed " + name + ", which a drill that died had left, or whose time was over");
     }
@@ -193,7 +192,7 @@ class Drill {
         continue;
       }
       point.fault = site_.sandbox(point.source).break_it(context_, fault);
-      tools_.say(point.source + ": " + point.fault);
+      tools_.say(point.source + ", in its sandbox: " + point.fault);
       any = true;
     }
     if (!any) {
@@ -209,7 +208,7 @@ class Drill {
       if (point.fault.empty()) {
         continue;
       }
-      tools_.say("looking for it in " + point.source);
+      tools_.say("the checks of " + point.source + " look for it");
       const std::vector<CheckResult> checks = site_.sandbox(point.source).check(context_);
       const auto seen = std::find_if(checks.begin(), checks.end(),
                                      [](const CheckResult& check) { return !check.passed; });

@@ -88,6 +88,31 @@ std::optional<KeptArea> read_note(const fs::path& area) {
   }
 }
 
+// Nothing when it was cleared away meanwhile. Throws Error.
+std::optional<plan::FileLock> make_locked(const fs::path& area) {
+  // A server in the sandbox may run as another user and must get through.
+  constexpr mode_t kEnter = 0711;
+  constexpr auto kPause = std::chrono::milliseconds(50);
+  if (::mkdir(area.c_str(), kEnter) != 0) {
+    if (errno != EEXIST) {
+      throw Error::from_errno(errno, "cannot make the sandbox " + area.string());
+    }
+    std::this_thread::sleep_for(kPause);  // whoever clears it away is at it
+    return {};
+  }
+  ::chmod(area.c_str(), kEnter);
+  std::optional<plan::FileLock> lock;
+  try {
+    lock = plan::FileLock::try_take(area / ".lock");
+  } catch (const Error&) {
+    if (fs::exists(area)) {
+      throw;
+    }
+    return {};
+  }
+  return lock && fs::exists(area / ".lock") ? std::move(lock) : std::nullopt;
+}
+
 // Directories elsewhere that a note names: only such as servers of ours have.
 void remove_outside(const KeptArea& note) {
   for (const std::string& place : note.outside) {
@@ -100,21 +125,36 @@ void remove_outside(const KeptArea& note) {
 
 }  // namespace
 
+fs::path sandbox_place(const SandboxSpec& sandbox) {
+  return sandbox.directory.empty() ? "/var/tmp" : sandbox.directory;
+}
+
+std::vector<fs::path> sandbox_places(const Application& application) {
+  std::vector<fs::path> found;
+  for (const SandboxSpec& sandbox : application.sandboxes) {
+    found.push_back(sandbox_place(sandbox));
+  }
+  if (found.empty()) {
+    found.push_back(sandbox_place({}));
+  }
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return found;
+}
+
 DrillArea::DrillArea(const fs::path& parent, const std::string& id)
     : path_(parent / (std::string(kPrefix) + id)), mark_(mark_of(path_.filename())) {
-  // A server in the sandbox may run as another user and must get through.
-  constexpr mode_t kEnter = 0711;
   std::error_code error;
   fs::create_directories(parent, error);
-  if (::mkdir(path_.c_str(), kEnter) != 0) {
-    throw Error::from_errno(errno, "cannot make the sandbox " + path_.string());
+  // Between its making and its lock somebody who clears away may take it for a dead one's.
+  constexpr int kTries = 10;
+  for (int i = 0; i < kTries; ++i) {
+    if (auto lock = make_locked(path_)) {
+      lock_ = std::move(*lock);
+      return;
+    }
   }
-  ::chmod(path_.c_str(), kEnter);
-  auto lock = plan::FileLock::try_take(path_ / ".lock");
-  if (!lock) {
-    throw Error(ErrorCode::kLocked, "sandbox " + path_.string() + " is in use");
-  }
-  lock_ = std::move(*lock);
+  throw Error(ErrorCode::kLocked, "sandbox " + path_.string() + " is in use");
 }
 
 DrillArea::~DrillArea() {

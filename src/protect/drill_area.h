@@ -6,9 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "model/application.h"
 #include "plan/run_folder.h"
 
 namespace salvor {
+
+// Where the sandboxes of one are.
+[[nodiscard]] std::filesystem::path sandbox_place(const SandboxSpec& sandbox);
+// Where those of the application are, each once.
+[[nodiscard]] std::vector<std::filesystem::path> sandbox_places(const Application& application);
 
 // What stays after a drill, for a look at it: kept.json in the area.
 struct KeptArea {

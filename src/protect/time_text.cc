@@ -59,10 +59,10 @@ std::string span_text(std::chrono::nanoseconds span) {
 }
 
 std::string seconds_text(double seconds) {
-  if (seconds < 10) {
+  if (seconds < 9.95) {
     return fmt::format("{:.1f} s", seconds);
   }
-  return span_text(std::chrono::nanoseconds(std::llround(std::min(seconds, 9e9) * 1e9)));
+  return span_text(std::chrono::seconds(std::llround(std::min(seconds, 9e9))));
 }
 
 std::string ago_text(std::chrono::nanoseconds span) {

@@ -11,7 +11,7 @@ namespace salvor {
 
 // "18 s", "6 min 12 s", "2 h 5 min", "3 days": two units at most, cut, not rounded; days from 48 h.
 [[nodiscard]] std::string span_text(std::chrono::nanoseconds span);
-// The same of seconds; below ten with a tenth: "0.4 s".
+// The same of seconds that were measured, rounded; below ten with a tenth: "0.4 s".
 [[nodiscard]] std::string seconds_text(double seconds);
 // "18 s ago"; "just now" below a second, and for what lies ahead.
 [[nodiscard]] std::string ago_text(std::chrono::nanoseconds span);

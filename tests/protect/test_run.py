@@ -1,8 +1,10 @@
 """`salvor run` and `salvor schedule`: what is due is done once, also after being killed and by two at once (T1,
 T2, P16, S2)."""
+import json
 import shutil
 import signal
 import time
+import unittest
 
 from protect_case import ApplicationCase
 from toolbox import limit
@@ -55,6 +57,52 @@ class Run(ApplicationCase):
         missed = [r for r in self.records() if r.get("outcome") == "missed" and r["kind"] == "backup"]
         self.assertEqual(len(missed), 4)
         self.assertEqual(len(self.snapshots()), 2)
+
+    def later(self, days, *arguments):
+        return self.shop(*arguments, prefix=("faketime", "-f", f"+{days}d"))
+
+    @unittest.skipUnless(shutil.which("faketime"), "faketime is not installed")
+    def test_sandboxes_over_their_time_go(self):
+        self.simple()
+        self.shop("run")
+        kept = self.shop("drill", "run", "--keep", "1d", "--json").message("drill_report")["id"][:8]
+        self.shop("run")
+        self.assertEqual(len(list(self.sandboxes.iterdir())), 1, "its time is not over")
+        dead = self.sandboxes / "salvor-drill-0123456789ab"  # its drill was killed
+        dead.mkdir()
+        self.later(2, "run", "--only", "files")
+        self.assertEqual(len(list(self.sandboxes.iterdir())), 2, "--only looks at nothing else")
+        said = self.later(2, "run").errors
+        self.assertIn("removed sandbox", said)
+        self.assertIn(kept, said)
+        self.assertEqual(list(self.sandboxes.iterdir()), [])
+
+    @unittest.skipUnless(shutil.which("faketime"), "faketime is not installed")
+    def test_old_copies_of_journals_go(self):
+        self.simple("""
+            plans:
+              good: {{steps: [{{name: one, command: "true"}}]}}
+              back: {{steps: [{{restore: {{source: files}}}}]}}
+              bad: {{steps: [{{name: one, command: "false"}}]}}
+            """)
+        self.shop("run")
+        for plan, status in (("good", 0), ("back", 0), ("bad", 1)):
+            self.shop("plan", "run", plan, "--yes", expect=status)
+        plans = self.repository / "salvor/plans"
+
+        def copies():
+            return {m["plan"] for m in self.shop("plan", "runs", "--from-repository", "--json").lines()}
+        self.later(89, "run")
+        self.assertEqual(copies(), {"good", "back", "bad"})
+        self.later(91, "run")
+        self.assertEqual(copies(), {"back", "bad"}, "old data is kept, or it could be resumed")
+        back = next(m["run"] for m in self.shop("plan", "runs", "--json").lines() if m["plan"] == "back")
+        self.shop("plan", "finish", back, "--yes")
+        self.later(92, "run")
+        self.assertEqual(copies(), {"bad"})
+        self.assertEqual(len({path.name[:32] for path in plans.iterdir()}), 1)
+        removed = [r["facts"] for r in self.records() if r["kind"] == "retention"]
+        self.assertEqual(sum("removed copies of plans' journals" in json.dumps(facts) for facts in removed), 2)
 
     def test_killed_and_again(self):
         self.simple("""

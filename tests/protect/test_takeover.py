@@ -1,9 +1,11 @@
 """A run's journal in the repository: seen from another machine, taken over there, by one machine only; a plan goes
 on without a repository that does not answer (R2). The second machine is a second state directory."""
 import collections
+import http.server
 import json
 import signal
 import subprocess
+import threading
 
 from protect_case import ApplicationCase
 from test_plan import KILLER
@@ -114,6 +116,54 @@ class TakeOver(ApplicationCase):
         said = self.finish(done)
         self.assertRegex(said.errors, "one was done on .*, and only there: it is done here again")
         self.assertEqual(self.counts(), {"one": 1, "two": 1})
+
+    def undoable(self, name, extra=""):
+        return ("{{name: %s, command: 'touch {effects}/%s'%s, undo: {{command: 'rm {effects}/%s'}}}}"
+                % (name, name, extra, name))
+
+    def test_undo_of_what_another_machine_did(self):
+        self.plan([self.undoable("one"), "{{name: bad, command: 'test -e {folder}/good'}}", self.undoable("three")])
+        self.shop("plan", "run", "p", "--yes", expect=1)
+        run = next((self.state / "runs").glob("*/journal.jsonl")).parent.name
+        (self.folder / "good").touch()
+        self.there("plan", "resume", run, "--from-repository", "--yes")
+        # Before anything is undone it says which machine has to do what.
+        refused = self.there("plan", "undo", run, expect=1)
+        self.assertRegex(refused.errors, r"what they changed is there \(one on .*\): nothing was undone")
+        self.assertIn(f"`salvor plan undo {run[:8]} --leave one` here", refused.errors)
+        self.assertIn(f"`salvor plan undo {run[:8]} --from-repository`", refused.errors)
+        self.assertEqual(set(self.counts()), {"one", "three"})
+        self.assertIn("the plan has no step two", self.there("plan", "undo", run, "--leave", "two", expect=64).errors)
+        # What it says works: here all but that step, over there that step.
+        self.there("plan", "undo", run, "--leave", "one")
+        self.assertEqual(set(self.counts()), {"one"})
+        self.assertIn("taken the run over", self.shop("plan", "undo", run, expect=11).errors)
+        self.shop("plan", "undo", run, "--from-repository", "--yes")
+        self.assertEqual(set(self.counts()), set())
+        shown = [m for m in self.there("plan", "runs", "--from-repository", "--json").lines() if m["run"] == run]
+        self.assertEqual(shown[0]["state"], "undone")
+
+    def test_an_undo_that_works_from_anywhere(self):
+        remote = "{{name: one, command: 'touch {effects}/one', undo: {{http: {{url: 'http://127.0.0.1:%d/undo'}}}}}}"
+        asked = []
+
+        class Shop(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                asked.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+        server = http.server.HTTPServer(("127.0.0.1", 0), Shop)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        self.plan([remote % server.server_port, "{{name: bad, command: 'test -e {folder}/good'}}"])
+        self.shop("plan", "run", "p", "--yes", expect=1)
+        run = next((self.state / "runs").glob("*/journal.jsonl")).parent.name
+        self.there("plan", "undo", run, "--from-repository", "--yes")
+        self.assertEqual(asked, ["/undo"])
 
     def waits(self, run):
         """Until the second machine has adopted the run."""

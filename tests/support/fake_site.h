@@ -58,6 +58,11 @@ class FakeSite final : public plan::Site {
                                           const RestoreOrder&) override {
     return std::filesystem::exists(root_ / source) ? "what is in " + source : "";
   }
+  [[nodiscard]] std::string in_the_way(const Context&, const std::string&,
+                                       const RestoreOrder&) override {
+    return in_the_way_;
+  }
+  void stand_in_the_way(std::string what) { in_the_way_ = std::move(what); }
   [[nodiscard]] RestoreOutcome restore(const Context&, const std::string& source,
                                        const RestoreOrder& order) override {
     const auto aside = aside_of(source, order);
@@ -88,6 +93,7 @@ class FakeSite final : public plan::Site {
   }
 
  private:
+  std::string in_the_way_;
   [[nodiscard]] std::filesystem::path aside_of(const std::string& source,
                                                const RestoreOrder& order) const {
     return root_ / (source + ".old-" + plan::file_name_of(order.key));

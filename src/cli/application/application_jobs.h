@@ -74,7 +74,10 @@ class ApplicationJobs final : public JobWorker, public RunSink {
   // Under an exclusive lock: removes the snapshots, the log that nothing needs, and prunes.
   void apply_retention(const Context& context, const std::string& source,
                        const RetentionOfPlace& place, RunRecord& record);
-  void bundle_history(const Context& context, const std::string& repository);
+  // While somebody with the right to write is here: puts old records of runs together
+  // (bundle_records) and removes copies of plans' journals that nobody needs (remove_old_copies).
+  void tidy(const Context& context, const std::string& repository, RunRecord& record);
+  [[nodiscard]] std::set<std::string> recorded_plan_runs();
   [[nodiscard]] std::vector<RunRecord> runs_of(const SourceSpec& from);
   // Snapshots of the source's own repository that the copy's retention would keep.
   [[nodiscard]] std::set<std::string> worth_copying(const Context& context, const SourceSpec& from,

@@ -10,6 +10,7 @@
 #include "cli/repository/prune_options.h"
 #include "cli/stores/postgres_points.h"
 #include "engine/snapshots/forget.h"
+#include "plan/old_copies.h"
 #include "protect/retention_points.h"
 #include "protect/survey.h"
 
@@ -187,20 +188,28 @@ RunRecord ApplicationJobs::retain(const Context& context, const Job& job) {
   for (const RetentionOfPlace& place : plan_retention(context, job.subject)) {
     apply_retention(context, job.subject, place, record);
   }
-  bundle_history(context, source_of(application(), job.subject).repository);
+  tidy(context, source_of(application(), job.subject).repository, record);
   record.outcome = RunOutcome::kSucceeded;
   record.finished = context.clock.now();
   return record;
 }
 
-// While somebody with the right to write is here: see bundle_records. Nothing depends on it.
-void ApplicationJobs::bundle_history(const Context& context, const std::string& repository) {
+// Nothing depends on it: what goes wrong is a warning.
+void ApplicationJobs::tidy(const Context& context, const std::string& repository,
+                           RunRecord& record) {
   try {
     SourceSpec whole;
     whole.name = repository;
     whole.repository = repository;
     SourceRepository at(site(), context, whole, {.lock = LockMode::kNone});
     static_cast<void>(bundle_records(at.context(), at.repository(), catalog()));
+    const std::set<std::string> recorded = recorded_plan_runs();
+    const plan::RemovedCopies removed =
+        plan::remove_old_copies(at.context(), at.repository(),
+                                [&](const std::string& run) { return recorded.contains(run); });
+    if (removed.runs > 0) {
+      record.facts.emplace_back("removed copies of plans' journals", std::to_string(removed.runs));
+    }
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kCancelled) {
       throw;
@@ -208,6 +217,29 @@ void ApplicationJobs::bundle_history(const Context& context, const std::string& 
     context.events.on(Warning{"old records of runs are not put together: " + error.message(),
                               "Nothing is lost; the next run tries again."});
   }
+}
+
+// Runs of plans of whose end a repository has the record.
+std::set<std::string> ApplicationJobs::recorded_plan_runs() {
+  std::set<std::string> runs;
+  for (const RunRecord& record : catalog().runs(
+           {.kind = RunKind::kPlan, .to = session_.context.clock.now() - plan::kCopyKept})) {
+    for (const auto& [name, value] : record.facts) {
+      if (name == "run") {
+        runs.insert(value);
+      }
+    }
+  }
+  for (const RepositorySpec& repository : application().repositories) {
+    for (const RunRecord& record : catalog().unsent(repository.name)) {
+      for (const auto& [name, value] : record.facts) {
+        if (name == "run") {
+          runs.erase(value);
+        }
+      }
+    }
+  }
+  return runs;
 }
 
 }  // namespace salvor::cli

@@ -12,6 +12,7 @@
 #include "config/leaf.h"
 #include "evidence/evidence_keys.h"
 #include "evidence/evidence_store.h"
+#include "model/count_text.h"
 #include "protect/drill.h"
 #include "protect/drill_area.h"
 #include "protect/time_text.h"
@@ -111,10 +112,6 @@ std::string limit_text(const std::optional<double>& objective) {
   return objective ? " of " + seconds_text(*objective) : "";
 }
 
-std::filesystem::path place_of(const SandboxSpec& sandbox) {
-  return sandbox.directory.empty() ? "/var/tmp" : sandbox.directory;
-}
-
 // When, counted from the disaster, and how long.
 std::string step_times(const DrillReport& report, const DrillStep& step) {
   if (step.started == WallTime{} || step.finished < step.started) {
@@ -145,7 +142,7 @@ void print_steps(Terminal& terminal, const DrillReport& report) {
     }
   }
   if (cut_off > 0 || !open.empty()) {
-    terminal.print_line(fmt::format("  network: {} commands cut off from it{}", cut_off,
+    terminal.print_line(fmt::format("  network: {} cut off from it{}", counted(cut_off, "command"),
                                     open.empty() ? "" : "; with it: " + open));
   }
 }
@@ -353,23 +350,9 @@ int run_list(const Options& options, Session& session) {
   return 0;
 }
 
-// The directories of all sandboxes of the configuration.
-std::vector<std::filesystem::path> places(const Application& application) {
-  std::vector<std::filesystem::path> found;
-  for (const SandboxSpec& sandbox : application.sandboxes) {
-    found.push_back(place_of(sandbox));
-  }
-  if (found.empty()) {
-    found.push_back(place_of({}));
-  }
-  std::sort(found.begin(), found.end());
-  found.erase(std::unique(found.begin(), found.end()), found.end());
-  return found;
-}
-
 int run_kept(const Options& options, Session& session) {
   const PlanSession plans(session, options.configuration);
-  for (const auto& place : places(plans.application())) {
+  for (const auto& place : sandbox_places(plans.application())) {
     for (const KeptArea& area : DrillArea::kept(place)) {
       if (session.terminal.json()) {
         JsonWriter json;
@@ -392,7 +375,7 @@ int run_kept(const Options& options, Session& session) {
 int run_clean(const Options& options, Session& session) {
   const PlanSession plans(session, options.configuration);
   size_t removed = 0;
-  for (const auto& place : places(plans.application())) {
+  for (const auto& place : sandbox_places(plans.application())) {
     removed += DrillArea::remove_dead(place, session.context.clock.now()).size();
     for (const KeptArea& area : DrillArea::kept(place)) {
       if (options.all || (!options.id.empty() && area.id.starts_with(options.id))) {

@@ -111,6 +111,26 @@ CommandSpec resume_spec() {
   return command;
 }
 
+CommandSpec undo_spec() {
+  const auto options = std::make_shared<PlanOptions>();
+  CommandSpec command =
+      sub(options, "undo", "Take a run back, last step first: the old data returns", undo_run);
+  command.description =
+      "What a step did on another machine (a restore, a command without `host:`) can only be taken "
+      "back there, unless the step's own `undo:` works from anywhere. Then nothing is undone, and "
+      "it says what to run where: here with --leave, over there with --from-repository.";
+  command.positionals = {run_positional(options)};
+  command.options.push_back({.long_name = "leave",
+                             .value_name = "step",
+                             .help = "this step stays as it is; may be repeated",
+                             .target = &options->leave});
+  command.options.push_back(accept_option(options));
+  command.options.push_back(
+      from_repository_option(options, "take the run over from the machine that has it"));
+  command.options.push_back(yes_option(options));
+  return command;
+}
+
 CommandSpec approve_spec() {
   const auto options = std::make_shared<PlanOptions>();
   CommandSpec command =
@@ -147,11 +167,7 @@ CommandSpec plan_command() {
   group.commands.back().positionals = {plan_positional(show)};
   group.commands.push_back(run_spec());
   group.commands.push_back(resume_spec());
-  const auto undo = std::make_shared<PlanOptions>();
-  group.commands.push_back(
-      sub(undo, "undo", "Take a run back, last step first: the old data returns", undo_run));
-  group.commands.back().positionals = {run_positional(undo)};
-  group.commands.back().options.push_back(accept_option(undo));
+  group.commands.push_back(undo_spec());
   const auto finish = std::make_shared<PlanOptions>();
   group.commands.push_back(
       sub(finish, "finish", "Accept a run: the old data is discarded", finish_run));

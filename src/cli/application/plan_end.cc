@@ -78,13 +78,7 @@ int conclude(PlanSession& plans, Session& session, const PlanRun& run, RunEnd en
   } else if (end == RunEnd::kSucceeded || end == RunEnd::kIncomplete || end == RunEnd::kUndone) {
     session.terminal.print_summary(fmt::format("run {} of plan {}: {} in {:.1f} s", id,
                                                run.graph().name, plan::name_of(end), seconds));
-    bool kept = false;
-    for (const auto& [step, record] : run.state().steps) {
-      for (const auto& [name, value] : record.result.outputs) {
-        kept = kept || (name == "old-data" && !value.empty() && record.state == StepState::kDone);
-      }
-    }
-    if (kept) {
+    if (run.state().keeps_old_data()) {
       session.terminal.print_summary(
           fmt::format("the old data is kept: `salvor plan undo {0}` brings it back, `salvor plan "
                       "finish {0}` discards it",

@@ -18,6 +18,7 @@ struct PlanOptions {
   std::optional<std::string> to;
   std::vector<std::string> redo;
   std::vector<std::string> skip;
+  std::vector<std::string> leave;
   std::string as;
   std::string comment;
   bool deny = false;

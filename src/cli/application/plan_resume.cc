@@ -16,6 +16,8 @@ using plan::PlanRun;
 using plan::RunEnd;
 using plan::StepState;
 
+enum class Purpose : uint8_t { kGoOn, kUndo, kFinish };
+
 bool is_open(const plan::RunState& state) {
   return !state.finished && state.outcome != "succeeded" && state.outcome != "undone";
 }
@@ -35,7 +37,8 @@ std::vector<std::string> left_there(const PlanGraph& graph, const plan::RunState
 }
 
 // A run that another machine began, made this one's, as a person agrees. Its id.
-std::string take_over(PlanSession& plans, Session& session, const PlanOptions& options) {
+std::string take_over(PlanSession& plans, Session& session, const PlanOptions& options,
+                      Purpose purpose) {
   std::vector<PlanSession::MirroredRun> found = plans.mirrored_runs(options.run);
   std::erase_if(found, [&](const PlanSession::MirroredRun& one) {
     const auto state = plan::RunState::of(plan::parse_journal(one.run.text, one.run.run));
@@ -61,7 +64,7 @@ std::string take_over(PlanSession& plans, Session& session, const PlanOptions& o
                   instant_text(content.entries.back().time, now)));
   const auto left = left_there(plans.plan(state.facts.plan), state,
                                plans.folder().machine(session.context.random));
-  for (const std::string& step : left) {
+  for (const std::string& step : purpose == Purpose::kGoOn ? left : std::vector<std::string>{}) {
     terminal.message(fmt::format(
         "  {} was done on {}, and only there: {}", step, printable(state.steps.at(step).host),
         options.redo_local ? "it is done here again" : "--redo-local does it here again"));
@@ -85,9 +88,9 @@ std::string take_over(PlanSession& plans, Session& session, const PlanOptions& o
 
 // A run of production taken up again, for `use`.
 template <class Use>
-int take_up(const PlanOptions& options, Session& session, const Use& use) {
+int take_up(const PlanOptions& options, Session& session, Purpose purpose, const Use& use) {
   PlanSession plans(session, options.configuration);
-  const std::string id = options.from_repository ? take_over(plans, session, options)
+  const std::string id = options.from_repository ? take_over(plans, session, options, purpose)
                                                  : plans.folder().find(options.run);
   const plan::RunState known =
       plan::RunState::of(plan::read_journal(plans.folder().journal_of(id)));
@@ -123,7 +126,7 @@ int take_up(const PlanOptions& options, Session& session, const Use& use) {
 }  // namespace
 
 int resume_run(const PlanOptions& options, Session& session) {
-  return take_up(options, session, [&](PlanSession& plans, PlanRun& run) {
+  return take_up(options, session, Purpose::kGoOn, [&](PlanSession& plans, PlanRun& run) {
     plans.record_before("resumption", run.graph().name, run.id());
     for (const std::string& step : options.redo) {
       run.decide(step, "redo");
@@ -138,16 +141,16 @@ int resume_run(const PlanOptions& options, Session& session) {
 }
 
 int undo_run(const PlanOptions& options, Session& session) {
-  return take_up(options, session, [&](PlanSession& plans, PlanRun& run) {
+  return take_up(options, session, Purpose::kUndo, [&](PlanSession& plans, PlanRun& run) {
     plans.record_before("undo", run.graph().name, run.id());
     plans.tree().begin(run.graph(), run.state(), run.id());
-    const RunEnd end = run.undo();
+    const RunEnd end = run.undo(options.leave);
     return conclude(plans, session, run, end);
   });
 }
 
 int finish_run(const PlanOptions& options, Session& session) {
-  return take_up(options, session, [&](PlanSession& plans, PlanRun& run) {
+  return take_up(options, session, Purpose::kFinish, [&](PlanSession& plans, PlanRun& run) {
     if (!options.yes) {
       if (!plans.can_ask()) {
         throw Error(ErrorCode::kUsage, "nobody can be asked whether the old data may go",
@@ -160,7 +163,9 @@ int finish_run(const PlanOptions& options, Session& session) {
       }
     }
     plans.record_before("finish (the old data goes)", run.graph().name, run.id());
-    run.finish();
+    for (const std::string& sentence : run.finish()) {
+      session.terminal.message(sentence);
+    }
     plans.record_decision("plan", "finished", "finish of plan " + run.graph().name, run.id());
     plans.deliver_records(session.context);
     session.terminal.print_summary("run " + short_run_id(run.id()) +

@@ -1,14 +1,13 @@
 #include "cli/application/plan_show.h"
 
-#include <algorithm>
-#include <map>
-
 #include <fmt/format.h>
 
 #include "base/format.h"
+#include "cli/application/plan_forecast.h"
 #include "cli/output/table.h"
 #include "plan/default_plan.h"
 #include "plan/scope.h"
+#include "plan/variables.h"
 #include "protect/time_text.h"
 
 namespace salvor::cli {
@@ -16,78 +15,122 @@ namespace {
 
 using plan::PlanGraph;
 using plan::PlanNode;
-using plan::StepState;
 
-// What earlier runs of the plan needed for each step, the newest that was done.
-std::map<std::string, double> measured_step_seconds(const PlanSession& plans,
-                                                    const std::string& plan) {
-  std::map<std::string, double> seconds;
-  for (const plan::RunListing& run : plans.folder().list()) {
-    if (!run.problem.empty() || run.state.facts.plan != plan) {
+// What is known of it by now put in.
+std::string does(const PlanNode& node, const TextMap& parameters) {
+  const Settings settings = plan::substitute(
+      node.spec.action.settings, [&](std::string_view name) -> std::optional<std::string> {
+        for (const auto& [key, value] : parameters) {
+          if (key == name) {
+            return value;
+          }
+        }
+        return {};
+      });
+  return node.step->describe(settings);
+}
+
+std::string after_text(const PlanGraph& graph, const PlanNode& node) {
+  std::string after;
+  for (const size_t one : node.after) {
+    after += (after.empty() ? "" : ", ") + graph.nodes[one].spec.id;
+  }
+  return after;
+}
+
+std::string needs_text(const PlanNode& node, const PlanForecast& forecast,
+                       const plan::Preflight* ahead) {
+  if (node.spec.only == StepScope::kDrill) {
+    return "only in drills";
+  }
+  const auto known = forecast.steps.find(node.spec.id);
+  const std::string time = known == forecast.steps.end() ? ""
+                           : known->second.taken         ? seconds_text(known->second.seconds)
+                                                 : "~" + seconds_text(known->second.seconds);
+  return node.spec.only == StepScope::kProduction && ahead == nullptr
+             ? "only in production" + (time.empty() ? "" : ", " + time)
+             : time;
+}
+
+void print_steps(Session& session, const PlanGraph& graph, const PlanForecast& forecast,
+                 const plan::Preflight* ahead) {
+  const WallTime now = session.context.clock.now();
+  // What a run would do is read from top to bottom; how it hangs together says `plan show`.
+  const bool ordered = ahead == nullptr;
+  Table table;
+  table.add_column("Step");
+  table.add_column("What it does");
+  if (ordered) {
+    table.add_column("After");
+  }
+  table.add_column("Takes");
+  const auto add = [&](std::vector<std::string> cells) {
+    if (!ordered) {
+      cells.erase(cells.begin() + 2);
+    }
+    table.add_row(std::move(cells));
+  };
+  for (const PlanNode& node : graph.nodes) {
+    const bool beside = !ordered && !node.spec.group.empty();
+    add({(beside ? "| " : "") + node.spec.id,
+         printable(ordered ? node.step->describe(node.spec.action.settings)
+                           : does(node, ahead->parameters)),
+         after_text(graph, node), needs_text(node, forecast, ahead)});
+    if (ordered) {
       continue;
     }
-    for (const auto& [step, record] : run.state.steps) {
-      if (record.state == StepState::kDone && record.attempts == 1 &&
-          record.ended >= record.began) {
-        seconds.emplace(step, std::chrono::duration<double>(record.ended - record.began).count());
-      }
+    if (const auto it = ahead->points.find(node.spec.id); it != ahead->points.end()) {
+      const plan::PinnedPoint& point = it->second;
+      add({beside ? "|" : "",
+           fmt::format("  from snapshot {} of {}, {}",
+                       point.snapshot.empty() ? "?" : short_run_id(point.snapshot),
+                       instant_text(point.captured, now), format_bytes(point.bytes)),
+           "", ""});
     }
   }
-  return seconds;
+  session.terminal.print(table.text());
 }
 
-// The longest way through the graph, by what was measured; nothing when a step never was.
-std::optional<double> forecast(const PlanGraph& graph, const std::map<std::string, double>& seconds,
-                               plan::Mode mode) {
-  std::vector<double> end(graph.nodes.size(), 0);
-  double longest = 0;
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    const PlanNode& node = graph.nodes[i];
-    for (const size_t one : node.after) {
-      end[i] = std::max(end[i], end[one]);
-    }
-    if (skip_reason(node, mode).empty()) {
-      const auto it = seconds.find(node.spec.id);
-      if (it == seconds.end()) {
-        return {};
-      }
-      end[i] += it->second;
-    }
-    longest = std::max(longest, end[i]);
+// "about 12 s, not counting migrate, of which nothing was measured"
+std::string forecast_text(const PlanForecast& forecast) {
+  if (!forecast.seconds) {
+    return "not measured yet; `salvor drill run` measures it";
   }
-  return longest;
+  std::string text = "about " + seconds_text(*forecast.seconds);
+  for (size_t i = 0; i < forecast.unknown.size(); ++i) {
+    text += (i == 0 ? ", not counting " : ", ") + forecast.unknown[i];
+  }
+  return text + (forecast.unknown.empty() ? "" : " (never measured)");
 }
 
-void print_steps(Session& session, const PlanGraph& graph,
-                 const std::map<std::string, double>& seconds, const plan::Preflight* preflight) {
-  Terminal& terminal = session.terminal;
+void print_dry_run_json(Session& session, const PlanGraph& graph, const PlanForecast& forecast,
+                        const plan::Preflight& ahead) {
+  JsonWriter json;
+  json.begin_message("plan_dry_run").field("plan", graph.name).field("hash", graph.hash);
+  json.field("bytes", ahead.bytes);
+  if (forecast.seconds) {
+    json.field("forecast_seconds", *forecast.seconds);
+  }
+  json.field("never_measured", forecast.unknown);
+  json.field("destroys", ahead.destroys).field("problems", ahead.problems);
+  json.field("warnings", ahead.warnings).key("steps").begin_array();
   for (const PlanNode& node : graph.nodes) {
-    std::string line =
-        "  " + node.spec.id + "  " + printable(node.step->describe(node.spec.action.settings));
-    std::string after;
+    std::vector<std::string> after;
     for (const size_t one : node.after) {
-      after += (after.empty() ? "" : ", ") + graph.nodes[one].spec.id;
+      after.push_back(graph.nodes[one].spec.id);
     }
-    if (!after.empty()) {
-      line += "  (after " + after + ")";
+    json.begin_object().field("id", node.spec.id).field("kind", node.spec.action.kind);
+    json.field("does", does(node, ahead.parameters)).field("after", after);
+    json.field("skipped", skip_reason(node, plan::Mode::kProduction));
+    if (const auto it = forecast.steps.find(node.spec.id); it != forecast.steps.end()) {
+      json.field("forecast_seconds", it->second.seconds);
     }
-    if (const auto it = seconds.find(node.spec.id); it != seconds.end()) {
-      line += fmt::format("  last {:.1f} s", it->second);
+    if (const auto it = ahead.points.find(node.spec.id); it != ahead.points.end()) {
+      json.field("snapshot", it->second.snapshot).field("bytes", it->second.bytes);
     }
-    if (node.spec.only != StepScope::kAlways) {
-      line += node.spec.only == StepScope::kDrill ? "  only in drills" : "  only in production";
-    }
-    terminal.print_line(line);
-    if (preflight != nullptr) {
-      if (const auto it = preflight->points.find(node.spec.id); it != preflight->points.end()) {
-        const plan::PinnedPoint& point = it->second;
-        terminal.print_line(fmt::format("      from snapshot {} of {}, {} to restore",
-                                        point.snapshot.empty() ? "?" : short_run_id(point.snapshot),
-                                        instant_text(point.captured, session.context.clock.now()),
-                                        format_bytes(point.bytes)));
-      }
-    }
+    json.end_object();
   }
+  session.terminal.print_json(json.end_array().end_object());
 }
 
 }  // namespace
@@ -146,32 +189,27 @@ int show_plan(const PlanOptions& options, Session& session) {
   for (const auto& [name, value] : graph.parameters) {
     session.terminal.print_line("  parameter " + name + " = " + printable(value));
   }
-  print_steps(session, graph, measured_step_seconds(plans, graph.name), nullptr);
+  print_steps(session, graph,
+              forecast_plan(session.context, plans, graph, plan::Mode::kProduction, {}), nullptr);
   return 0;
 }
 
 int show_dry_run(PlanSession& plans, Session& session, const PlanGraph& graph,
                  const plan::Preflight& preflight) {
-  const auto seconds = measured_step_seconds(plans, graph.name);
-  const auto expected = forecast(graph, seconds, plan::Mode::kProduction);
+  const PlanForecast forecast =
+      forecast_plan(session.context, plans, graph, plan::Mode::kProduction, preflight.points);
   if (session.terminal.json()) {
-    JsonWriter json;
-    json.begin_message("plan_dry_run").field("plan", graph.name).field("hash", graph.hash);
-    json.field("bytes", preflight.bytes);
-    if (expected) {
-      json.field("forecast_seconds", *expected);
-    }
-    json.field("destroys", preflight.destroys).field("problems", preflight.problems);
-    json.field("warnings", preflight.warnings);
-    session.terminal.print_json(json.end_object());
+    print_dry_run_json(session, graph, forecast, preflight);
   } else {
-    session.terminal.print_line("plan " + graph.name + ", nothing is done");
-    print_steps(session, graph, seconds, &preflight);
-    session.terminal.print_line("  to restore: " + format_bytes(preflight.bytes));
-    session.terminal.print_line(expected ? fmt::format("  forecast: {:.0f} s", *expected)
-                                         : "  forecast: not measured yet");
+    session.terminal.print_line("plan " + graph.name + ": what a run would do; nothing is done");
+    print_steps(session, graph, forecast, &preflight);
+    session.terminal.print_line("to restore: " + format_bytes(preflight.bytes));
+    session.terminal.print_line("forecast: " + forecast_text(forecast));
+    if (!preflight.destroys.empty()) {
+      session.terminal.print_line("what it replaces:");
+    }
     for (const std::string& one : preflight.destroys) {
-      session.terminal.print_line("  production: " + printable(one));
+      session.terminal.print_line("  " + printable(one));
     }
   }
   throw_problems(graph, preflight);

@@ -88,6 +88,17 @@ void PlanTree::on(const RunEvent& event) {
         continue;
       }
       if (event.kind == RunEvent::kStep) {
+        if (event.state == StepState::kUndone && line.was_done) {
+          line.state = event.state;  // what it had done, and how long that took, is worth more
+          line.seconds = line.done_seconds;
+          line.text = line.done_text + (line.done_text.empty() ? "" : "; ") + "taken back";
+          continue;
+        }
+        if (event.state == StepState::kUndoBegun && line.state == StepState::kDone) {
+          line.was_done = true;
+          line.done_seconds = line.seconds;
+          line.done_text = line.text;
+        }
         if (event.state == StepState::kBegun || event.state == StepState::kUndoBegun) {
           line.began = clock_.monotonic();
         } else if (!is_over(line.state)) {

@@ -39,6 +39,10 @@ class PlanTree final : public plan::RunObserver {
     double seconds = 0;
     uint64_t done = 0;
     uint64_t total = 0;
+    // Of a step that was done before its undo began.
+    bool was_done = false;
+    double done_seconds = 0;
+    std::string done_text;
   };
 
   void draw(bool final);

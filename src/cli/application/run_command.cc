@@ -4,6 +4,9 @@
 #include "cli/application/source_commands.h"
 #include "cli/commands.h"
 #include "connector/postgres/backup_facts.h"
+#include "model/count_text.h"
+#include "protect/drill_area.h"
+#include "protect/time_text.h"
 
 namespace salvor::cli {
 namespace {
@@ -27,11 +30,12 @@ void show_due(Session& session, const DueJob& due, const char* type) {
     session.terminal.print_json(json.end_object());
     return;
   }
-  std::string line = fmt::format("{}, due {} ({})", due.job.display(),
-                                 postgres::format_utc(due.due), printable(due.why));
+  const WallTime now = session.context.clock.now();
+  std::string line = fmt::format("{}, due {} ({})", due.job.display(), instant_text(due.due, now),
+                                 printable(due.why));
   if (!due.missed.empty()) {
-    line += fmt::format("; missed {} times since {}", due.missed.size(),
-                        postgres::format_utc(due.missed.front()));
+    line += fmt::format("; missed {} since {}", counted(due.missed.size(), "time"),
+                        instant_text(due.missed.front(), now));
   }
   session.terminal.print_summary(line);
 }
@@ -54,6 +58,16 @@ class Printer final : public RunObserver {
  private:
   Session& session_;
 };
+
+// What drills left for a look, or died with: nobody else may come by for months.
+void remove_old_sandboxes(Session& session, const Application& application) {
+  for (const std::filesystem::path& place : sandbox_places(application)) {
+    for (const std::string& name : DrillArea::remove_dead(place, session.context.clock.now())) {
+      session.terminal.message("removed sandbox " + (place / name).string() +
+                               ": its time was over, or its drill had died");
+    }
+  }
+}
 
 int run(const Options& options, Session& session) {
   ApplicationJobs jobs(session, options.configuration);
@@ -82,6 +96,9 @@ int run(const Options& options, Session& session) {
     throw;
   }
   jobs.send_records(session.context);
+  if (options.only.empty()) {
+    remove_old_sandboxes(session, jobs.application());
+  }
   if (results.empty()) {
     session.terminal.print_summary("nothing is due");
   }

@@ -52,8 +52,9 @@ class Comparison final : public EventSink {
   [[nodiscard]] bool wants_items() const override { return true; }
   [[nodiscard]] uint64_t same() const { return same_; }
   [[nodiscard]] std::string text() const {
-    return different_ == 0
-               ? std::string()
+    return different_ == 0 ? std::string()
+           : different_ == 1
+               ? "1 file differs: " + printable(first_)
                : fmt::format("{} files differ, the first: {}", different_, printable(first_));
   }
 
@@ -161,9 +162,8 @@ RunRecord FilesStore::back_up(const Context& context, const BackupOrder& order) 
 }
 
 std::vector<RecoveryRange> FilesStore::ranges(const Context& context) {
-  SourceRepository at(site_, context, source_, {.lock = LockMode::kNone});
-  return snapshot_ranges(files_snapshots(site_, at.context(), at.repository(), source_),
-                         captured_at);
+  const auto at = open_reader(site_, context, source_);
+  return snapshot_ranges(files_snapshots(site_, context, at->repository(), source_), captured_at);
 }
 
 // What the restore puts something into.

@@ -184,8 +184,8 @@ RunRecord LogicalStore::back_up(const Context& context, const BackupOrder& order
 }
 
 std::vector<RecoveryRange> LogicalStore::ranges(const Context& context) {
-  SourceRepository at(site_, context, source_, {.lock = LockMode::kNone});
-  return snapshot_ranges(logical_snapshots(site_, at.context(), at.repository(), source_),
+  const auto at = open_reader(site_, context, source_);
+  return snapshot_ranges(logical_snapshots(site_, context, at->repository(), source_),
                          captured_by_dump);
 }
 

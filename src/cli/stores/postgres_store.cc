@@ -60,6 +60,7 @@ class PostgresStore final : public Store {
   [[nodiscard]] RestoreOutcome restore(const Context& context, const RestoreOrder& order) override;
   [[nodiscard]] std::string would_destroy(const Context& context,
                                           const RestoreOrder& order) override;
+  [[nodiscard]] std::string in_the_way(const Context& context, const RestoreOrder& order) override;
   void put_back(const Context& context, const RestoreOutcome& outcome,
                 const RestoreOrder& order) override;
   void discard_old(const Context& context, const RestoreOutcome& outcome) override;
@@ -176,8 +177,8 @@ RunRecord PostgresStore::back_up(const Context& context, const BackupOrder& orde
 }
 
 std::vector<RecoveryRange> PostgresStore::ranges(const Context& context) {
-  SourceRepository at(site_, context, source_, {.lock = LockMode::kNone});
-  return ranges_of(at.context(), postgres_points(site_, at.context(), at.repository(), source_));
+  const auto at = open_reader(site_, context, source_);
+  return ranges_of(context, postgres_points(site_, context, at->repository(), source_));
 }
 
 std::string PostgresStore::target_directory(const RestoreOrder& order) const {
@@ -201,6 +202,15 @@ std::string PostgresStore::would_destroy(const Context&, const RestoreOrder& ord
              ? "the cluster in " + printable(directory) + " is replaced (and kept beside it)"
              : "the cluster in " + printable(directory) +
                    " and all that was written to it since is lost";
+}
+
+std::string PostgresStore::in_the_way(const Context&, const RestoreOrder& order) {
+  try {
+    require_stopped(target_directory(order));
+    return {};
+  } catch (const Error& running) {
+    return running.message();
+  }
 }
 
 PostgresRestoreOptions PostgresStore::restore_options(const RestoreOrder& order) const {

@@ -57,6 +57,32 @@ SourceRepository::SourceRepository(const StoreSite& site, const Context& context
               limits_of(site.application, source), site.secrets),
       opened_(open_repository(access_.session(), request)) {}
 
+std::shared_ptr<SourceRepository> SharedReaders::of(const StoreSite& site, const Context& context,
+                                                    const SourceSpec& source) {
+  Place* place = nullptr;
+  {
+    const std::scoped_lock lock(mutex_);
+    std::unique_ptr<Place>& here = places_[source.repository];
+    if (!here) {
+      here = std::make_unique<Place>();
+    }
+    place = here.get();
+  }
+  const std::scoped_lock lock(place->mutex);
+  if (!place->repository) {
+    place->repository = std::make_shared<SourceRepository>(site, context, source,
+                                                           OpenRequest{.lock = LockMode::kNone});
+  }
+  return place->repository;
+}
+
+std::shared_ptr<SourceRepository> open_reader(const StoreSite& site, const Context& context,
+                                              const SourceSpec& source) {
+  return site.readers != nullptr ? site.readers->of(site, context, source)
+                                 : std::make_shared<SourceRepository>(
+                                       site, context, source, OpenRequest{.lock = LockMode::kNone});
+}
+
 std::string application_text(const Application& application) {
   return application.environment.empty() ? application.name
                                          : application.name + ":" + application.environment;

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,8 @@
 
 namespace salvor::cli {
 
+class SharedReaders;
+
 // Referred to by the stores; outlives them.
 struct StoreSite {
   Session& session;
@@ -21,6 +25,8 @@ struct StoreSite {
   SecretLookup secrets;
   // Progress and a summary on the terminal, as `salvor backup` gives; else only messages.
   bool report = false;
+  // Where set, what only reads shares one opening of each repository; outlives the stores.
+  SharedReaders* readers = nullptr;
 };
 
 // A source's repository, opened.
@@ -38,6 +44,29 @@ class SourceRepository {
   RepositorySession access_;
   OpenedRepository opened_;
 };
+
+// Repositories that all who only read in one command share: opening costs five requests one after
+// the other and the derivation of the key. Thread-safe.
+class SharedReaders {
+ public:
+  // Opened without a lock, under `context` the first time; what is then read, is read under the
+  // reader's own. Throws what open_repository throws, each time anew.
+  [[nodiscard]] std::shared_ptr<SourceRepository> of(const StoreSite& site, const Context& context,
+                                                     const SourceSpec& source);
+
+ private:
+  struct Place {
+    std::mutex mutex;  // held while it is opened
+    std::shared_ptr<SourceRepository> repository;
+  };
+  std::mutex mutex_;
+  std::map<std::string, std::unique_ptr<Place>> places_;  // by name
+};
+
+// The source's repository for reading: the shared one, or its own.
+[[nodiscard]] std::shared_ptr<SourceRepository> open_reader(const StoreSite& site,
+                                                            const Context& context,
+                                                            const SourceSpec& source);
 
 // Throws Error{kUsage} when the configuration has no such repository.
 [[nodiscard]] const RepositorySpec& repository_of(const Application& application,

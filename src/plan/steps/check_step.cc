@@ -1,5 +1,6 @@
 // The store's own checks, the source's assertions, the counts recorded at backup time.
 #include "base/error.h"
+#include "model/count_text.h"
 #include "plan/steps/steps.h"
 
 namespace salvor::plan {
@@ -29,7 +30,7 @@ class CheckStep final : public Step {
       throw Error(ErrorCode::kFailed, "nothing of " + source + " could be checked",
                   "A check that checks nothing proves nothing: use sql, http or command steps.");
     }
-    result.summary = std::to_string(result.checks.size()) + " checks of " + source;
+    result.summary = counted(result.checks.size(), "check") + " of " + source;
     result.outputs = {{"checks", std::to_string(result.checks.size())}};
     return result;
   }

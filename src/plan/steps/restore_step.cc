@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "model/utc_text.h"
 #include "plan/plan_text.h"
 #include "plan/points.h"
 #include "plan/run_journal.h"
@@ -97,10 +98,10 @@ class RestoreStep final : public Step {
     StepResult result;
     result.summary = fmt::format("{} restored, {}", source, format_bytes(outcome.restored_bytes));
     if (outcome.reached) {
-      result.summary += ", data until " + time_text(*outcome.reached);
+      result.summary += ", data until " + utc_text(*outcome.reached);
       result.outputs.emplace_back("reached", time_text(*outcome.reached));
     }
-    if (!outcome.old_data.empty()) {
+    if (!outcome.old_data.empty() && scene.site.mode() == Mode::kProduction) {
       result.summary += ", old data in " + outcome.old_data;
     }
     result.outputs.emplace_back("snapshot", outcome.snapshot);
@@ -131,6 +132,9 @@ class RestoreStep final : public Step {
     if (order_of(scene).old_data == OldData::kMoveAside) {
       scene.site.discard_old(scene.context, scene.settings.text("source"), outcome_of(done));
     }
+  }
+  [[nodiscard]] std::string in_the_way(StepScene& scene) const override {
+    return scene.site.in_the_way(scene.context, scene.settings.text("source"), order_of(scene));
   }
   [[nodiscard]] std::string destroys(StepScene& scene) const override {
     const RestoreOrder order = order_of(scene);
