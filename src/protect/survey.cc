@@ -1,8 +1,10 @@
 #include "protect/survey.h"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 
+#include "base/task.h"
 #include "catalog/run_log.h"
 #include "engine/copies/copies.h"
 #include "protect/patience.h"
@@ -43,6 +45,7 @@ class Surveyor {
 
   Survey run() {
     read_repositories();
+    read_ranges();
     Survey survey;
     for (const SourceSpec& source : request_.application.sources) {
       survey.facts[source.name] = facts_of(source);
@@ -53,7 +56,18 @@ class Surveyor {
   }
 
  private:
-  // Each once: what was run, and which snapshots there are.
+  // Each at once with the others: what takes long is waiting for storages.
+  void at_once(const std::vector<std::function<void()>>& tasks) const {
+    constexpr size_t kAtOnce = 16;
+    ThreadPool pool("survey", static_cast<unsigned>(std::clamp<size_t>(tasks.size(), 1, kAtOnce)));
+    TaskGroup group(pool, context_.stop);
+    for (const std::function<void()>& task : tasks) {
+      group.run([&task] { task(); });
+    }
+    group.wait();
+  }
+
+  // Each once: which snapshots there are, then what was run: the catalog is for one at a time.
   void read_repositories() {
     std::set<std::string> names;
     for (const SourceSpec& source : request_.application.sources) {
@@ -61,22 +75,70 @@ class Surveyor {
         names.insert(name);
       }
     }
+    std::vector<std::function<void()>> tasks;
     for (const std::string& name : names) {
+      Failure& failure = failures_[name];
       if (request_.offline) {
-        failures_[name] = {"it was not asked", "Leave out --offline."};
+        failure = {"it was not asked", "Leave out --offline."};
         continue;
       }
-      failures_[name] = within(context_, request_.patience, kLateHint, [&](const Context& context) {
-        request_.with_repository(context, name, [&](const Context& opened, Repository& repository) {
-          std::vector<UnreadableObject> unreadable;
-          snapshots_[name] = repository.load_snapshots(opened, &unreadable);
-          unreadable_[name] = unreadable.size();
-          with_catalog(opened, [&] {
-            static_cast<void>(sync_catalog(opened, repository, name, request_.catalog));
-          });
+      tasks.emplace_back([this, name, &failure, &snapshots = snapshots_[name],
+                          &unreadable_here = unreadable_[name]] {
+        failure = within(context_, request_.patience, kLateHint, [&](const Context& context) {
+          request_.with_repository(context, name,
+                                   [&](const Context& opened, Repository& repository) {
+                                     std::vector<UnreadableObject> unreadable;
+                                     snapshots = repository.load_snapshots(opened, &unreadable);
+                                     unreadable_here = unreadable.size();
+                                   });
         });
       });
     }
+    at_once(tasks);
+    for (const std::string& name : names) {
+      if (failures_[name].message.empty()) {
+        failures_[name] = read_history(name);
+      }
+    }
+  }
+
+  // A history that is too long to be read now is no reason to know nothing: its newest part has
+  // come first, and the next call goes on.
+  Failure read_history(const std::string& name) {
+    const Failure failure =
+        within(context_, request_.patience, kLateHint, [&](const Context& context) {
+          request_.with_repository(
+              context, name, [&](const Context& opened, Repository& repository) {
+                with_catalog(opened, [&] {
+                  static_cast<void>(sync_catalog(opened, repository, name, request_.catalog));
+                });
+              });
+        });
+    if (failure.message.empty() || failure.hint != kLateHint) {
+      return failure;
+    }
+    context_.events.on(
+        Warning{"the runs that repository " + name +
+                    " knows of are not all known here yet: " + failure.message,
+                "The next call goes on with them; `salvor catalog rebuild` waits for all."});
+    return {};
+  }
+
+  // What can be reached, of each source whose repository answers.
+  void read_ranges() {
+    std::vector<std::function<void()>> tasks;
+    for (const SourceSpec& source : request_.application.sources) {
+      Failure& failure = range_failures_[source.name];
+      failure = failures_[source.repository];
+      if (failure.message.empty()) {
+        tasks.emplace_back([this, &source, &failure, &ranges = ranges_[source.name]] {
+          failure = within(context_, request_.patience, kLateHint, [&](const Context& context) {
+            ranges = request_.stores.open(source.name)->ranges(context);
+          });
+        });
+      }
+    }
+    at_once(tasks);
   }
 
   std::vector<RunRecord> runs(const RunQuery& query) {
@@ -88,12 +150,8 @@ class Surveyor {
 
   SourceFacts facts_of(const SourceSpec& source) {
     SourceFacts facts{.seen_at = now_};
-    Failure failure = failures_[source.repository];
-    if (failure.message.empty()) {
-      failure = within(context_, request_.patience, kLateHint, [&](const Context& context) {
-        facts.ranges = request_.stores.open(source.name)->ranges(context);
-      });
-    }
+    Failure failure = range_failures_[source.name];
+    facts.ranges = std::move(ranges_[source.name]);
     with_catalog(context_, [&] {
       if (failure.message.empty()) {
         request_.catalog.see_ranges(source.name, {.at = now_, .ranges = facts.ranges});
@@ -190,7 +248,9 @@ class Surveyor {
   const Context& context_;
   const SurveyRequest& request_;
   const WallTime now_;
-  std::map<std::string, Failure> failures_;
+  std::map<std::string, Failure> failures_;        // by repository
+  std::map<std::string, Failure> range_failures_;  // by source
+  std::map<std::string, std::vector<RecoveryRange>> ranges_;
   std::map<std::string, std::vector<StoredSnapshot>> snapshots_;
   std::map<std::string, uint64_t> unreadable_;
 };

@@ -21,6 +21,7 @@ using WithRepository = std::function<void(
     const Context& context, const std::string& name,
     const std::function<void(const Context& context, Repository& repository)>& body)>;
 
+// `with_repository` and `stores` are called on several threads at once; `catalog` is not.
 struct SurveyRequest {
   const Application& application;
   Stores& stores;

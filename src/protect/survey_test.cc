@@ -62,7 +62,8 @@ class SurveyTest : public ::testing::Test, protected Stores {
                          if (dead_.contains(name)) {
                            throw Error(ErrorCode::kUnreachable, name + " is away", "Look.");
                          }
-                         if (hangs_) {
+                         // The snapshots are asked for first, then the history.
+                         if (hangs_ || (slow_history_ && again(name))) {
                            while (true) {
                              context.check_stopped();
                              std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -72,7 +73,11 @@ class SurveyTest : public ::testing::Test, protected Stores {
                        },
                    .catalog = catalog_,
                    .host = "here",
-                   .patience = std::chrono::seconds(hangs_ ? 1 : 60)});
+                   .patience = std::chrono::seconds(hangs_ || slow_history_ ? 1 : 60)});
+  }
+  bool again(const std::string& name) {
+    const std::scoped_lock lock(mutex_);
+    return !asked_.insert(name).second;
   }
   void copy(const SnapshotId& id) {
     Snapshot snapshot = main_.repository().load_snapshot(*context_, id);
@@ -87,6 +92,9 @@ class SurveyTest : public ::testing::Test, protected Stores {
   Catalog catalog_ = Catalog::in_memory();
   std::set<std::string> dead_;
   bool hangs_ = false;
+  bool slow_history_ = false;
+  std::mutex mutex_;
+  std::set<std::string> asked_;
 };
 
 TEST_F(SurveyTest, CountsCopiesWhereTheyAre) {
@@ -100,6 +108,23 @@ TEST_F(SurveyTest, CountsCopiesWhereTheyAre) {
   EXPECT_EQ(facts.places[1].snapshots, std::vector<std::string>{first.hex()});
   EXPECT_TRUE(facts.places[1].offsite);
   EXPECT_EQ(facts.places[1].kind, "s3");
+}
+
+// Tens of thousands of records on a machine that knows none, over a slow line.
+TEST_F(SurveyTest, AHistoryThatTakesTooLongHidesNoSnapshots) {
+  const SnapshotId id = main_.backup({{"a", "1"}});
+  slow_history_ = true;
+  const SourceFacts facts = take().facts.at("files");
+  EXPECT_EQ(facts.unreachable, "");
+  ASSERT_EQ(facts.ranges.size(), 1U);
+  EXPECT_EQ(facts.ranges[0].snapshot, id.hex());
+  std::string warnings;
+  for (const Event& event : context_.events.events()) {
+    if (const auto* warning = std::get_if<Warning>(&event)) {
+      warnings += warning->message;
+    }
+  }
+  EXPECT_NE(warnings.find("main knows of are not all known here yet"), std::string::npos);
 }
 
 TEST_F(SurveyTest, ADeadRepositoryLeavesWhatWasSeen) {

@@ -8,14 +8,6 @@ ProtectedApplication::ProtectedApplication(Session& session, const Configuration
     : ConfiguredApplication(session, options),
       catalog_(Catalog::open_or_do_without(session.context, application().state_directory)) {}
 
-WithRepository ProtectedApplication::opener() {
-  return [this](const Context& context, const std::string& name, const auto& body) {
-    with_repository(context, name, LockMode::kNone, [&](OpenedRepository& opened, Session&) {
-      body(opened.context, *opened.repository);
-    });
-  };
-}
-
 StorageReport ProtectedApplication::examine_storage_of(const Context& context,
                                                        const std::string& name) {
   const RepositorySpec& spec = repository_of(application(), name);
@@ -31,9 +23,18 @@ std::vector<DueJob> ProtectedApplication::due(WallTime now) {
 
 Survey ProtectedApplication::take_survey(const Context& context, std::chrono::seconds patience,
                                          bool offline) {
+  SharedReaders readers;
+  site().readers = &readers;
+  const std::shared_ptr<void> shared(nullptr, [this](void*) { site().readers = nullptr; });
+  const auto opener = [&](const Context& under, const std::string& name, const auto& body) {
+    SourceSpec whole;  // a source that is nothing but the repository
+    whole.name = name;
+    whole.repository = name;
+    body(under, readers.of(site(), under, whole)->repository());
+  };
   return survey(context, {.application = application(),
                           .stores = stores(),
-                          .with_repository = opener(),
+                          .with_repository = opener,
                           .catalog = catalog_,
                           .host = current_host_name(),
                           .patience = patience,

@@ -19,8 +19,6 @@ class ProtectedApplication : public ConfiguredApplication {
   ProtectedApplication(Session& session, const ConfigurationOptions& options);
 
   [[nodiscard]] Catalog& catalog() { return catalog_; }
-  // Opens repositories without a lock.
-  [[nodiscard]] WithRepository opener();
   // What doctor finds of one of the repositories' storage. Throws what examine_storage throws.
   [[nodiscard]] StorageReport examine_storage_of(const Context& context, const std::string& name);
   [[nodiscard]] std::vector<DueJob> due(WallTime now);
