@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""A command's output in a terminal as a picture: capture.py [--at SECONDS] OUT.svg COLUMNS COMMAND...
+"""A command's output in a terminal as a picture: capture.py [--at SECONDS | --answer TEXT...] OUT.svg COLUMNS COMMAND...
 
 Understands what Salvor prints: lines, bold and the eight colours. --at: the screen after so long, of a command that
-draws in place; it is then ended.
+draws in place; it is then ended. --answer: typed when a question ends in a colon; may be repeated.
 """
 import fcntl
 import html
 import os
 import pty
 import re
+import select
 import shutil
 import struct
 import subprocess
@@ -20,16 +21,21 @@ COLORS = {"31": "#ff6b68", "32": "#6ad08a", "33": "#e5c07b", "35": "#d68fe0", "3
 WIDTH, HEIGHT, MARGIN = 8.43, 19, 16  # of a character at 14 px; of a line
 
 
-def run(columns, command):
+def run(columns, command, answers=()):
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {**os.environ, "TERM": "xterm-256color"}
     environment.pop("NO_COLOR", None)
-    process = subprocess.Popen(command, stdout=follower, stderr=follower, env=environment)
+    process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment)
     os.close(follower)
-    text = b""
+    text, answers = b"", list(answers)
     try:
-        while piece := os.read(leader, 4096):
+        while True:
+            if answers and not select.select([leader], [], [], 1.0)[0] and text.endswith(b": "):
+                os.write(leader, answers.pop(0).encode() + b"\n")
+                continue
+            if not (piece := os.read(leader, 4096)):
+                break
             text += piece
     except OSError:  # the other end is closed
         pass
@@ -76,12 +82,15 @@ def line_svg(number, line):
 
 
 def main():
-    seconds = None
-    if sys.argv[1] == "--at":
-        seconds = float(sys.argv[2])
+    seconds, answers = None, []
+    while sys.argv[1] in ("--at", "--answer"):
+        if sys.argv[1] == "--at":
+            seconds = float(sys.argv[2])
+        else:
+            answers.append(sys.argv[2])
         del sys.argv[1:3]
     out, columns, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-    lines = run(columns, command) if seconds is None else screen_at(seconds, columns, command)
+    lines = run(columns, command, answers) if seconds is None else screen_at(seconds, columns, command)
     lines.insert(0, "\x1b[1m$ " + " ".join([os.path.basename(command[0]), *command[1:]]) + "\x1b[0m")
     width = 2 * MARGIN + columns * WIDTH
     height = 2 * MARGIN + len(lines) * HEIGHT

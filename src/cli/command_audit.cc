@@ -210,20 +210,26 @@ std::unique_ptr<CommandAudit> CommandAudit::of_command(
 }
 
 void CommandAudit::of_configuration(const std::string& repository_name,
-                                    const std::string& state_directory) {
+                                    const std::string& state_directory,
+                                    const std::string& configuration_hash) {
   wanted_ = true;
+  configuration_ = configuration_hash;
   repository_name_ = repository_name;
   state_directory_ = state_directory;
 }
 
 AuditEvent CommandAudit::event(std::string phase) const {
-  return {.action = action_,
-          .phase = std::move(phase),
-          .outcome = {},
-          .subject = subject_,
-          .text = text_,
-          .run = run_,
-          .details = {}};
+  AuditEvent event{.action = action_,
+                   .phase = std::move(phase),
+                   .outcome = {},
+                   .subject = subject_,
+                   .text = text_,
+                   .run = run_,
+                   .details = {}};
+  if (!configuration_.empty()) {
+    event.details.emplace_back("configuration", configuration_);
+  }
+  return event;
 }
 
 void CommandAudit::opened(Session& session, std::shared_ptr<Repository> repository) {

@@ -44,8 +44,9 @@ class CommandAudit {
       const std::vector<const CommandSpec*>& path);
 
   // The repository is one of a configuration: the command is recorded, in the chain that the
-  // application's other commands write.
-  void of_configuration(const std::string& repository_name, const std::string& state_directory);
+  // application's other commands write, with the hash of that configuration.
+  void of_configuration(const std::string& repository_name, const std::string& state_directory,
+                        const std::string& configuration_hash);
   // The command has opened its repository, which is kept open until the end has been recorded.
   // Throws what AuditTrail::record_before throws.
   void opened(Session& session, std::shared_ptr<Repository> repository);
@@ -64,6 +65,7 @@ class CommandAudit {
   bool wanted_;
   std::string repository_name_;  // of a configuration
   std::string state_directory_;  // empty: this user's
+  std::string configuration_;    // its hash
   const std::string action_;
   const bool before_;
   const std::string subject_;

@@ -250,7 +250,8 @@ class Loader {
     throw ConfigurationError(
         fmt::format("the configuration {} has {}", request_.file,
                     count == 1 ? "a mistake" : fmt::format("{} mistakes", count)),
-        "Nothing was done. \"salvor config check\" shows them all.", problems_.sorted(), sources_);
+        "Nothing was done. Correct what is shown and run the command again.", problems_.sorted(),
+        sources_);
   }
 
   const ConfigurationRequest& request_;

@@ -63,6 +63,11 @@ KeyFigures key_figures(const Promises& promises, std::span<const RunRecord> runs
   KeyFigures figures{.days = days, .since = now - days};
   WallTime first = now;
   for (const RunRecord& run : runs) {
+    // Backups count from the first of them: the first restore test and the like may have been due,
+    // by their schedule, before there was anything.
+    if (run.kind != RunKind::kBackup) {
+      continue;
+    }
     // A run that was missed had been due before.
     first = std::min(first, run.due != WallTime{} ? std::min(run.due, run.started) : run.started);
   }

@@ -46,6 +46,23 @@ TEST(KeyFigures, RunsThatDidNotHappenCount) {
   EXPECT_EQ(key_figures(nightly(), runs, days(90), kNow).expected, 8U) << "not before the history";
 }
 
+// On the day that everything began: the first restore test was due, by its schedule, before there
+// was anything to test.
+TEST(KeyFigures, NothingIsExpectedBeforeTheFirstBackup) {
+  std::vector<RunRecord> runs{backup(night(0) + hours(8))};
+  runs[0].due = night(0);
+  RunRecord proof = runs[0];
+  proof.kind = RunKind::kVerify;
+  proof.due = kNow - days(6);
+  runs.push_back(proof);
+  for (const int period : {7, 30, 90}) {
+    const KeyFigures figures = key_figures(nightly(), runs, days(period), kNow);
+    EXPECT_EQ(figures.expected, 1U) << period;
+    EXPECT_EQ(figures.good, 1U) << period;
+    EXPECT_EQ(figures.proofs_passed, 1U) << period;
+  }
+}
+
 TEST(KeyFigures, ExtraRunsDoNotMakeUpForMissingOnes) {
   const std::vector<RunRecord> runs{backup(night(2)), backup(night(2) + hours(1)),
                                     backup(night(2) + hours(2)), backup(night(0))};

@@ -128,6 +128,14 @@ void judge_backups(const SourceFacts& facts, WallTime now, StoreStatus& store) {
   }
 }
 
+// `worst` as a text that is not the limit's: "24 h and 2 s".
+std::string more_than(std::chrono::nanoseconds worst, std::chrono::nanoseconds limit) {
+  const std::string text = span_text(worst);
+  return text != span_text(limit)
+             ? text
+             : text + " and " + seconds_text(std::chrono::duration<double>(worst - limit).count());
+}
+
 void judge_exposure(StoreStatus& store) {
   const Promises& promises = store.promises;
   if (!store.newest) {
@@ -148,7 +156,7 @@ void judge_exposure(StoreStatus& store) {
   } else if (promises.rpo && !store.open_ended && store.worst_case > *promises.rpo) {
     concern(store, Assurance::kProven,
             fmt::format("the schedule allows {} to be lost at worst, the objective is {}",
-                        span_text(*store.worst_case), span_text(*promises.rpo)),
+                        more_than(*store.worst_case, *promises.rpo), span_text(*promises.rpo)),
             "Back up more often, or follow the store's log.");
   }
   for (const RecoveryPoint& point : store.points) {

@@ -101,6 +101,15 @@ class ApplicationAudit(ApplicationCase):
         self.assertIn("changed", text)
         self.whole()
 
+    def test_single_commands_say_under_which_configuration(self):
+        self.shop("backup", "files")
+        self.shop("ls", "latest")
+        self.shop("check")
+        want = self.shown("--action", "configuration")[0]["details"]["after"]
+        for action in ("access", "verification", "backup"):
+            self.assertEqual({r["details"]["configuration"] for r in self.shown("--action", action)}, {want}, action)
+        self.whole()
+
     def test_secrets_and_values_stay_out(self):
         self.configure("""
             sources:

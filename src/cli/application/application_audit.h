@@ -36,6 +36,8 @@ class ApplicationAudit {
   // Before something is destroyed. Throws Error when no record can be made durable.
   void begin(const Context& context, const Repository& open, AuditEvent event);
 
+  // Of the configuration in effect; empty when it is off.
+  [[nodiscard]] const std::string& configuration_hash() const { return hash_; }
   // Where changes of the configuration are recorded: `main`, else the first repository.
   [[nodiscard]] std::string home() const;
 

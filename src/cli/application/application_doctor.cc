@@ -90,7 +90,8 @@ class Examiner {
       return section;
     }
     for (const StorageCheck& check : found->checks) {
-      find(section, check.mark, check.id, check.text, next_step(check));
+      find(section, check.mark, check.id, check.text,
+           check.mark == Mark::kGood ? "" : next_step(check));
     }
     section.verdict = found->verdict;
     find(section, found->verdict.destroyable == Answer::kNo ? Mark::kGood : Mark::kWarning,

@@ -16,6 +16,7 @@
 #include "evidence/audit_queue.h"
 #include "evidence/audit_verify.h"
 #include "evidence/trusted_keys.h"
+#include "model/count_text.h"
 #include "model/utc_text.h"
 
 namespace salvor::cli {
@@ -238,7 +239,8 @@ int run_verify(const Choices& choices, Session& session) {
     record_heads(session, trail);
   }
   const std::string summary =
-      fmt::format("{} records of {} writers: {}", report.records.size(), report.heads.size(),
+      fmt::format("{} of {}: {}", counted(report.records.size(), "record"),
+                  counted(report.heads.size(), "writer"),
                   report.sound() ? "the trail is whole" : "the trail is NOT whole");
   if (session.terminal.json()) {
     JsonWriter json;

@@ -90,7 +90,8 @@ Session& ConfiguredRepositories::of(const std::string& name) {
         CommandLine::kGoesBefore);
     session->session().audit = outer_.audit;
     if (outer_.audit != nullptr) {
-      outer_.audit->of_configuration(spec.name, configuration_->application.state_directory);
+      outer_.audit->of_configuration(spec.name, configuration_->application.state_directory,
+                                     audit_->configuration_hash());
     }
     outer_.terminal.message("repository " + spec.name + " of " + configuration_->application.file +
                             ": " + display_location(spec.location));

@@ -136,7 +136,9 @@ class Discoverer {
            .kind = "postgres",
            .value = {},
            .why = fmt::format("PostgreSQL on the socket in {}, port {}", absolute, port),
-           .url = fmt::format("postgresql:///postgres?host={}&port={}", absolute, port)});
+           .url = fmt::format("postgresql:///postgres?host={}&port={}", absolute, port),
+           .socket_folder = absolute,
+           .socket_port = port});
     }
   }
 

@@ -1,5 +1,5 @@
 // What runs and lies here that a backup should cover: for the configuration that `salvor init`
-// writes. Only looks: nothing is logged into, nothing is changed.
+// writes. Only looks: nothing is logged into (postgres_probe.h), nothing is changed.
 #pragma once
 
 #include <string>
@@ -16,6 +16,10 @@ struct FoundSource {
   std::string why;    // a phrase: "uploads, a folder here"
   // A connection URL without a password that `value` refers to by file:; empty: none.
   std::string url;
+  // Of a PostgreSQL server on a socket of this machine: the socket's folder and port.
+  std::string socket_folder = {};
+  std::string socket_port = {};
+  std::string data_directory = {};  // when it is known
 };
 
 struct Discovery {

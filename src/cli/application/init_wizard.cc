@@ -15,6 +15,7 @@
 #include "base/format.h"
 #include "cli/application/configuration_access.h"
 #include "cli/application/discovery.h"
+#include "cli/application/postgres_probe.h"
 #include "cli/repository_access.h"
 #include "config/yaml_printer.h"
 #include "storage/location.h"
@@ -201,12 +202,18 @@ std::string configuration_text(const Answers& answers) {
   text += "\nsources:\n";
   for (const FoundSource& source : answers.sources) {
     const std::string value = source.url.empty() ? source.value : fmt::format("file:{}", kUrlFile);
-    text += fmt::format("  # {}\n  {}:\n    {}: {}\n", printable(source.why), source.name,
-                        source.kind, yaml_text(value));
+    text += fmt::format("  # {}\n  {}:\n    {}:", printable(source.why), source.name, source.kind);
+    text += source.data_directory.empty()
+                ? " " + yaml_text(value) + "\n"
+                : fmt::format(
+                      "\n      url: {}\n      # Where a recovery puts it.\n      "
+                      "data-directory: {}\n",
+                      yaml_text(value), yaml_text(source.data_directory));
   }
   text +=
-      "\n# Back within `rto`, with at most the data of `rpo` lost.\n"
-      "objectives: {rto: 4h, rpo: 24h}\n\n"
+      "\n# Back within `rto`, with at most the data of `rpo` lost: a day between backups, and an "
+      "hour\n# for making one.\n"
+      "objectives: {rto: 4h, rpo: 25h}\n\n"
       "# What is not said is as follows; remove the \"#\" to change it.\n"
       "# schedule: daily 02:00\n"
       "# time-zone: UTC\n"
@@ -231,6 +238,27 @@ void keep_one_url(Answers& answers, std::vector<std::string>& notes) {
     have = true;
     return false;
   });
+}
+
+// How the servers that were chosen can be reached, and where their data is.
+void probe_servers(Session& session, Answers& answers, std::vector<std::string>& notes) {
+  for (FoundSource& source : answers.sources) {
+    if (source.socket_port.empty()) {
+      continue;
+    }
+    const ProbedServer found =
+        probe_postgres(session.context, source.socket_folder, source.socket_port);
+    source.url = found.url;
+    source.data_directory = found.data_directory;
+    if (found.problem.empty()) {
+      session.terminal.print_summary(
+          "PostgreSQL answers: " + found.url +
+          (found.data_directory.empty() ? "" : ", its data is in " + found.data_directory));
+    } else {
+      notes.push_back(fmt::format("{}. {} Its URL is in {}; \"salvor doctor\" tries it again.",
+                                  found.problem, found.hint, kUrlFile));
+    }
+  }
 }
 
 void write_files(const Answers& answers, const std::string& text, Session& session) {
@@ -343,6 +371,7 @@ int run_init_wizard(Session& session, const WizardOptions& options) {
   Discovery found = discover(folder, session.environment);
   Answers answers = ask(session, found, options);
   keep_one_url(answers, found.notes);
+  probe_servers(session, answers, found.notes);
   const std::string text = configuration_text(answers);
   // What is written must be understood.
   auto request = configuration_request(session, {}, kFile);

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/output/table.h"
 #include "cli/repository/snapshot_options.h"
+#include "model/count_text.h"
 #include "protect/time_text.h"
 
 namespace salvor::cli {
@@ -72,9 +73,8 @@ void print_common(Session& session, const StatusReport& report,
     }
     table.add_row(std::move(row));
   }
-  table.add_footer(
-      fmt::format("{} points common to {} stores; `salvor points SOURCE` shows those of one",
-                  points.size(), report.stores.size()));
+  table.add_footer(fmt::format("{} common to {} stores; `salvor points SOURCE` shows those of one",
+                               counted(points.size(), "point"), report.stores.size()));
   session.terminal.print(table.text());
 }
 

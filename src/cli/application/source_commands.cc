@@ -10,7 +10,9 @@
 #include "connector/postgres/backup_facts.h"
 #include "engine/snapshots/retention.h"
 #include "engine/snapshots/snapshot_labels.h"
+#include "protect/due.h"
 #include "protect/job_lock.h"
+#include "protect/time_text.h"
 
 namespace salvor::cli {
 namespace {
@@ -269,15 +271,17 @@ void show_run(Session& session, const RunRecord& record) {
     out.print_summary(fmt::format("{}  {}: {}", check.passed ? "ok    " : "FAILED",
                                   printable(check.name), printable(check.value)));
   }
-  std::string line = fmt::format("{} of {} {} in {:.1f} s", name_of(record.kind), record.subject,
-                                 name_of(record.outcome), seconds);
+  const WallTime now = session.context.clock.now();
+  const Job job{.kind = record.kind, .subject = record.subject, .repository = record.repository};
+  std::string line =
+      fmt::format("{} {} in {}", job.display(), name_of(record.outcome), seconds_text(seconds));
   if (!record.snapshot.empty()) {
     line += ", snapshot " + short_id(record.snapshot);
   }
   if (record.reached) {
-    line += ", recovered to " + format_utc(*record.reached);
+    line += ", recovered to " + instant_text(*record.reached, now);
   } else if (record.captured) {
-    line += ", as of " + format_utc(*record.captured);
+    line += ", as of " + instant_text(*record.captured, now);
   }
   out.print_summary(line);
   if (!record.error.empty()) {

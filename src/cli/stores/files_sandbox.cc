@@ -12,6 +12,7 @@
 #include "base/format.h"
 #include "engine/postgres/postgres_proof.h"
 #include "engine/restore/restorer.h"
+#include "model/count_text.h"
 #include "plan/shell.h"
 
 namespace salvor::cli {
@@ -104,7 +105,7 @@ class FilesSandbox final : public SandboxedStore {
       if (!difference.empty()) {
         throw Error(ErrorCode::kDamaged, difference);
       }
-      return fmt::format("{} files compared", files);
+      return counted(files, "file") + " compared";
     }));
     for (const std::string& assertion : source_.assertions) {
       checks.push_back(run_assertion(context, assertion, directory()));
@@ -127,7 +128,8 @@ class FilesSandbox final : public SandboxedStore {
       for (size_t i = 0; i < count; ++i) {
         fs::remove(files[i]);
       }
-      return fmt::format("{} of {} files were deleted", count, files.size());
+      return fmt::format("{} of {} {} deleted", count, counted(files.size(), "file"),
+                         count == 1 ? "was" : "were");
     }
     if (scenario == "corruption") {
       const auto largest = std::max_element(
@@ -141,7 +143,8 @@ class FilesSandbox final : public SandboxedStore {
         overwrite(context, file, UINT64_MAX);
         fs::rename(file, file.string() + ".locked");
       }
-      return fmt::format("{} files were overwritten with noise and renamed", files.size());
+      return counted(files.size(), "file") + (files.size() == 1 ? " was" : " were") +
+             " overwritten with noise and renamed";
     }
     if (scenario == "loss") {
       fs::remove_all(root_);

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/format.h"
 #include "connector/postgres/control_file.h"
+#include "model/count_text.h"
 #include "plan/shell.h"
 
 namespace salvor::cli {
@@ -158,7 +159,7 @@ std::vector<CheckResult> SandboxServer::check(const Context& context) {
     if (!difference.empty()) {
       throw Error(ErrorCode::kDamaged, difference);
     }
-    return fmt::format("{} tables compared", now.rows.size());
+    return counted(now.rows.size(), "table") + " compared";
   }));
   return checks;
 }

@@ -101,6 +101,15 @@ Error connection_error(std::string_view message, const std::string& where) {
     return {ErrorCode::kPermission, text,
             "Check the user, and the password in ~/.pgpass, PGPASSWORD or the URL."};
   }
+  if (contains(message, "role ") && contains(message, "does not exist")) {
+    return {ErrorCode::kPermission, text,
+            "Name a role of the server in the URL: postgresql://ROLE@HOST/DATABASE. Without one it "
+            "is this user's name."};
+  }
+  if (contains(message, "database ") && contains(message, "does not exist")) {
+    return {ErrorCode::kFailed, text,
+            "Name a database of the server in the URL: postgresql://ROLE@HOST/DATABASE."};
+  }
   if (contains(message, "max_wal_senders")) {
     return {ErrorCode::kFailed, text, "Raise max_wal_senders on the server: a backup takes two."};
   }
