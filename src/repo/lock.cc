@@ -232,10 +232,10 @@ void RepositoryLock::State::acquire_within(std::chrono::nanoseconds retry_for) {
   }
 }
 
-// Where asking costs a round trip, an answer of a moment ago is as good: whoever removes a lock
-// that is not stale did not wait for this second.
+// Where asking costs a round trip, an answer of a moment ago is as good for whoever only adds:
+// whoever removes a lock that is not stale did not wait for this second. Who deletes asks always.
 bool RepositoryLock::State::seen_lately() const {
-  return seen && repository.storage().traits().remote &&
+  return !exclusive && seen && repository.storage().traits().remote &&
          context.clock.monotonic() - *seen < kLockSighting;
 }
 

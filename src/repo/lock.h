@@ -29,7 +29,7 @@ inline constexpr std::chrono::seconds kLockGiveUp{1350};
 // Between writing a lock and looking for others again, as restic. No wait where
 // StorageTraits::lists_at_once holds (ADR 7).
 inline constexpr std::chrono::milliseconds kLockRecheck{200};
-// `confirm` of a remote repository does not ask again after less than this.
+// `confirm` of a shared lock in a remote repository does not ask again after less than this.
 inline constexpr std::chrono::milliseconds kLockSighting{1000};
 
 // Held from construction to destruction; refreshed by a thread of its own. Thread-safe.
@@ -49,7 +49,8 @@ class RepositoryLock {
   // fired: nothing may be written or deleted from then on. Run the work under this token.
   [[nodiscard]] std::stop_token stop_token() const;
   // Throws Error{kLocked} when the lock is lost, Error{kCancelled} when the run was stopped; call
-  // before deleting anything. Looks at the storage, a remote one once a second at most.
+  // before deleting or indexing anything. Looks at the storage; for a shared lock at a remote one
+  // once a second at most.
   void confirm(const Context& context) const;
 
  private:

@@ -85,8 +85,8 @@ TEST(RepositoryLock, ARemoteRepositoryIsAskedOnceASecond) {
   LaterClock clock;
   const Context before = made.context();
   const Context context{before.stop, before.events, clock, before.random};
-  const RepositoryLock lock(context, made.repository(), LockMode::kExclusive);
-  // The second look has seen it; what it says is known.
+  const RepositoryLock lock(context, made.repository(), LockMode::kShared);
+  lock.confirm(context);  // waits for the second look, which has seen it; what it says is known
   const uint64_t looks = counts.of(RequestKind::kStat);
   EXPECT_EQ(counts.of(RequestKind::kGet), 0U);
   lock.confirm(context);
@@ -99,6 +99,16 @@ TEST(RepositoryLock, ARemoteRepositoryIsAskedOnceASecond) {
   EXPECT_EQ(remove_locks(context, made.repository(), true), 1U);
   clock.later = 3 * kLockSighting;
   EXPECT_THROW(lock.confirm(context), Error);
+}
+
+TEST(RepositoryLock, WhoDeletesAsksARemoteRepositoryEachTime) {
+  RequestCounts counts;
+  SmallRepository made(2,
+                       std::make_unique<CountingStorage>(std::make_unique<FarStorage>(), counts));
+  const RepositoryLock lock(made.context(), made.repository(), LockMode::kExclusive);
+  lock.confirm(made.context());
+  EXPECT_EQ(remove_locks(made.context(), made.repository(), true), 1U);
+  EXPECT_THROW(lock.confirm(made.context()), Error);
 }
 
 TEST(RepositoryLock, StaleLocksStillBlockButAreExplained) {
