@@ -10,6 +10,7 @@ constexpr std::chrono::minutes kPauseAfterRefusal{1};
 // A person may have to find a token or a passphrase.
 constexpr std::chrono::minutes kPatienceWithPeople{10};
 constexpr std::chrono::seconds kPatience{60};
+constexpr std::chrono::seconds kPatienceAtTheEnd{1};
 
 }  // namespace
 
@@ -26,6 +27,10 @@ std::unique_ptr<SftpSession> SftpPool::take_idle() {
 }
 
 SftpPool::~SftpPool() {
+  {
+    std::unique_lock lock(mutex_);
+    returned_.wait_for(lock, kPatienceAtTheEnd, [this] { return connecting_ == 0; });
+  }
   ending_.request_stop();
   connectors_.clear();  // joins, before anything that they use goes
 }

@@ -40,6 +40,7 @@ class SftpPool {
   };
 
   explicit SftpPool(SftpSettings settings) : settings_(std::move(settings)) {}
+  // Waits a second for log-ins under way: servers may count broken ones as attempts to break in.
   ~SftpPool();
   SftpPool(const SftpPool&) = delete;
   SftpPool& operator=(const SftpPool&) = delete;
