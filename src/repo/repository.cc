@@ -162,7 +162,16 @@ std::unique_ptr<Repository> Repository::open(const Context& context,
   repository->master_key_ = key.master_key;
   repository->threads_ = options.threads;
   Sealer sealer = repository->make_sealer();
-  repository->config_ = read_config(sealed ? std::move(*sealed) : config.get(), sealer);
+  const Buffer bytes = sealed ? std::move(*sealed) : config.get();
+  try {
+    repository->config_ = read_config(bytes, sealer);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kDamaged) {
+      throw;
+    }
+    // It has no name to check it by: a read error on the way is more likely than damage.
+    repository->config_ = read_config(load_config(context, place, options.location), sealer);
+  }
   return repository;
 }
 

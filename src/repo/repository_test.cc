@@ -33,6 +33,8 @@ TEST(Repository, WhatChangesOnTheWayIsReadAgain) {
   auto faulty = std::make_unique<FaultStorage>(borrow_storage(*memory));
   FaultStorage& way = *faulty;
   way.add({.call = StorageCall::kGet, .kind = ObjectKind::kKey, .effect = FaultEffect::kFlipBit});
+  way.add(
+      {.call = StorageCall::kGet, .kind = ObjectKind::kConfig, .effect = FaultEffect::kFlipBit});
   const auto opened = Repository::open(*test, std::move(faulty), password);
   opened->load_index(*test);
   BlobReader reader(*opened);
@@ -43,6 +45,12 @@ TEST(Repository, WhatChangesOnTheWayIsReadAgain) {
   way.add(
       {.call = StorageCall::kGetRange, .count = Fault::kForever, .effect = FaultEffect::kFlipBit});
   EXPECT_THROW((void)reader.load(*test, blob), Error);
+  auto worse = std::make_unique<FaultStorage>(borrow_storage(*memory));
+  worse->add({.call = StorageCall::kGet,
+              .kind = ObjectKind::kConfig,
+              .count = Fault::kForever,
+              .effect = FaultEffect::kFlipBit});
+  EXPECT_THROW((void)Repository::open(*test, std::move(worse), password), Error);
 }
 
 }  // namespace
