@@ -29,7 +29,7 @@ a{color:var(--bar)}
 .verdict{border-radius:10px;padding:1rem 1.25rem;border:1px solid;margin-bottom:1.2rem}
 .verdict strong{font-size:1.05rem;letter-spacing:.06em}
 .verdict p{font-size:1.05rem;margin:.2rem 0 0}
-.short{white-space:nowrap}
+.short,td.good,td.bad,td .good,td .bad{white-space:nowrap}
 .good{color:var(--good)}.bad{color:var(--bad)}.soft{color:var(--soft)}
 .verdict.good{background:var(--good-bg);border-color:var(--good)}
 .verdict.bad{background:var(--bad-bg);border-color:var(--bad)}
