@@ -184,9 +184,7 @@ class Look {
       before.erase(last);
       const PlanNode& one = graph_.nodes[last];
       before.insert(one.after.begin(), one.after.end());
-      const std::string& kind = one.spec.action.kind;
-      if (skip_reason(one, site_.mode()).empty() &&
-          (kind == "stop" || kind == "scale" || kind == "command" || kind == "approve")) {
+      if (one.step->may_clear_the_way() && skip_reason(one, site_.mode()).empty()) {
         names = one.spec.id + (names.empty() ? "" : " or ") + names;
       }
     }

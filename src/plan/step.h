@@ -158,6 +158,8 @@ class Step {
   // What keeps it from beginning as things are now, but may be gone when the steps before it are
   // done; empty: nothing.
   [[nodiscard]] virtual std::string in_the_way(StepScene& /*scene*/) const { return {}; }
+  // Whether it may take away what is in another step's way: stop a server, say.
+  [[nodiscard]] virtual bool may_clear_the_way() const { return false; }
   // What it destroys, for the question before a production run; empty: nothing.
   [[nodiscard]] virtual std::string destroys(StepScene& /*scene*/) const { return {}; }
 };

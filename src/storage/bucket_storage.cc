@@ -143,6 +143,18 @@ std::optional<ObjectInfo> BucketStorage::stat(const Context& context, const Obje
   return size_bytes ? std::optional(ObjectInfo{object.name, *size_bytes}) : std::nullopt;
 }
 
+std::optional<uint64_t> BucketStorage::size_in(const HttpResponse& response,
+                                               const std::string& what) {
+  if (response.status == 404) {
+    return std::nullopt;
+  }
+  const auto size_bytes = parse_size(response.header("content-length").value_or(""));
+  if (!size_bytes) {
+    throw Error(ErrorCode::kFailed, what + ": the server does not say how long it is");
+  }
+  return size_bytes;
+}
+
 void BucketStorage::list(const Context& context, ObjectKind kind,
                          const std::function<void(const ObjectInfo&)>& on_object) {
   list_prefix(context, kind, "", on_object);

@@ -79,6 +79,9 @@ class BucketStorage : public Storage {
   [[nodiscard]] bool reads_past() const { return bucket_.as_of.has_value(); }
   // Throws Error{kPermission} when it is the past that is read.
   void refuse_when_past() const;
+  // What the answer to HEAD says of an object; nothing when it is absent (404).
+  [[nodiscard]] static std::optional<uint64_t> size_in(const HttpResponse& response,
+                                                       const std::string& what);
   // For `upload`, when the server says that there is such an object: throws unless it is the same.
   void accept_existing(const Context& context, const ObjectName& object,
                        std::span<const ByteView> parts);

@@ -7,6 +7,11 @@
 #include "base/format.h"
 
 namespace salvor {
+namespace {
+
+constexpr std::string_view kTemporaryMark = "-tmp-";
+
+}  // namespace
 
 std::string_view kind_prefix(ObjectKind kind) {
   switch (kind) {
@@ -59,23 +64,26 @@ std::optional<std::string> name_of_path(ObjectKind kind, std::string_view path) 
   return is_object_name(kind, name) ? std::optional(std::string(name)) : std::nullopt;
 }
 
-bool is_leftover_path(std::string_view path) {
-  constexpr std::string_view kMark = "-tmp-";
-  constexpr size_t kMostDigits = 20;  // of a 64-bit number
-  const size_t mark = path.rfind(kMark);
+std::optional<std::string_view> before_temporary_mark(std::string_view path) {
+  const size_t mark = path.rfind(kTemporaryMark);
   if (mark == std::string_view::npos) {
-    return false;
+    return std::nullopt;
   }
-  const std::string_view digits = path.substr(mark + kMark.size());
-  if (digits.empty() || digits.size() > kMostDigits ||
-      digits.find_first_not_of("0123456789") != std::string_view::npos) {
-    return false;
-  }
-  const std::string_view object = path.substr(0, mark);
-  return std::ranges::any_of(
-      std::array{ObjectKind::kConfig, ObjectKind::kKey, ObjectKind::kLock, ObjectKind::kSnapshot,
-                 ObjectKind::kIndex, ObjectKind::kPack, ObjectKind::kSalvor},
-      [&](ObjectKind kind) { return name_of_path(kind, object).has_value(); });
+  const std::string_view digits = path.substr(mark + kTemporaryMark.size());
+  return digits.empty() || digits.find_first_not_of("0123456789") != std::string_view::npos
+             ? std::nullopt
+             : std::optional(path.substr(0, mark));
+}
+
+bool is_leftover_path(std::string_view path) {
+  constexpr size_t kMostDigits = 20;  // of a 64-bit number
+  const auto object = before_temporary_mark(path);
+  return object && path.size() - object->size() - kTemporaryMark.size() <= kMostDigits &&
+         std::ranges::any_of(
+             std::array{ObjectKind::kConfig, ObjectKind::kKey, ObjectKind::kLock,
+                        ObjectKind::kSnapshot, ObjectKind::kIndex, ObjectKind::kPack,
+                        ObjectKind::kSalvor},
+             [&](ObjectKind kind) { return name_of_path(kind, *object).has_value(); });
 }
 
 void check_leftovers(std::span<const Leftover> leftovers, std::string_view place) {

@@ -19,6 +19,8 @@ namespace salvor {
 [[nodiscard]] std::string path_prefix(ObjectKind kind, std::string_view prefix);
 // The name of the object at `path`; nothing when it is not one of that kind (foreign files).
 [[nodiscard]] std::optional<std::string> name_of_path(ObjectKind kind, std::string_view path);
+// What stands before the mark of a temporary file, "-tmp-<digits>"; nothing without one.
+[[nodiscard]] std::optional<std::string_view> before_temporary_mark(std::string_view path);
 // Whether a put of an object may have left a temporary file there: an object's path with
 // "-tmp-<1 to 20 digits>" behind it.
 [[nodiscard]] bool is_leftover_path(std::string_view path);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/format.h"
+#include "storage/layout.h"
 
 namespace salvor {
 
@@ -70,16 +71,9 @@ bool is_plain(char c) {
          std::string_view("._-+=@,~%").find(c) != std::string_view::npos;
 }
 
-bool is_temporary(std::string_view component) {
-  static constexpr std::string_view kMark = "-tmp-";
-  const size_t mark = component.rfind(kMark);
-  return mark != std::string_view::npos && mark + kMark.size() < component.size() &&
-         std::ranges::all_of(component.substr(mark + kMark.size()), is_digit);
-}
-
 bool is_plain_component(std::string_view component) {
   return !component.empty() && component.size() <= 200 && component[0] != '.' &&
-         std::ranges::all_of(component, is_plain) && !is_temporary(component);
+         std::ranges::all_of(component, is_plain) && !before_temporary_mark(component);
 }
 
 bool is_plain_path(std::string_view path) {

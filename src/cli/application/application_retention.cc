@@ -221,22 +221,18 @@ void ApplicationJobs::tidy(const Context& context, const std::string& repository
 
 // Runs of plans of whose end a repository has the record.
 std::set<std::string> ApplicationJobs::recorded_plan_runs() {
+  const auto run_of = [](const RunRecord& record) {
+    const auto fact = std::ranges::find(record.facts, "run", &TextMap::value_type::first);
+    return fact == record.facts.end() ? std::string() : fact->second;
+  };
   std::set<std::string> runs;
   for (const RunRecord& record : catalog().runs(
            {.kind = RunKind::kPlan, .to = session_.context.clock.now() - plan::kCopyKept})) {
-    for (const auto& [name, value] : record.facts) {
-      if (name == "run") {
-        runs.insert(value);
-      }
-    }
+    runs.insert(run_of(record));
   }
   for (const RepositorySpec& repository : application().repositories) {
     for (const RunRecord& record : catalog().unsent(repository.name)) {
-      for (const auto& [name, value] : record.facts) {
-        if (name == "run") {
-          runs.erase(value);
-        }
-      }
+      runs.erase(run_of(record));
     }
   }
   return runs;

@@ -327,9 +327,23 @@ std::string config_entries(const Application& application) {
   return entries;
 }
 
+// The secret with the values that the configuration refers to, for a container; empty: there are
+// none.
+std::string container_secrets(const Application& application, size_t spaces) {
+  return references(application).variables.empty()
+             ? ""
+             : indented(
+                   fmt::format("envFrom:\n  - secretRef: {{name: {}}}\n", object_name(application)),
+                   spaces);
+}
+
+std::string environment_words(const Application& application) {
+  return application.environment.empty() ? "" : ", --environment, " + application.environment;
+}
+
 // Runs on and on beside the CronJob, with a disk of its own for what is not stored yet.
 std::string kubernetes_log(const Application& application, const ScheduleSetting& setting,
-                           const FollowedLog& log, const std::string& environment) {
+                           const FollowedLog& log) {
   std::string words;
   for (const std::string& word : log.words) {
     words += config::yaml_text(word) + ", ";
@@ -368,26 +382,13 @@ std::string kubernetes_log(const Application& application, const ScheduleSetting
       "          configMap: {{name: {6}}}\n"
       "        - name: state\n"
       "          persistentVolumeClaim: {{claimName: {1}}}\n",
-      log.source, log.name, config::yaml_text(setting.image), words,
-      application.environment.empty() ? "" : ", --environment, " + application.environment,
-      environment.empty() ? ""
-                          : indented(fmt::format("envFrom:\n  - secretRef: {{name: {}}}\n",
-                                                 object_name(application)),
-                                     10),
-      object_name(application));
+      log.source, log.name, config::yaml_text(setting.image), words, environment_words(application),
+      container_secrets(application, 10), object_name(application));
 }
 
 std::vector<GeneratedFile> kubernetes_files(const Application& application,
                                             const ScheduleSetting& setting) {
   const std::string name = object_name(application);
-  const References found = references(application);
-  std::string environment;
-  if (!found.variables.empty()) {
-    environment = fmt::format(
-        "              envFrom:\n"
-        "                - secretRef: {{name: {}}}\n",
-        name);
-  }
   std::string text = fmt::format(
       "# Does whatever is due for {0}: backups, proofs, copies, drills.\n"
       "apiVersion: v1\n"
@@ -432,10 +433,9 @@ std::vector<GeneratedFile> kubernetes_files(const Application& application,
       "            - name: state\n"
       "              persistentVolumeClaim: {{claimName: {1}-state}}\n",
       application.name, name, config_entries(application), kEvery, config::yaml_text(setting.image),
-      environment,
-      application.environment.empty() ? "" : ", --environment, " + application.environment);
+      container_secrets(application, 14), environment_words(application));
   for (const FollowedLog& log : followed_logs(application)) {
-    text += kubernetes_log(application, setting, log, environment);
+    text += kubernetes_log(application, setting, log);
   }
   return {{name + ".yaml", text}};
 }

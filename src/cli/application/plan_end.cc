@@ -104,4 +104,5 @@ int conclude(PlanSession& plans, Session& session, const PlanRun& run, RunEnd en
                   ? run.hint()
                   : run.hint() + (run.hint().empty() ? "" : " ") + next);
 }
+
 }  // namespace salvor::cli

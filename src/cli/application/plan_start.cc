@@ -29,6 +29,7 @@ TextMap plan_parameters(const PlanOptions& options) {
   }
   return values;
 }
+
 // A person agrees to what will be destroyed, by the plan's name.
 void confirm(PlanSession& plans, Session& session, const PlanOptions& options,
              const PlanGraph& graph, const plan::Preflight& preflight) {

@@ -17,6 +17,7 @@ class ApproveStep final : public Step {
                     .help = "who may answer; by default whoever runs the plan"}}};
     return kind;
   }
+  [[nodiscard]] bool may_clear_the_way() const override { return true; }
   [[nodiscard]] std::vector<std::string> outputs() const override { return {"by", "comment"}; }
   [[nodiscard]] bool outside() const override { return false; }
   [[nodiscard]] std::string describe(const Settings& settings) const override {

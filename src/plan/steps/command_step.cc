@@ -19,6 +19,7 @@ class CommandStep final : public Step {
     static const StepKind kind = make_kind();
     return kind;
   }
+  [[nodiscard]] bool may_clear_the_way() const override { return true; }
   [[nodiscard]] std::vector<std::string> outputs() const override { return {"output", "status"}; }
   [[nodiscard]] bool local(const Settings& settings) const override {
     return settings.text("host").empty();

@@ -29,6 +29,7 @@ class ServiceStep final : public Step {
   explicit ServiceStep(Wish wish) : wish_(wish), kind_(make_kind(wish)) {}
 
   [[nodiscard]] const StepKind& kind() const override { return kind_; }
+  [[nodiscard]] bool may_clear_the_way() const override { return wish_ != Wish::kStart; }
   [[nodiscard]] std::vector<std::string> outputs() const override { return {"before"}; }
   [[nodiscard]] bool local(const Settings& settings) const override {
     return settings.text("host").empty();

@@ -436,15 +436,7 @@ std::optional<uint64_t> AzureStorage::size_of(const Context& context, const Obje
                   .key = key_of(object),
                   .what = what("look for", object),
                   .right = "r (read)"};
-  const HttpResponse response = execute(context, call, {404});
-  if (response.status == 404) {
-    return std::nullopt;
-  }
-  const auto size_bytes = parse_size(response.header("content-length").value_or(""));
-  if (!size_bytes) {
-    throw Error(ErrorCode::kFailed, call.what + ": the server does not say how long it is");
-  }
-  return size_bytes;
+  return size_in(execute(context, call, {404}), call.what);
 }
 
 std::optional<XmlElement> AzureStorage::list_page(const Context& context, const std::string& prefix,

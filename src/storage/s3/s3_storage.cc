@@ -221,15 +221,7 @@ std::optional<uint64_t> S3Storage::size_of(const Context& context, const ObjectN
                     .key = key_of(object),
                     .what = what("look for", object),
                     .action = "s3:GetObject"};
-  const HttpResponse response = execute(context, call, {404});
-  if (response.status == 404) {
-    return std::nullopt;
-  }
-  const auto size_bytes = parse_size(response.header("content-length").value_or(""));
-  if (!size_bytes) {
-    throw Error(ErrorCode::kFailed, call.what + ": the server does not say how long it is");
-  }
-  return size_bytes;
+  return size_in(execute(context, call, {404}), call.what);
 }
 
 std::optional<std::string> S3Storage::list_page(const Context& context, const std::string& prefix,
