@@ -117,7 +117,7 @@ class Cluster:
     def kill(self):
         """As a power cut would, but for the disk cache."""
         if self.process and self.process.poll() is None:
-            children = self._children()
+            children, segment = self._children(), self._shared_memory()
             for child in children:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
@@ -127,7 +127,18 @@ class Cluster:
             limit = time.monotonic() + 30
             while any(map(self._alive, children)) and time.monotonic() < limit:
                 time.sleep(0.01)
+            # It would outlive them all, and a kernel has a few thousand at most.
+            if segment:
+                subprocess.run(["ipcrm", "-m", segment], stderr=subprocess.DEVNULL, check=False)
         self.process = None
+
+    def _shared_memory(self):
+        """The System V segment by which servers see each other: its id stands at the end of postmaster.pid's line 7."""
+        try:
+            pid_file = pathlib.Path(f"/proc/{self.process.pid}/cwd/postmaster.pid")
+            return pid_file.read_text().splitlines()[6].split()[1]
+        except (OSError, IndexError):
+            return None
 
     @staticmethod
     def _alive(pid):
