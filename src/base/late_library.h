@@ -1,7 +1,7 @@
 // Shared libraries that are loaded when the first of their functions is called.
 //
 // libcurl, libpq and libarchive bring 36 more libraries with them. Linked in the usual way they
-// cost every start two thirds of its time, and most commands use none of them: `wal push` runs for
+// cost every start half of its time, and most commands use none of them: `wal push` runs for
 // each segment that a server writes. So their functions are declared once more, as objects with
 // their names, in the one namespace that uses them, where they hide the library's own:
 //

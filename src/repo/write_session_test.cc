@@ -211,12 +211,15 @@ class SlowStorage final : public ForwardingStorage {
     }
     base_->put(context, object, parts);
   }
-  [[nodiscard]] unsigned most() const { return most_; }
+  [[nodiscard]] unsigned most() const {
+    const std::scoped_lock lock(mutex_);
+    return most_;
+  }
 
  private:
   const unsigned together_;
   const std::chrono::milliseconds patience_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   unsigned under_way_ = 0;
   unsigned most_ = 0;

@@ -7,13 +7,12 @@
 #include <libpq-fe.h>
 #include <poll.h>
 
-#include "base/late_library.h"
 #include "connector/postgres/database_url.h"
+#include "connector/postgres/libpq.h"
 
 namespace salvor::postgres {
 namespace {
 
-LateLibrary libpq{"libpq.so.5", "libpq5"};
 SALVOR_LATE(libpq, PQbackendPID);
 SALVOR_LATE(libpq, PQclear);
 SALVOR_LATE(libpq, PQcmdStatus);

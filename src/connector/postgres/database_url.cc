@@ -5,12 +5,11 @@
 
 #include <libpq-fe.h>
 
-#include "base/late_library.h"
+#include "connector/postgres/libpq.h"
 
 namespace salvor::postgres {
 namespace {
 
-LateLibrary libpq{"libpq.so.5", "libpq5"};
 SALVOR_LATE(libpq, PQconndefaults);
 SALVOR_LATE(libpq, PQconninfoFree);
 
