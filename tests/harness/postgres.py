@@ -8,6 +8,7 @@ import contextlib
 import os
 import pathlib
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -117,7 +118,8 @@ class Cluster:
     def kill(self):
         """As a power cut would, but for the disk cache."""
         if self.process and self.process.poll() is None:
-            children, segment = self._children(), self._shared_memory()
+            children = self._children()
+            segment, files = self._shared_memory([self.process.pid, *children])
             for child in children:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
@@ -127,18 +129,24 @@ class Cluster:
             limit = time.monotonic() + 30
             while any(map(self._alive, children)) and time.monotonic() < limit:
                 time.sleep(0.01)
-            # It would outlive them all, and a kernel has a few thousand at most.
+            # They would outlive it, and a kernel has room for a few thousand segments.
             if segment:
                 subprocess.run(["ipcrm", "-m", segment], stderr=subprocess.DEVNULL, check=False)
+            for file in files:
+                file.unlink(missing_ok=True)
         self.process = None
 
-    def _shared_memory(self):
-        """The System V segment by which servers see each other: its id stands at the end of postmaster.pid's line 7."""
-        try:
-            pid_file = pathlib.Path(f"/proc/{self.process.pid}/cwd/postmaster.pid")
-            return pid_file.read_text().splitlines()[6].split()[1]
-        except (OSError, IndexError):
-            return None
+    @staticmethod
+    def _shared_memory(pids):
+        """What a killed server leaves in the system: the id of the segment by which servers see each other (it ends
+        line 7 of postmaster.pid, in the directory that the first process stands in), and files."""
+        segment, files = None, set()
+        with contextlib.suppress(OSError, IndexError):
+            segment = pathlib.Path(f"/proc/{pids[0]}/cwd/postmaster.pid").read_text().splitlines()[6].split()[1]
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                files |= set(re.findall(r"/dev/shm/PostgreSQL\.[0-9]+", pathlib.Path(f"/proc/{pid}/maps").read_text()))
+        return segment, [pathlib.Path(file) for file in files]
 
     @staticmethod
     def _alive(pid):
