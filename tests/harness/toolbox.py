@@ -253,6 +253,13 @@ class TestCase(unittest.TestCase):
             if answer.code != 0 or command not in answer.text:
                 self.skipTest(f"salvor has no command '{command}'")
 
+    def address_space(self, size_bytes):
+        """A prefix that leaves a program of ours so much memory. Skips under a sanitizer, whose shadow takes more."""
+        libraries = subprocess.run(["ldd", self.salvor.binary], capture_output=True, check=False).stdout
+        if b"libasan" in libraries or b"libtsan" in libraries:
+            self.skipTest("a program with a sanitizer does not start in limited memory")
+        return ["prlimit", f"--as={size_bytes}"]
+
     def peer(self, name):
         found = subprocess.run([ROOT / "tests/peers/get", name, "--find"], capture_output=True,
                                text=True, check=False)

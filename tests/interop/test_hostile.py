@@ -318,7 +318,7 @@ class Bombs(Made):
 
     def limited(self, *arguments, **options):
         return self.salvor(self.repository, *arguments, timeout=60,
-                           prefix=["prlimit", f"--as={self.MEMORY}"], **options)
+                           prefix=self.address_space(self.MEMORY), **options)
 
     def bombs(self):
         """(what, frame, length in the index). The ids are made up: no content can match."""
@@ -507,7 +507,7 @@ class Surroundings(TestCase):
         big = self.make_tree("big", {f"f{n}": self.bytes(200_000) for n in range(100)})
         told = worked = 0
         for mebibytes in (40, 80, 120, 160, 240, 320, 480, 640, 1000, 2000):
-            limited = {"prefix": ["prlimit", f"--as={mebibytes << 20}"], "timeout": 60, "expect": ANY}
+            limited = {"prefix": self.address_space(mebibytes << 20), "timeout": 60, "expect": ANY}
             result = self.salvor(place, "backup", big, **limited)
             if result.code == 0:
                 worked += 1
