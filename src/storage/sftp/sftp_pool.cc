@@ -36,8 +36,14 @@ SftpPool::~SftpPool() {
 }
 
 bool SftpPool::may_connect_another() const {
-  return connecting_ < waiting_ && open_ < settings_.connections &&
-         std::chrono::steady_clock::now() >= refused_until_;
+  return open_ < settings_.connections && std::chrono::steady_clock::now() >= refused_until_;
+}
+
+void SftpPool::make_ready(unsigned connections) {
+  const std::scoped_lock lock(mutex_);
+  while (open_ > 0 && open_ < connections && !connecting_first_ && may_connect_another()) {
+    connect_another();
+  }
 }
 
 std::unique_ptr<SftpSession> SftpPool::connect(const Context& context, bool first) const {
@@ -117,7 +123,7 @@ SftpPool::Lease SftpPool::take(const Context& context) {
       return {*this, connect_first(context, lock)};
     }
     ++waiting_;
-    if (!connecting_first_ && may_connect_another()) {
+    if (!connecting_first_ && connecting_ < waiting_ && may_connect_another()) {
       connect_another();
     }
     returned_.wait_for(lock, kPoll);

@@ -50,6 +50,8 @@ class SftpPool {
   // Throws as SftpSession's constructor, when no connection at all can be had: when only another
   // one is refused, fewer are used, and more are tried again after a minute.
   [[nodiscard]] Lease take(const Context& context);
+  // Much is about to be moved: makes so many connections beside the callers, once there is one.
+  void make_ready(unsigned connections);
   [[nodiscard]] const SftpSettings& settings() const { return settings_; }
 
  private:

@@ -23,6 +23,8 @@ namespace salvor {
 namespace {
 
 constexpr std::chrono::milliseconds kTidyUp{5000};
+// Whoever lists the index moves packs next, several at a time.
+constexpr unsigned kReadyForPacks = 4;
 
 std::string parent_of(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -607,6 +609,9 @@ void SftpStorage::list_prefix(const Context& context, ObjectKind kind, std::stri
   const std::string begin = path_prefix(kind, prefix);
   if (const size_t slash = prefix.rfind('/'); slash != std::string_view::npos) {
     directories = {begin.substr(0, begin.rfind('/'))};
+  }
+  if (kind == ObjectKind::kIndex) {
+    pool_.make_ready(kReadyForPacks);
   }
   for (const ObjectInfo& object : list_now(context, kind, std::move(directories), begin)) {
     context.check_stopped();

@@ -1,6 +1,7 @@
 // What the contract cannot say: connections, files on the server, trouble.
 #include "storage/sftp/sftp_storage.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -192,6 +193,26 @@ TEST_F(SftpStorageTest, NobodyWaitsForAnotherConnection) {
     threads.clear();
   }
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+}
+
+TEST_F(SftpStorageTest, WhoListsTheIndexFindsConnectionsReady) {
+  open()->create(context());
+  const std::string log = (directory_.path() / "connections").string();
+  const auto connections = [&] {
+    std::ifstream file(log);
+    return std::count(std::istreambuf_iterator<char>(file), {}, '\n');
+  };
+  for (const auto& [most, expected] : {std::pair(3U, 3), std::pair(8U, 4)}) {
+    std::filesystem::remove(log);
+    {
+      const auto storage = open_by("echo >> " + log + "; exec " + kServer, most);
+      EXPECT_FALSE(storage->stat(context(), {ObjectKind::kConfig, {}}).has_value());
+      EXPECT_EQ(connections(), 1);
+      EXPECT_TRUE(storage->list_all(context(), ObjectKind::kIndex).empty());
+    }
+    // Log-ins that have begun are not broken off.
+    EXPECT_EQ(connections(), expected);
+  }
 }
 
 TEST_F(SftpStorageTest, AForbiddenDirectoryIsAPermissionError) {
