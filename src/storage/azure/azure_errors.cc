@@ -112,7 +112,7 @@ Diagnosis diagnose(const AzureSettings& settings, const AzureFailure& failure,
             "container is made: see docs/storage-azure.md."};
   }
   if (failure.status == 401 || failure.status == 403 ||
-      failure.code == "InvalidAuthenticationInfo") {
+      is_one_of(failure.code, {"InvalidAuthenticationInfo", "PublicAccessNotPermitted"})) {
     return diagnose_denied(settings, failure, right);
   }
   if (failure.status == 404) {
