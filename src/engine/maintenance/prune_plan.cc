@@ -242,12 +242,6 @@ MaxUnused parse_max_unused(std::string_view text) {
               "Write a percentage from 0% to below 100%, a size like 10G, or 'unlimited'.");
 }
 
-bool PrunePlan::changes_index() const {
-  return std::any_of(fates.begin(), fates.end(), [](PackFate fate) {
-    return fate != PackFate::kKeep && fate != PackFate::kWait;
-  });
-}
-
 PrunePlan decide_prune(std::span<const PackUse> packs, std::vector<UnlistedPack> unlisted,
                        const PruneLimits& limits, PruneStatistics statistics) {
   return Decision(packs, limits, statistics).run(std::move(unlisted));

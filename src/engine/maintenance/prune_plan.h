@@ -135,8 +135,6 @@ struct PrunePlan {
   std::vector<PackFate> fates;  // one for each pack given
   std::vector<UnlistedPack> unlisted;
   PruneStatistics statistics;
-
-  [[nodiscard]] bool changes_index() const;
 };
 
 // `statistics` brings the counts of blobs (used, duplicate, unused), the rest is filled in. Throws

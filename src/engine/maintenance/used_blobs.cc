@@ -1,7 +1,6 @@
 #include "engine/maintenance/used_blobs.h"
 
 #include <algorithm>
-#include <bit>
 #include <mutex>
 #include <vector>
 
@@ -300,14 +299,6 @@ void TreeWalk::give_back(std::unique_ptr<Worker> worker) {
 
 EntrySet::EntrySet(size_t entries)
     : entries_(entries), words_(std::make_unique<std::atomic<uint64_t>[]>((entries + 63) / 64)) {}
-
-size_t EntrySet::count() const {
-  size_t total = 0;
-  for (size_t i = 0; i < (entries_ + 63) / 64; ++i) {
-    total += static_cast<size_t>(std::popcount(words_[i].load(std::memory_order_relaxed)));
-  }
-  return total;
-}
 
 void mark_used_blobs(const Context& context, const Repository& repository,
                      std::span<const BlobId> roots, unsigned threads,

@@ -36,7 +36,6 @@ class EntrySet {
     return number < entries_ &&
            (words_[number / 64].load(std::memory_order_relaxed) >> (number % 64) & 1) != 0;
   }
-  [[nodiscard]] size_t count() const;
   // Entries that the set can hold: numbers below this.
   [[nodiscard]] size_t capacity() const { return entries_; }
 

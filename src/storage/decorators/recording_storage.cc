@@ -177,11 +177,6 @@ void RecordingStorage::mark(std::string label) {
   recording_->marks.push_back(std::move(label));
 }
 
-size_t RecordingStorage::mutations() const {
-  const std::scoped_lock lock(mutex_);
-  return recording_->mutations.size();
-}
-
 size_t RecordingStorage::begin(const ObjectName& object, ObjectBytes bytes, bool replaces) {
   const std::scoped_lock lock(mutex_);
   const size_t index = recording_->mutations.size();

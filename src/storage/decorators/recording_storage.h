@@ -78,7 +78,6 @@ class RecordingStorage final : public ForwardingStorage {
   void restart(const Context& context);
   // Notes that the run has got somewhere ("backup 1 reported success").
   void mark(std::string label);
-  [[nodiscard]] size_t mutations() const;
 
   // Every crash, in the order of the run. `torn_in_place` adds those of a storage that breaks its
   // promise: half an object under its final name, which a check has to find.
