@@ -16,6 +16,7 @@
 #include "chunk/kernel.h"
 #include "support/properties.h"
 #include "support/reference_chunker.h"
+#include "support/test_data.h"
 
 namespace salvor {
 namespace {
@@ -91,7 +92,7 @@ Bytes generate(const std::string& name) {
 }
 
 nlohmann::json vectors() {
-  std::ifstream file(SALVOR_TEST_DATA "/chunker.json");
+  std::ifstream file(test::test_data("chunker.json"));
   return nlohmann::json::parse(file);
 }
 

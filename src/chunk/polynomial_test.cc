@@ -9,12 +9,13 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "support/test_data.h"
 
 namespace salvor {
 namespace {
 
 nlohmann::json vectors() {
-  std::ifstream file(SALVOR_TEST_DATA "/chunker.json");
+  std::ifstream file(test::test_data("chunker.json"));
   return nlohmann::json::parse(file);
 }
 

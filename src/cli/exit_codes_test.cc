@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "cli/commands.h"
 #include "cli/help.h"
+#include "support/test_data.h"
 
 namespace salvor::cli {
 namespace {
@@ -31,7 +32,7 @@ std::map<int, std::string> codes() {
 }
 
 TEST(ExitCodes, DocumentedTableIsTheCodesTable) {
-  std::ifstream file(SALVOR_TEST_DATA "/../../docs/exit-codes.md");
+  std::ifstream file(test::test_data("../../docs/exit-codes.md"));
   ASSERT_TRUE(file);
   std::map<int, std::string> documented;
   for (std::string line; std::getline(file, line);) {

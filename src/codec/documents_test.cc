@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "codec/go_json.h"
+#include "support/test_data.h"
 
 namespace salvor {
 namespace {
@@ -33,7 +34,7 @@ const std::string kId = "b65d421ab7c81c77ca226fc1a3e9ce82782a8a09594765f4735e948
 
 TEST(Documents, ConfigOfARealRepository) {
   simdjson::dom::parser parser;
-  const auto vectors = parser.load(std::string(SALVOR_TEST_DATA) + "/crypto.json").value();
+  const auto vectors = parser.load(test::test_data("crypto.json")).value();
   const std::string text(vectors["real_file"]["plaintext"].get_string().value());
   const RepositoryConfig config = decode_config(as_bytes(text));
   EXPECT_EQ(config.version, 2U);

@@ -6,12 +6,13 @@
 #include "base/fd.h"
 #include "codec/json_text.h"
 #include "codec/utf8.h"
+#include "support/test_data.h"
 
 namespace salvor {
 namespace {
 
 simdjson::dom::element load(simdjson::dom::parser& parser, const char* name) {
-  return parser.load(std::string(SALVOR_TEST_DATA) + "/" + name).value();
+  return parser.load(test::test_data(name)).value();
 }
 
 std::string raw_of(simdjson::dom::element hex) {
@@ -74,8 +75,7 @@ TEST(GoJson, WritesWhatOlderGoWroteButForTheKnownDifferences) {
 }
 
 TEST(GoJson, PrintTableContainsThatOfUnicode13) {
-  const Buffer file =
-      read_file(std::string(SALVOR_TEST_DATA) + "/go1.19-strconv-isprint-ranges.txt", 1 << 20);
+  const Buffer file = read_file(test::test_data("go1.19-strconv-isprint-ranges.txt"), 1 << 20);
   std::string_view text = as_text(file.view());
   std::vector<bool> older(0x110000);
   while (!text.empty()) {

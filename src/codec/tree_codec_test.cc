@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "support/test_data.h"
 
 namespace salvor {
 namespace {
@@ -44,7 +45,7 @@ TEST(TreeCodec, ReencodesTheTreesOfRestic) {
   size_t exact = 0;
   size_t lossy = 0;
   size_t requoted = 0;
-  for (const auto item : parser.load(std::string(SALVOR_TEST_DATA) + "/trees.json").get_array()) {
+  for (const auto item : parser.load(test::test_data("trees.json")).get_array()) {
     Buffer raw;
     ASSERT_TRUE(from_base64(item["json_base64"].get_string().value(), raw));
     std::string text(as_text(raw.view()));

@@ -12,12 +12,13 @@
 
 #include "config/yaml_printer.h"
 #include "support/properties.h"
+#include "support/test_data.h"
 
 namespace salvor::config {
 namespace {
 
 std::filesystem::path golden_folder() {
-  return std::filesystem::path(SALVOR_TEST_DATA).parent_path() / "config";
+  return std::filesystem::path(test::test_data("../config")).lexically_normal();
 }
 
 std::string read_text(const std::filesystem::path& path) {

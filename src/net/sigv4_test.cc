@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <openssl/evp.h>
 
+#include "support/test_data.h"
+
 namespace salvor {
 namespace {
 
@@ -24,7 +26,7 @@ WallTime time_of(const std::string& text) {
 }
 
 TEST(SigV4, SignsAsTheVectorsOfAwsSay) {
-  const auto vectors = nlohmann::json::parse(std::ifstream(SALVOR_TEST_DATA "/sigv4.json"));
+  const auto vectors = nlohmann::json::parse(std::ifstream(test::test_data("sigv4.json")));
   ASSERT_EQ(vectors.size(), 40U);
   for (const auto& vector : vectors) {
     const auto text = [&](const char* name) { return vector.at(name).get<std::string>(); };

@@ -7,11 +7,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "support/test_data.h"
 
 namespace salvor::testing {
 
 inline nlohmann::json crypto_vectors(const char* name) {
-  return nlohmann::json::parse(std::ifstream(SALVOR_TEST_DATA "/crypto.json")).at(name);
+  return nlohmann::json::parse(std::ifstream(test::test_data("crypto.json"))).at(name);
 }
 
 inline Buffer unhex(const nlohmann::json& value) {

@@ -14,6 +14,7 @@
 #include "connector/postgres/page.h"
 #include "connector/postgres/timeline_history.h"
 #include "connector/postgres/wal_segment.h"
+#include "support/test_data.h"
 
 namespace salvor::postgres {
 namespace {
@@ -22,7 +23,7 @@ constexpr SegmentSize k16MiB{16U << 20};
 constexpr SegmentSize k1GiB{1U << 30};
 
 Buffer data_file(const std::string& name) {
-  return read_file(std::string(SALVOR_TEST_DATA) + "/postgres/" + name, 16U << 20);
+  return read_file(test::test_data("postgres/" + name), 16U << 20);
 }
 
 template <class Call>
