@@ -1,6 +1,7 @@
 // Rebuilding files from incremental ones, against the definition of it; and how files are cut.
 #include "connector/postgres/incremental_file.h"
 
+#include <algorithm>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -205,7 +206,7 @@ TEST(Crc32c, OfJoinedAndDividedData) {
 
 Buffer pages_with_lsn(const std::vector<uint32_t>& lsns) {
   Buffer bytes(lsns.size() * kPageBytes);
-  std::memset(bytes.data(), 1, bytes.size());
+  std::ranges::fill(bytes.bytes(), std::byte{1});
   for (size_t i = 0; i < lsns.size(); ++i) {
     store_u32le(bytes.data() + i * kPageBytes, 0);
     store_u32le(bytes.data() + i * kPageBytes + 4, lsns[i]);
