@@ -118,10 +118,10 @@ class Verify(PostgresCase):
     def asleep(self):
         """The assertion is being asked: a backend of the sandbox's server sleeps in it."""
         for server in self.servers():
-            for child in pathlib.Path(f"/proc/{server}/task/{server}/children").read_text().split():
-                try:
+            try:
+                for child in pathlib.Path(f"/proc/{server}/task/{server}/children").read_text().split():
                     if b"SELECT" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes():
                         return True
-                except OSError:
-                    pass
+            except OSError:
+                pass  # it has ended meanwhile: look again
         return False
