@@ -12,23 +12,23 @@ import sys
 LAYERS = ("src/repo/", "src/storage/", "src/engine/")
 
 
-def stretches(lines):
-    """First and last numbers of runs of lines that were not executed; what is not code does not end a run."""
-    runs, open_run = [], None
-    for line in sorted((line for line in lines if not line.get("gcovr/noncode")), key=lambda l: l["line_number"]):
+def stretches(code):
+    """Numbers of lines that were not executed, by runs without an executed line between them."""
+    runs, ended = [], True
+    for line in sorted(code, key=lambda line: line["line_number"]):
         if line["count"] > 0:
-            open_run = None
-        elif open_run:
-            open_run[1] = line["line_number"]
-        else:
-            open_run = [line["line_number"]] * 2
-            runs.append(open_run)
+            ended = True
+            continue
+        if ended:
+            runs.append([])
+            ended = False
+        runs[-1].append(line["line_number"])
     return runs
 
 
 def read_reasons(path):
-    """{file: {text of a line: reason}}: a reason stands in a line of its own, below it its files and their texts."""
-    reasons, reason = {}, ""
+    """{(file, text of a line)}: a reason stands in a line of its own, below it its files and their texts."""
+    explained, reason = set(), ""
     for number, line in enumerate(pathlib.Path(path).read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -38,38 +38,36 @@ def read_reasons(path):
         file, _, text = line.strip().partition(": ")
         if not reason or not text:
             sys.exit(f"{path}:{number}: expected \"  file: text of a line\" below a reason")
-        reasons.setdefault(file, {})[text] = reason
-    return reasons
+        explained.add((file, text))
+    return explained
 
 
 def main():
     lines_json, reasons_file = sys.argv[1:]
     reasons = read_reasons(reasons_file)
-    used, explained, open_lines, total, executed = set(), 0, 0, 0, 0
+    used, explained, unexplained, executed = set(), 0, 0, 0
     for file in json.loads(pathlib.Path(lines_json).read_text(encoding="utf-8"))["files"]:
         name = file.get("file") or file["filename"]
         if not name.startswith(LAYERS):
             continue
         source = pathlib.Path(name).read_text(encoding="utf-8").splitlines()
+        texts = [text for of, text in reasons if of == name]
         code = [line for line in file["lines"] if not line.get("gcovr/noncode")]
-        total += len(code)
         executed += sum(line["count"] > 0 for line in code)
-        uncovered = {line["line_number"] for line in code if line["count"] == 0}
-        for first, last in stretches(file["lines"]):
-            found = [text for text in reasons.get(name, ()) if any(text in line for line in source[first - 1:last])]
-            size = len(uncovered.intersection(range(first, last + 1)))
+        for run in stretches(code):
+            first, last = run[0], run[-1]
+            found = {(name, text) for text in texts if any(text in line for line in source[first - 1:last])}
+            used |= found
             if found:
-                used.update((name, text) for text in found)
-                explained += size
+                explained += len(run)
                 continue
-            open_lines += size
+            unexplained += len(run)
             print(f"    {name}:{first}-{last}: {source[first - 1].strip()}")
-    for file, texts in reasons.items():
-        for text in texts:
-            if (file, text) not in used:
-                print(f"    executed by now, the reason can go: {file}: {text}")
+    for file, text in sorted(reasons - used):
+        print(f"    executed by now, the reason can go: {file}: {text}")
+    total = executed + explained + unexplained
     print(f"    repo, storage and engine: {executed} of {total} lines executed, {explained} with a written reason, "
-          f"{open_lines} without")
+          f"{unexplained} without")
 
 
 if __name__ == "__main__":
