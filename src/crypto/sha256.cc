@@ -248,8 +248,4 @@ void sha256_many(const Sha256Kernel& kernel, std::span<const ByteView> messages,
   run_lanes(kernel, work);
 }
 
-std::string_view sha256_kernel_name() {
-  return sha256_kernel().name;
-}
-
 }  // namespace salvor

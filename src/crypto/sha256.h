@@ -49,7 +49,4 @@ void sha256_update_many(std::span<const Sha256Update> updates);
 // Throws Error when the counts differ.
 void sha256_many(std::span<const ByteView> messages, std::span<Digest> out);
 
-// The kernel behind the functions above: "sha-ni-avx512", "sha-ni" or "openssl".
-[[nodiscard]] std::string_view sha256_kernel_name();
-
 }  // namespace salvor

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/format.h"
+#include "model/duration_text.h"
 #include "model/utc_text.h"
 
 namespace salvor {

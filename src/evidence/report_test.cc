@@ -34,20 +34,6 @@ void keep(const std::string& name, const std::string& content) {
   }
 }
 
-TEST(Durations, AreTwoUnitsAtMost) {
-  EXPECT_EQ(duration_text(0), "0.0 s");
-  EXPECT_EQ(duration_text(0.44), "0.4 s");
-  EXPECT_EQ(duration_text(9.94), "9.9 s");
-  EXPECT_EQ(duration_text(9.96), "10 s");
-  EXPECT_EQ(duration_text(372), "6 min 12 s");
-  EXPECT_EQ(duration_text(14400), "4 h");
-  EXPECT_EQ(duration_text(14401), "4 h");
-  EXPECT_EQ(duration_text(90061), "25 h 1 min");
-  EXPECT_EQ(duration_text(86400), "24 h") << "as objectives are written";
-  EXPECT_EQ(duration_text(176400), "2 d 1 h");
-  EXPECT_EQ(duration_text(-5), "-5.0 s");
-}
-
 TEST(Report, SaysTheVerdictFirst) {
   const ReportPage page = report_page(signed_evidence());
   EXPECT_TRUE(page.passed);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "evidence/runbook_commands.h"
+#include "model/duration_text.h"
 #include "model/utc_text.h"
 
 namespace salvor {
@@ -15,8 +16,8 @@ std::string literal(std::string_view value) {
   return Document::literal(value);
 }
 
-std::string seconds_text(std::chrono::seconds seconds) {
-  return seconds.count() == 0 ? "" : duration_text(static_cast<double>(seconds.count()));
+std::string given_text(std::chrono::seconds seconds) {
+  return seconds.count() == 0 ? "" : span_text(seconds);
 }
 
 std::string application_text(const Application& application) {
@@ -59,7 +60,7 @@ void contacts(Document& document, const Application& application) {
                     literal(contact.email),
                     contact.escalate_after.count() == 0
                         ? "at once"
-                        : "after " + seconds_text(contact.escalate_after)});
+                        : "after " + given_text(contact.escalate_after)});
   }
   document.table({"Name", "Role", "Telephone", "E-mail", "When"}, std::move(rows));
 }
@@ -70,7 +71,7 @@ void objectives(Document& document, const RunbookInput& input) {
   for (const ObjectiveSpec& objective : input.application.objectives) {
     rows.push_back({literal(objective.scenario),
                     objective.source.empty() ? "the application" : literal(objective.source),
-                    seconds_text(objective.rto), seconds_text(objective.rpo)});
+                    given_text(objective.rto), given_text(objective.rpo)});
   }
   if (rows.empty()) {
     document.paragraph("The configuration promises nothing (`objectives:`).");

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "model/count_text.h"
+#include "model/duration_text.h"
 #include "model/schedule.h"
 #include "model/utc_text.h"
 

@@ -1,7 +1,5 @@
 #include "model/utc_text.h"
 
-#include <cmath>
-
 #include <fmt/format.h>
 
 namespace salvor {
@@ -82,40 +80,6 @@ int utc_year(WallTime time) {
 
 unsigned utc_month(WallTime time) {
   return static_cast<unsigned>(parts_of(time).day.month());
-}
-
-std::string duration_text(double seconds) {
-  if (!std::isfinite(seconds)) {
-    return "?";
-  }
-  if (seconds < 0) {
-    return "-" + duration_text(-seconds);
-  }
-  if (seconds < 9.95) {
-    return fmt::format("{:.1f} s", seconds);
-  }
-  if (seconds > 1e9) {
-    return "more than 30 years";
-  }
-  const auto whole = static_cast<uint64_t>(std::llround(seconds));
-  struct Unit {
-    uint64_t seconds;
-    const char* name;
-  };
-  static constexpr Unit kUnits[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
-  for (size_t i = 0; i < 4; ++i) {
-    // An objective of a day is written as 24 h.
-    if (whole < (i == 0 ? 2 : 1) * kUnits[i].seconds) {
-      continue;
-    }
-    std::string text = fmt::format("{} {}", whole / kUnits[i].seconds, kUnits[i].name);
-    if (i + 1 < 4) {
-      const uint64_t rest = whole % kUnits[i].seconds / kUnits[i + 1].seconds;
-      text += rest > 0 ? fmt::format(" {} {}", rest, kUnits[i + 1].name) : "";
-    }
-    return text;
-  }
-  return "0 s";
 }
 
 }  // namespace salvor

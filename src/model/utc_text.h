@@ -1,4 +1,4 @@
-// Times and durations as documents and messages show them that must read the same everywhere:
+// Times as documents and messages show them that must read the same everywhere:
 // always UTC.
 #pragma once
 
@@ -18,8 +18,5 @@ namespace salvor {
 [[nodiscard]] std::optional<WallTime> parse_compact_utc(std::string_view text);
 [[nodiscard]] int utc_year(WallTime time);
 [[nodiscard]] unsigned utc_month(WallTime time);  // 1 to 12
-
-// "0.4 s", "6 min 12 s", "4 h", "3 d 2 h": two units at most, rounded; days from 48 h.
-[[nodiscard]] std::string duration_text(double seconds);
 
 }  // namespace salvor

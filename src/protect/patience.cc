@@ -4,7 +4,7 @@
 #include <mutex>
 #include <thread>
 
-#include "protect/time_text.h"
+#include "model/duration_text.h"
 
 namespace salvor {
 

@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "protect/time_text.h"
+#include "model/duration_text.h"
 
 namespace salvor {
 namespace {

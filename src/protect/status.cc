@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "model/duration_text.h"
 #include "protect/time_text.h"
 
 namespace salvor {
@@ -133,7 +134,7 @@ std::string more_than(std::chrono::nanoseconds worst, std::chrono::nanoseconds l
   const std::string text = span_text(worst);
   return text != span_text(limit)
              ? text
-             : text + " and " + seconds_text(std::chrono::duration<double>(worst - limit).count());
+             : text + " and " + duration_text(std::chrono::duration<double>(worst - limit).count());
 }
 
 void judge_exposure(StoreStatus& store) {
@@ -196,13 +197,13 @@ void judge_proof(WallTime now, StoreStatus& store) {
       *store.recovery_seconds > static_cast<double>(promises.rto->count())) {
     concern(store, Assurance::kBreached,
             fmt::format("the last recovery took {}, the objective is {}",
-                        seconds_text(*store.recovery_seconds), span_text(*promises.rto)),
+                        duration_text(*store.recovery_seconds), span_text(*promises.rto)),
             "Look which step took the time: `salvor runs`.");
   } else if (promises.rto && store.forecast &&
              store.forecast->seconds > static_cast<double>(promises.rto->count())) {
     concern(store, Assurance::kUnproven,
             fmt::format("a recovery would take {} by the rates measured, the objective is {}",
-                        seconds_text(store.forecast->seconds), span_text(*promises.rto)),
+                        duration_text(store.forecast->seconds), span_text(*promises.rto)),
             "Run `salvor drill run` to measure it.");
   }
 }
@@ -324,7 +325,7 @@ void judge_whole(WallTime now, StatusReport& report) {
     report.concerns.push_back(
         {Assurance::kBreached,
          fmt::format("the last recovery took {}, the objective is {}",
-                     seconds_text(*report.recovery_seconds), span_text(*promises.rto)),
+                     duration_text(*report.recovery_seconds), span_text(*promises.rto)),
          "Look which step took the time: `salvor runs`."});
   }
   const bool unreachable = std::any_of(report.stores.begin(), report.stores.end(),

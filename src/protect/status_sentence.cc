@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "model/duration_text.h"
 #include "protect/time_text.h"
 
 namespace salvor {
@@ -41,7 +42,7 @@ std::string proof_text(const StatusReport& report) {
   }
   std::string text = "last proven " + ago_text(report.at - *report.proven_at);
   if (report.recovery_seconds && report.recovery_measured) {
-    text += " in " + seconds_text(*report.recovery_seconds);
+    text += " in " + duration_text(*report.recovery_seconds);
     std::optional<std::chrono::seconds> rto = report.promises.rto;
     for (const StoreStatus& store : report.stores) {
       if (!rto && store.promises.rto) {

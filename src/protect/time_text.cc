@@ -1,22 +1,11 @@
 #include "protect/time_text.h"
 
-#include <array>
-#include <cmath>
 #include <ctime>
 
-#include <fmt/format.h>
+#include "model/duration_text.h"
 
 namespace salvor {
 namespace {
-
-struct Unit {
-  int64_t seconds;
-  const char* one;
-  const char* many;
-};
-constexpr std::array<Unit, 4> kUnits{
-    {{86400, "day", "days"}, {3600, "h", "h"}, {60, "min", "min"}, {1, "s", "s"}}};
-constexpr int64_t kDaysFrom = 48 * 3600;
 
 std::tm local(WallTime time) {
   const std::time_t seconds =
@@ -35,35 +24,7 @@ bool same_day(const std::tm& left, const std::tm& right) {
   return left.tm_year == right.tm_year && left.tm_yday == right.tm_yday;
 }
 
-std::string one_unit(int64_t count, const Unit& unit) {
-  return fmt::format("{} {}", count, count == 1 ? unit.one : unit.many);
-}
-
 }  // namespace
-
-std::string span_text(std::chrono::nanoseconds span) {
-  const int64_t seconds = std::chrono::floor<std::chrono::seconds>(span).count();
-  for (size_t i = 0; i + 1 < kUnits.size(); ++i) {
-    const Unit& unit = kUnits.at(i);
-    if (seconds < (i == 0 ? kDaysFrom : unit.seconds)) {
-      continue;
-    }
-    const Unit& finer = kUnits.at(i + 1);
-    const int64_t whole = seconds / unit.seconds;
-    const int64_t rest = seconds % unit.seconds / finer.seconds;
-    // Hours beside many days say nothing any more.
-    const bool both = rest > 0 && (i > 0 || whole < 7);
-    return one_unit(whole, unit) + (both ? " " + one_unit(rest, finer) : "");
-  }
-  return one_unit(std::max<int64_t>(seconds, 0), kUnits.back());
-}
-
-std::string seconds_text(double seconds) {
-  if (seconds < 9.95) {
-    return fmt::format("{:.1f} s", seconds);
-  }
-  return span_text(std::chrono::seconds(std::llround(std::min(seconds, 9e9))));
-}
 
 std::string ago_text(std::chrono::nanoseconds span) {
   return span < std::chrono::seconds(1) ? "just now" : span_text(span) + " ago";

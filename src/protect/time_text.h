@@ -1,18 +1,13 @@
-// Times and spans as status pages say them.
+// Times as status pages say them.
 #pragma once
 
 #include <chrono>
-#include <optional>
 #include <string>
 
 #include "base/clock.h"
 
 namespace salvor {
 
-// "18 s", "6 min 12 s", "2 h 5 min", "3 days": two units at most, cut, not rounded; days from 48 h.
-[[nodiscard]] std::string span_text(std::chrono::nanoseconds span);
-// The same of seconds that were measured, rounded; below ten with a tenth: "0.4 s".
-[[nodiscard]] std::string seconds_text(double seconds);
 // "18 s ago"; "just now" below a second, and for what lies ahead.
 [[nodiscard]] std::string ago_text(std::chrono::nanoseconds span);
 

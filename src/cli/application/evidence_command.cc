@@ -19,6 +19,7 @@
 #include "evidence/evidence_store.h"
 #include "evidence/report_page.h"
 #include "evidence/trusted_keys.h"
+#include "model/duration_text.h"
 #include "model/utc_text.h"
 
 namespace salvor::cli {

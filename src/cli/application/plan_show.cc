@@ -5,6 +5,7 @@
 #include "base/format.h"
 #include "cli/application/plan_forecast.h"
 #include "cli/output/table.h"
+#include "model/duration_text.h"
 #include "plan/default_plan.h"
 #include "plan/scope.h"
 #include "plan/variables.h"
@@ -45,8 +46,8 @@ std::string needs_text(const PlanNode& node, const PlanForecast& forecast,
   }
   const auto known = forecast.steps.find(node.spec.id);
   const std::string time = known == forecast.steps.end() ? ""
-                           : known->second.taken         ? seconds_text(known->second.seconds)
-                                                 : "~" + seconds_text(known->second.seconds);
+                           : known->second.taken         ? duration_text(known->second.seconds)
+                                                 : "~" + duration_text(known->second.seconds);
   return node.spec.only == StepScope::kProduction && ahead == nullptr
              ? "only in production" + (time.empty() ? "" : ", " + time)
              : time;
@@ -96,7 +97,7 @@ std::string forecast_text(const PlanForecast& forecast) {
   if (!forecast.seconds) {
     return "not measured yet; `salvor drill run` measures it";
   }
-  std::string text = "about " + seconds_text(*forecast.seconds);
+  std::string text = "about " + duration_text(*forecast.seconds);
   for (size_t i = 0; i < forecast.unknown.size(); ++i) {
     text += (i == 0 ? ", not counting " : ", ") + forecast.unknown[i];
   }

@@ -7,6 +7,7 @@
 #include "cli/output/table.h"
 #include "cli/repository/snapshot_options.h"
 #include "model/count_text.h"
+#include "model/duration_text.h"
 #include "protect/time_text.h"
 
 namespace salvor::cli {

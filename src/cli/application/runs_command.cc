@@ -8,6 +8,7 @@
 #include "cli/output/text.h"
 #include "cli/repository/snapshot_options.h"
 #include "codec/run_record_codec.h"
+#include "model/duration_text.h"
 #include "protect/time_text.h"
 
 namespace salvor::cli {
@@ -77,7 +78,7 @@ void print_table(Session& session, const std::vector<RunRecord>& runs, WallTime 
          printable(run.subject), std::string(name_of(run.outcome)),
          run.outcome == RunOutcome::kMissed
              ? ""
-             : seconds_text(std::chrono::duration<double>(run.finished - run.started).count()),
+             : duration_text(std::chrono::duration<double>(run.finished - run.started).count()),
          result_text(run)});
   }
   table.add_footer(fmt::format("{} runs", runs.size()));
@@ -111,8 +112,8 @@ void print_run(Session& session, const RunRecord& run, WallTime now) {
   line("added", run.added_bytes > 0 ? format_bytes(run.added_bytes) : "");
   line("items", run.items > 0 ? std::to_string(run.items) : "");
   line("scenario", run.scenario);
-  line("recovery", run.rto_seconds ? seconds_text(*run.rto_seconds) : "");
-  line("lost", run.rpo_seconds ? seconds_text(*run.rpo_seconds) : "");
+  line("recovery", run.rto_seconds ? duration_text(*run.rto_seconds) : "");
+  line("lost", run.rpo_seconds ? duration_text(*run.rpo_seconds) : "");
   line("error", run.error);
   line("next", run.hint);
   for (const CheckResult& check : run.checks) {

@@ -10,6 +10,7 @@
 #include "connector/postgres/backup_facts.h"
 #include "engine/snapshots/retention.h"
 #include "engine/snapshots/snapshot_labels.h"
+#include "model/duration_text.h"
 #include "protect/due.h"
 #include "protect/job_lock.h"
 #include "protect/time_text.h"
@@ -274,7 +275,7 @@ void show_run(Session& session, const RunRecord& record) {
   const WallTime now = session.context.clock.now();
   const Job job{.kind = record.kind, .subject = record.subject, .repository = record.repository};
   std::string line =
-      fmt::format("{} {} in {}", job.display(), name_of(record.outcome), seconds_text(seconds));
+      fmt::format("{} {} in {}", job.display(), name_of(record.outcome), duration_text(seconds));
   if (!record.snapshot.empty()) {
     line += ", snapshot " + short_id(record.snapshot);
   }

@@ -8,6 +8,7 @@
 
 #include "base/format.h"
 #include "cli/output/text.h"
+#include "model/duration_text.h"
 #include "protect/status_sentence.h"
 #include "protect/time_text.h"
 
@@ -112,7 +113,7 @@ Grid::Cell recovery_cell(const StoreStatus& store) {
   }
   const bool over = store.promises.rto &&
                     *store.recovery_seconds > static_cast<double>(store.promises.rto->count());
-  return {against((store.recovery_measured ? "" : "~") + seconds_text(*store.recovery_seconds),
+  return {against((store.recovery_measured ? "" : "~") + duration_text(*store.recovery_seconds),
                   store.promises.rto),
           over
               ? std::optional(store.recovery_measured ? Assurance::kBreached : Assurance::kUnproven)
@@ -124,13 +125,13 @@ std::string forecast_text(const StoreStatus& store) {
   const Forecast& forecast = *store.forecast;
   std::string text =
       fmt::format("{}: a recovery would take about {}: {} at {}/s", printable(store.source),
-                  seconds_text(forecast.seconds), format_bytes(forecast.bytes),
+                  duration_text(forecast.seconds), format_bytes(forecast.bytes),
                   format_bytes(static_cast<uint64_t>(forecast.rates.bytes_per_second)));
   if (forecast.log_seconds > 0) {
-    text += fmt::format(", {} for its log", seconds_text(forecast.log_seconds));
+    text += fmt::format(", {} for its log", duration_text(forecast.log_seconds));
   }
   if (forecast.fixed_seconds > 0) {
-    text += fmt::format(", {} for the rest", seconds_text(forecast.fixed_seconds));
+    text += fmt::format(", {} for the rest", duration_text(forecast.fixed_seconds));
   }
   return text + fmt::format(" (measured by {} restore{})", forecast.rates.samples,
                             forecast.rates.samples == 1 ? "" : "s");
@@ -249,7 +250,7 @@ void append_store(JsonWriter& json, const StoreStatus& store) {
 }
 
 std::string seconds_or_dash(const std::optional<double>& seconds) {
-  return seconds ? seconds_text(*seconds) : "-";
+  return seconds ? duration_text(*seconds) : "-";
 }
 
 }  // namespace
