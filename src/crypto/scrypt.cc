@@ -251,7 +251,7 @@ bool acceptable(const ScryptParameters& parameters) {
 void scrypt(ByteView password, ByteView salt, const ScryptParameters& parameters, MutableBytes out,
             unsigned threads) {
   if (!acceptable(parameters)) {
-    throw Error(ErrorCode::kDamaged, "the key file asks for impossible scrypt parameters",
+    throw Error(ErrorCode::kDamaged, "impossible scrypt parameters",
                 "The key file is damaged or was made to exhaust this machine.");
   }
   const Hmac hmac(password);

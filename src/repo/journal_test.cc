@@ -1,8 +1,11 @@
 #include "repo/journal.h"
 
+#include <cstring>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "crypto/sha256.h"
 #include "support/small_repository.h"
 
 namespace salvor {
@@ -81,6 +84,63 @@ TEST_F(JournalTest, OneWrongBitAnywhereIsFoundOut) {
     EXPECT_EQ(code_of([&] { static_cast<void>(journal_.get(context_, "a")); }), ErrorCode::kDamaged)
         << place;
   }
+}
+
+// What opens with the key may still come from a program that errs: the layout is checked, field by
+// field. It is on disk, so it is written out here.
+TEST_F(JournalTest, WhatDecryptsIsStillLookedAt) {
+  const std::string name = "journal/postgresql-1/wal/a";
+  const ObjectName object{ObjectKind::kSalvor, name};
+  const std::string text = "the content";
+  struct Parts {
+    std::string_view magic = "SJ01";
+    uint32_t flags = 0;
+    uint64_t size = 11;
+    Digest hash = sha256(as_bytes("the content"));
+    uint32_t name_length = 26;
+    std::string payload = "the content";
+  };
+  const auto stored = [&](const Parts& parts) {
+    Buffer plain;
+    plain.append(parts.magic);
+    store_u32le(plain.extend(4).data(), parts.flags);
+    std::memcpy(plain.extend(8).data(), &parts.size, 8);
+    plain.append(ByteView(parts.hash));
+    store_u32le(plain.extend(4).data(), parts.name_length);
+    plain.append(name);
+    plain.append(parts.payload);
+    small_.storage().remove(context_, object);
+    small_.storage().put(context_, object,
+                         small_.repository().make_sealer().seal(plain.view()).view());
+  };
+  stored({});
+  EXPECT_EQ(got("a"), text);
+
+  const auto message = [&](const Parts& parts) {
+    stored(parts);
+    try {
+      static_cast<void>(journal_.get(context_, "a"));
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kDamaged);
+      return error.message();
+    }
+    return std::string("it was accepted");
+  };
+  const std::string damaged = "journal object " + name + " is damaged: ";
+  EXPECT_EQ(message({.magic = "SJ02"}), damaged + "it is not one");
+  EXPECT_EQ(message({.size = (uint64_t{1} << 30) + 1}), damaged + "its lengths are impossible");
+  EXPECT_EQ(message({.name_length = 38}), damaged + "its lengths are impossible");
+  EXPECT_EQ(message({.name_length = 25}), damaged + "it is another object under this name");
+  EXPECT_EQ(message({.flags = 1}), damaged + "it cannot be decompressed");
+  EXPECT_EQ(message({.size = 10}), damaged + "its content has another hash");
+  EXPECT_EQ(message({.payload = "the contents"}), damaged + "its content has another hash");
+  EXPECT_EQ(message({.payload = "the Content"}), damaged + "its content has another hash");
+}
+
+TEST_F(JournalTest, ADirectoryThatIsNoLongerARepositoryTakesNothing) {
+  small_.storage().remove(context_, {ObjectKind::kConfig, ""});
+  EXPECT_EQ(code_of([&] { journal_.put(context_, "a", as_bytes("1")); }), ErrorCode::kUnreachable);
+  EXPECT_FALSE(journal_.contains(context_, "a"));
 }
 
 TEST_F(JournalTest, AbsentIsNotFound) {

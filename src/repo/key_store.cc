@@ -17,6 +17,10 @@ ObjectName key_object(const std::string& name) {
   return {ObjectKind::kKey, name};
 }
 
+std::string display(const std::string& name) {
+  return "key file " + name.substr(0, 8);
+}
+
 MasterKey derive_user_key(const Secret& password, const KeyDocument& key, unsigned threads) {
   std::array<std::byte, kUserKeySize> derived{};
   scrypt(as_bytes(password.reveal()), key.salt.view(), key.kdf, derived, threads);
@@ -36,14 +40,14 @@ StoredKey load_key(const Context& context, Storage& storage, const std::string& 
   }
   const KeyId id(sha256(json.view()));
   if (id.hex() != name) {
-    throw Error(ErrorCode::kDamaged, "key file " + name.substr(0, 8) + " does not match its name",
+    throw Error(ErrorCode::kDamaged, display(name) + " does not match its name",
                 "It was changed or truncated after it was written. Restore it from a copy of the "
                 "repository, or remove it if another key file still opens the repository.");
   }
   try {
     return {id, decode_key(json.view())};
   } catch (Error& error) {
-    error.within("key file " + name.substr(0, 8));
+    error.within(display(name));
     throw;
   }
 }
@@ -51,9 +55,6 @@ StoredKey load_key(const Context& context, Storage& storage, const std::string& 
 // Nothing when the password does not fit.
 std::optional<MasterKey> unlock(const Secret& password, const KeyDocument& key, Random& random,
                                 unsigned threads) {
-  if (!acceptable(key.kdf) || key.salt.size() != kSaltSize) {
-    throw Error(ErrorCode::kDamaged, "key file asks for unacceptable scrypt parameters");
-  }
   const MasterKey user = derive_user_key(password, key, threads);
   Sealer sealer(user, random);
   std::optional<Buffer> plain = sealer.unseal(key.data.view());
@@ -63,9 +64,21 @@ std::optional<MasterKey> unlock(const Secret& password, const KeyDocument& key, 
   MasterKey master = decode_master_key(plain->view());
   wipe(plain->data(), plain->size());
   if (!master.valid()) {
-    throw Error(ErrorCode::kDamaged, "key file holds an invalid master key");
+    throw Error(ErrorCode::kDamaged, "it holds an invalid master key");
   }
   return master;
+}
+
+std::optional<OpenedKey> try_key(const Context& context, Storage& storage, const Secret& password,
+                                 const std::string& name, unsigned threads) {
+  const StoredKey key = load_key(context, storage, name);
+  try {
+    const std::optional<MasterKey> master = unlock(password, key.document, context.random, threads);
+    return master ? std::optional<OpenedKey>({key.id, *master}) : std::nullopt;
+  } catch (Error& error) {
+    error.within(display(name));
+    throw;
+  }
 }
 
 std::vector<std::string> key_names(const Context& context, Storage& storage,
@@ -103,10 +116,8 @@ OpenedKey open_key(const Context& context, Storage& storage, const Secret& passw
     }
     context.check_stopped();
     try {
-      const StoredKey key = load_key(context, storage, name);
-      if (std::optional<MasterKey> master =
-              unlock(password, key.document, context.random, threads)) {
-        return {key.id, *master};
+      if (std::optional<OpenedKey> opened = try_key(context, storage, password, name, threads)) {
+        return *opened;
       }
     } catch (const Error& error) {
       // One bad key file must not keep people out whose own key is good.

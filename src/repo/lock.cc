@@ -95,10 +95,11 @@ FoundLocks find_locks(const Context& context, Repository& repository, const Lock
 }  // namespace
 
 struct RepositoryLock::State {
-  State(const Context& outer, Repository& repo, bool is_exclusive)
+  State(const Context& outer, Repository& repo, bool is_exclusive, LockPace lock_pace)
       : context(outer),
         repository(repo),
         exclusive(is_exclusive),
+        pace(lock_pace),
         forward(outer.stop, [this] { stop.request_stop(); }) {}
 
   void acquire();
@@ -109,12 +110,14 @@ struct RepositoryLock::State {
   [[nodiscard]] bool seen_lately() const;
   LockId write() const;
   void refresh();
+  void remove_replaced(const Context& under);
   void keep_fresh(const std::stop_token& done);
   void remove_own() noexcept;
 
   const Context context;
   Repository& repository;
   const bool exclusive;
+  const LockPace pace;
   std::stop_source stop;
   std::stop_callback<std::function<void()>> forward;
   std::atomic<bool> lost = false;
@@ -123,6 +126,8 @@ struct RepositoryLock::State {
   mutable std::mutex mutex;     // guards current and seen
   LockId current;
   std::optional<MonotonicTime> seen;  // when the storage was last asked and had it
+  // Replaced by `current`, not removed yet. Of the refresher, and of remove_own after it.
+  std::vector<LockId> replaced;
   std::condition_variable_any wake;
   std::jthread refresher;
 };
@@ -247,12 +252,18 @@ void RepositoryLock::State::refresh() {
     return;
   }
   const LockId fresh = write();
-  {
-    const std::scoped_lock guard(mutex);
-    current = fresh;
-    seen.reset();
+  const std::scoped_lock guard(mutex);
+  current = fresh;
+  seen.reset();
+  replaced.push_back(old);
+}
+
+// One that stays would block others long after this run.
+void RepositoryLock::State::remove_replaced(const Context& under) {
+  while (!replaced.empty()) {
+    repository.storage().remove(under, lock_object(replaced.back()));
+    replaced.pop_back();
   }
-  repository.storage().remove(context, lock_object(old));
 }
 
 void RepositoryLock::State::keep_fresh(const std::stop_token& done) {
@@ -270,7 +281,7 @@ void RepositoryLock::State::keep_fresh(const std::stop_token& done) {
   while (!done.stop_requested()) {
     {
       std::unique_lock guard(mutex);
-      wake.wait_for(guard, done, kLockRefresh, [] { return false; });
+      wake.wait_for(guard, done, pace.refresh, [] { return false; });
     }
     if (done.stop_requested()) {
       return;
@@ -278,10 +289,11 @@ void RepositoryLock::State::keep_fresh(const std::stop_token& done) {
     try {
       refresh();
       refreshed = context.clock.monotonic();
+      remove_replaced(context);
     } catch (const std::exception& error) {
       context.events.on(Warning{std::string("cannot refresh the lock: ") + error.what(), {}});
     }
-    if (lost || context.clock.monotonic() - refreshed > kLockGiveUp) {
+    if (lost || context.clock.monotonic() - refreshed > pace.give_up) {
       lost = true;
       stop.request_stop();
       return;
@@ -294,14 +306,15 @@ void RepositoryLock::State::remove_own() noexcept {
     NullEventSink quiet;
     const Context always{{}, quiet, context.clock, context.random};  // also after an interrupt
     repository.storage().remove(always, lock_object(current));
+    remove_replaced(always);
   } catch (...) {
-    // The lock goes stale by itself; `unlock` removes it.
+    // What is left goes stale by itself; `unlock` removes it.
   }
 }
 
 RepositoryLock::RepositoryLock(const Context& context, Repository& repository, LockMode mode,
-                               std::chrono::nanoseconds retry_for)
-    : state_(std::make_unique<State>(context, repository, mode == LockMode::kExclusive)) {
+                               std::chrono::nanoseconds retry_for, LockPace pace)
+    : state_(std::make_unique<State>(context, repository, mode == LockMode::kExclusive, pace)) {
   if (mode == LockMode::kNone) {
     return;
   }

@@ -32,14 +32,21 @@ inline constexpr std::chrono::milliseconds kLockRecheck{200};
 // `confirm` of a shared lock in a remote repository does not ask again after less than this.
 inline constexpr std::chrono::milliseconds kLockSighting{1000};
 
-// Held from construction to destruction; refreshed by a thread of its own. Thread-safe.
+// How often a held lock is refreshed, and when it counts as lost. Only tests hurry.
+struct LockPace {
+  std::chrono::nanoseconds refresh = kLockRefresh;
+  std::chrono::nanoseconds give_up = kLockGiveUp;
+};
+
+// Held from construction to destruction; refreshed by a thread of its own, which warns where that
+// fails and goes on trying. Thread-safe.
 class RepositoryLock {
  public:
   // Blocks for the re-check delay; with `retry_for`, tries again (5 s doubling to 60 s) as long.
   // Throws Error{kLocked} that names who holds the other lock, since when, and whether it looks
   // stale.
   RepositoryLock(const Context& context, Repository& repository, LockMode mode,
-                 std::chrono::nanoseconds retry_for = {});
+                 std::chrono::nanoseconds retry_for = {}, LockPace pace = {});
   // Removes the lock; failures are swallowed (the lock then goes stale).
   ~RepositoryLock();
   RepositoryLock(const RepositoryLock&) = delete;

@@ -1,14 +1,18 @@
 #include "repo/lock.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <functional>
+#include <set>
 #include <thread>
 
 #include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "storage/decorators/counting_storage.h"
+#include "storage/decorators/fault_storage.h"
 #include "storage/decorators/forwarding_storage.h"
 #include "storage/local/local_storage.h"
 #include "support/small_repository.h"
@@ -55,6 +59,93 @@ TEST(RepositoryLock, TwoThatMissedEachOtherAreFoundByTheSecondLook) {
   made.repository().save_document(made.context(), ObjectKind::kLock, as_bytes(encode_lock(other)));
   EXPECT_THROW(shared.confirm(made.context()), Error);
   EXPECT_TRUE(shared.stop_token().stop_requested());
+}
+
+constexpr LockPace kHurried{.refresh = std::chrono::milliseconds(5),
+                            .give_up = std::chrono::milliseconds(100)};
+
+// Until `fits`, at most ten seconds.
+void wait_for(const std::function<bool()>& fits) {
+  for (int i = 0; i < 10'000 && !fits(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_TRUE(fits());
+}
+
+size_t warnings(SmallRepository& made) {
+  return std::ranges::count_if(made.test_context().events.events(), [](const Event& event) {
+    const auto* warning = std::get_if<Warning>(&event);
+    return warning != nullptr && warning->message.starts_with("cannot refresh the lock: ");
+  });
+}
+
+TEST(RepositoryLock, ARefreshedLockIsANewFileAndTheOldOneGoes) {
+  for (const LockMode mode : {LockMode::kShared, LockMode::kExclusive}) {
+    SmallRepository made;
+    {
+      const RepositoryLock lock(made.context(), made.repository(), mode, {}, kHurried);
+      std::set<std::string> seen;
+      wait_for([&] {
+        const std::vector<ObjectInfo> present = made.list(ObjectKind::kLock);
+        EXPECT_FALSE(present.empty()) << "there is no moment without a lock";
+        EXPECT_LE(present.size(), 2U);
+        for (const ObjectInfo& info : present) {
+          seen.insert(info.name);
+        }
+        return seen.size() > 5;
+      });
+      lock.confirm(made.context());
+      const std::vector<StoredLock> locks = list_locks(made.context(), made.repository());
+      ASSERT_FALSE(locks.empty());
+      EXPECT_EQ(locks.front().document.exclusive, mode == LockMode::kExclusive);
+      EXPECT_FALSE(lock.stop_token().stop_requested());
+    }
+    EXPECT_EQ(made.list(ObjectKind::kLock).size(), 0U);
+    EXPECT_EQ(warnings(made), 0U);
+  }
+}
+
+TEST(RepositoryLock, AStolenLockIsNoticedWhenItIsRefreshedAndTheWorkIsStopped) {
+  SmallRepository made;
+  const RepositoryLock lock(made.context(), made.repository(), LockMode::kShared, {}, kHurried);
+  lock.confirm(made.context());
+  wait_for([&] {  // again, should it just be between two files
+    remove_locks(made.context(), made.repository(), true);
+    return lock.stop_token().stop_requested();
+  });
+  EXPECT_THROW(lock.confirm(made.context()), Error);
+}
+
+TEST(RepositoryLock, ALockThatCannotBeRefreshedForLongIsGivenUp) {
+  auto storage = std::make_unique<FaultStorage>(make_memory_storage());
+  FaultStorage& faults = *storage;
+  SmallRepository made(2, std::move(storage));
+  const RepositoryLock lock(made.context(), made.repository(), LockMode::kExclusive, {}, kHurried);
+  lock.confirm(made.context());
+  faults.add(
+      {.call = StorageCall::kPut, .kind = ObjectKind::kLock, .nth = 2, .count = Fault::kForever});
+  wait_for([&] { return lock.stop_token().stop_requested(); });
+  EXPECT_GT(warnings(made), 1U) << "it went on trying";
+  faults.clear();
+  EXPECT_THROW(lock.confirm(made.context()), Error);
+}
+
+TEST(RepositoryLock, AReplacedLockThatCouldNotBeRemovedIsRemovedLater) {
+  for (const uint64_t failures : {uint64_t{1}, uint64_t{3}}) {
+    auto storage = std::make_unique<FaultStorage>(make_memory_storage());
+    FaultStorage& faults = *storage;
+    SmallRepository made(2, std::move(storage));
+    {
+      const LockPace patient{.refresh = kHurried.refresh, .give_up = std::chrono::seconds(20)};
+      const RepositoryLock lock(made.context(), made.repository(), LockMode::kShared, {}, patient);
+      faults.add({.call = StorageCall::kRemove, .kind = ObjectKind::kLock, .count = failures});
+      wait_for([&] { return faults.faults_hit() == failures; });
+      wait_for([&] { return made.list(ObjectKind::kLock).size() == 1; });
+      lock.confirm(made.context());
+    }
+    EXPECT_EQ(made.list(ObjectKind::kLock).size(), 0U);
+    EXPECT_EQ(warnings(made), failures);
+  }
 }
 
 // In memory, and said to be far away.

@@ -43,11 +43,9 @@ std::string in_quotes(std::string_view name) {
   return "\"" + printable(name) + "\"";
 }
 
-// Why a tree's nodes cannot be what a backup wrote; "" when they can.
+// Why a tree's nodes cannot be what a backup wrote; "" when they can. A tree with a node without a
+// name has not been decoded.
 std::string node_trouble(const Node& node, const Node* before) {
-  if (node.name.empty()) {
-    return "a node has no name";
-  }
   if (node.name == "." || node.name == ".." || node.name.find('/') != std::string::npos ||
       node.name.find('\0') != std::string::npos) {
     return "the name " + in_quotes(node.name) + " is not possible in a directory";

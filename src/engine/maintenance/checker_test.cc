@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "codec/index_codec.h"
 #include "engine/reading/pack_reader.h"
 #include "support/small_repository.h"
 
@@ -181,6 +182,61 @@ TEST(Checker, AnUnreferencedPackIsOnlyANote) {
   EXPECT_THAT(kinds(report),
               ElementsAre(FindingKind::kPackUnreferenced, FindingKind::kPackUnreferenced));
   EXPECT_TRUE(report.suggest_prune);
+}
+
+TEST(Checker, KeysAndLocksThatCannotBeReadAreNamed) {
+  SmallRepository repository;
+  repository.backup(kSomeFiles);
+  const auto put = [&](ObjectKind kind, const std::string& bytes) {
+    std::string name = to_hex(sha256(as_bytes(bytes)));
+    repository.storage().put(repository.context(), {kind, name}, as_bytes(bytes));
+    return name;
+  };
+  const std::string no_key = put(ObjectKind::kKey, "{}");
+  const std::string no_lock = put(ObjectKind::kLock, "not sealed");
+  const std::string other(64, 'a');
+  repository.storage().put(repository.context(), {ObjectKind::kKey, other}, as_bytes("{}"));
+  repository.storage().put(repository.context(), {ObjectKind::kLock, other},
+                           ByteView());  // a crash's
+  const CheckReport report = check(repository);
+  std::set<std::string> told;
+  for (const Finding& finding : report.findings) {
+    told.insert(std::string(finding_kind_name(finding.kind)) + " " + finding.object);
+  }
+  EXPECT_EQ(told,
+            (std::set<std::string>{"key-unreadable key " + no_key, "key-unreadable key " + other,
+                                   "lock-unreadable lock " + no_lock}));
+}
+
+TEST(Checker, APackThatIsListedTwiceIsANoteAndATroubleWhenTheyDisagree) {
+  SmallRepository repository;
+  repository.backup(kSomeFiles);
+  const PackId pack = pack_of(repository, BlobType::kData);
+  const auto list = [&](size_t left_out) {
+    const std::unique_ptr<Repository> fresh = repository.reopen();
+    fresh->load_index(repository.context());
+    std::vector<PackedBlob> blobs;
+    fresh->index().for_each([&](const PackId& of, const PackedBlob& blob) {
+      if (of == pack) {
+        blobs.push_back(blob);
+      }
+    });
+    std::ranges::sort(blobs, {}, &PackedBlob::offset);
+    blobs.resize(blobs.size() - left_out);
+    IndexEncoder encoder;
+    encoder.add_pack(pack, blobs);
+    fresh->save_document(repository.context(), ObjectKind::kIndex, as_bytes(encoder.finish()));
+  };
+  list(0);
+  const CheckReport twice = check(repository);
+  EXPECT_TRUE(twice.ok());
+  EXPECT_TRUE(twice.suggest_repair_index);
+  EXPECT_THAT(kinds(twice), ElementsAre(FindingKind::kPackTwice));
+  list(1);
+  const CheckReport conflict = check(repository);
+  EXPECT_FALSE(conflict.ok());
+  EXPECT_THAT(kinds(conflict), Contains(FindingKind::kIndexConflict));
+  EXPECT_THAT(conflict.broken_packs, ElementsAre(pack));
 }
 
 TEST(Checker, InvalidNodesAreToldWithTheirDirectory) {

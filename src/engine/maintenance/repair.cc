@@ -467,10 +467,9 @@ void SnapshotRepairRun::find_impossible(const Tree& tree, Level& level) {
   const Node* last = nullptr;
   for (const size_t i : order) {
     const Node& node = nodes[i];
-    const bool impossible = node.name.empty() || node.name == "." || node.name == ".." ||
-                            node.name.find('/') != std::string::npos ||
-                            node.name.find('\0') != std::string::npos ||
-                            node.type == NodeType::kOther;
+    const bool impossible =
+        node.name == "." || node.name == ".." || node.name.find('/') != std::string::npos ||
+        node.name.find('\0') != std::string::npos || node.type == NodeType::kOther;
     const bool twice = last != nullptr && last->name == node.name;
     level.goes[i] = impossible || twice;
     if (level.goes[i]) {

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -217,6 +219,65 @@ TEST(RepairSnapshots, ALostDirectoryBecomesEmptyInEverySnapshot) {
     const Files left = repository.read(*report.new_id);
     EXPECT_FALSE(left.contains("a/one"));
     EXPECT_EQ(left.at("b/c/three"), kFiles.at("b/c/three"));
+  }
+}
+
+// Trees that no tool should write, as they are stored: what check says, and what repair keeps.
+TEST(RepairSnapshots, KeepWhatCanBeKeptOfInvalidTrees) {
+  const std::string content = "some content";
+  const std::string id = BlobId(sha256(as_bytes(content))).hex();
+  const std::string zeros(64, '0');
+  const auto file = [](std::string_view name, std::string_view ids, size_t size = 12) {
+    return fmt::format(R"({{"name":"{}","type":"file","mode":420,"size":{},"content":{}}})", name,
+                       size, ids);
+  };
+  const std::string list = R"([")" + id + R"("])";
+  const std::string good = file("good", list);
+  for (const auto& [nodes, trouble, kept] :
+       std::vector<std::tuple<std::string, std::string, std::set<std::string>>>{
+           {file("..", list) + "," + good, "\"..\" is not possible", {"good"}},
+           {file("a/b", list) + "," + good, "\"a/b\" is not possible", {"good"}},
+           {good + "," + file("a", list), "not in order", {"a", "good"}},
+           {good + "," + good, "a name twice", {"good"}},
+           {file("a", "null") + "," + good, "no list of content", {"a", "good"}},
+           {file("a", R"([")" + zeros + R"("])") + "," + good,
+            "content id of zeros",
+            {"a", "good"}},
+           {good + R"(,{"name":"sub","type":"dir","mode":2147484141})",
+            "no subtree",
+            {"good", "sub"}},
+           {good + R"(,{"name":"x","type":"door","mode":420})", "invalid type \"door\"", {"good"}},
+           {file("a", list, 7) + "," + good, "", {"a", "good"}},
+       }) {
+    SmallRepository repository;
+    repository.store(BlobType::kData, content);
+    Snapshot snapshot;
+    snapshot.tree = repository.store(BlobType::kTree, R"({"nodes":[)" + nodes + "]}\n");
+    snapshot.time = {1700000000, 0, 0};
+    snapshot.paths = {"/data"};
+    const SnapshotId bad = repository.save(snapshot).id;
+    const CheckReport before = check(repository);
+    if (trouble.empty()) {
+      EXPECT_TRUE(before.ok()) << nodes;
+    } else {
+      ASSERT_THAT(before.findings, SizeIs(1)) << nodes;
+      EXPECT_THAT(before.findings[0].what, HasSubstr(trouble)) << nodes;
+    }
+    const std::vector<SnapshotRepair> repairs = repair_snapshots(repository, true);
+    ASSERT_THAT(repairs, SizeIs(1)) << nodes;
+    EXPECT_TRUE(check(repository).ok()) << nodes;
+    const std::vector<ObjectInfo> snapshots = repository.list(ObjectKind::kSnapshot);
+    ASSERT_THAT(snapshots, SizeIs(1)) << nodes;
+    EXPECT_NE(snapshots[0].name, bad.hex()) << nodes;
+    const Files after = repository.read(*SnapshotId::parse(snapshots[0].name));
+    std::set<std::string> names;
+    for (const auto& [name, text] : after) {
+      names.insert(name);
+    }
+    std::set<std::string> files = kept;
+    files.erase("sub");  // an empty directory, which holds no file
+    EXPECT_EQ(names, files) << nodes;
+    EXPECT_EQ(after.at("good"), content);
   }
 }
 
