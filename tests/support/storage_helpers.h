@@ -4,6 +4,8 @@
 #include <functional>
 #include <optional>
 
+#include <gtest/gtest.h>
+
 #include "base/error.h"
 #include "base/random.h"
 #include "crypto/sha256.h"
@@ -29,6 +31,17 @@ namespace salvor::test {
     return error.code();
   }
   return std::nullopt;
+}
+
+// The Error that `action` throws; without one the test has failed.
+[[nodiscard]] inline Error error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error;
+  }
+  ADD_FAILURE() << "no error";
+  return {ErrorCode::kFailed, "no error"};
 }
 
 }  // namespace salvor::test

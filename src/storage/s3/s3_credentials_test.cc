@@ -149,6 +149,151 @@ TEST_F(Credentials, RolesByWebIdentityAndByAnotherKey) {
   EXPECT_EQ(server.requests().size(), before + 4);
 }
 
+std::string sts_reply(const std::string& action) {
+  return "<" + action + "Response><" + action +
+         "Result><Credentials><AccessKeyId>R</AccessKeyId><SecretAccessKey>r</SecretAccessKey>"
+         "<SessionToken>t</SessionToken><Expiration>2200-01-01T00:00:00Z</Expiration>"
+         "</Credentials></" +
+         action + "Result></" + action + "Response>";
+}
+
+// Which key signed a request to STS, or "" where a token speaks for itself.
+std::string signer(const ServedRequest& request) {
+  const auto found = request.headers.find("authorization");
+  if (found == request.headers.end()) {
+    return "";
+  }
+  const size_t at = found->second.find("Credential=") + 11;
+  return found->second.substr(at, found->second.find('/', at) - at);
+}
+
+TEST_F(Credentials, ProfilesWithRoles) {
+  HttpServer server([&](const ServedRequest& request) {
+    if (request.target == "/creds") {
+      return ServedReply{.body = kJson};
+    }
+    const bool web = request.body.find("WithWebIdentity") != std::string::npos;
+    return ServedReply{.body = sts_reply(web ? "AssumeRoleWithWebIdentity" : "AssumeRole")};
+  });
+  write("token", "tok\n");
+  write("config",
+        "[profile base]\naws_access_key_id=B\naws_secret_access_key=b\n"
+        "[profile chain]\nrole_arn=arn:1\nsource_profile=middle\nexternal_id=a&b\n"
+        "[profile middle]\nrole_arn=arn:2\nsource_profile=base\n"
+        "role_session_name=mine\n"
+        "[profile self]\nrole_arn=arn:3\nsource_profile=self\naws_access_key_id=S\n"
+        "aws_secret_access_key=s\n"
+        "[profile variables]\nrole_arn=arn:4\ncredential_source=Environment\n"
+        "[profile container]\nrole_arn=arn:5\ncredential_source=EcsContainer\n"
+        "[profile web]\nrole_arn=arn:6\nweb_identity_token_file=" +
+            path("token") +
+            "\n[profile loop]\nrole_arn=arn:7\nsource_profile=loop\n"
+            "[profile none]\nrole_arn=arn:8\n"
+            "[profile half]\naws_access_key_id=H\n");
+  const auto with = [&](const std::string& name) {
+    const size_t before = server.requests().size();
+    EXPECT_EQ(get({{"AWS_CONFIG_FILE", path("config")},
+                   {"AWS_PROFILE", name},
+                   {"AWS_CONTAINER_CREDENTIALS_FULL_URI", server.url("/creds")},
+                   {"AWS_ENDPOINT_URL_STS", server.url("/")}})
+                  .access_key_id,
+              "R")
+        << name;
+    std::vector<ServedRequest> all = server.requests();
+    all.erase(all.begin(), all.begin() + static_cast<ptrdiff_t>(before));
+    return all;
+  };
+  const std::vector<ServedRequest> chain = with("chain");
+  ASSERT_EQ(chain.size(), 2U);
+  EXPECT_EQ(signer(chain[0]), "B");
+  EXPECT_NE(chain[0].body.find("RoleArn=arn%3A2&RoleSessionName=mine"), std::string::npos);
+  EXPECT_EQ(signer(chain[1]), "R");  // by what the first gave
+  EXPECT_NE(chain[1].body.find("RoleArn=arn%3A1&RoleSessionName=salvor&ExternalId=a%26b"),
+            std::string::npos);
+  EXPECT_EQ(signer(with("self").back()), "S");
+  EXPECT_EQ(signer(with("container").back()), "J");
+  EXPECT_EQ(signer(with("web").back()), "");
+  for (const char* name : {"loop", "none", "half", "variables"}) {
+    EXPECT_EQ(
+        code_of([&] { (void)get({{"AWS_CONFIG_FILE", path("config")}, {"AWS_PROFILE", name}}); }),
+        ErrorCode::kPermission)
+        << name;
+  }
+}
+
+TEST_F(Credentials, WhatTheServicesRefuseIsSaid) {
+  ServedReply reply;
+  HttpServer server([&](const ServedRequest&) { return reply; });
+  write("token", "tok\n");
+  const auto sts = [&](ServedReply with) {
+    reply = std::move(with);
+    return error_of([&] {
+      (void)get({{"AWS_WEB_IDENTITY_TOKEN_FILE", path("token")},
+                 {"AWS_ROLE_ARN", "arn:1"},
+                 {"AWS_ENDPOINT_URL_STS", server.url("")}});
+    });
+  };
+  const auto says = [](const Error& error, const std::string& text) {
+    EXPECT_NE(error.message().find(text), std::string::npos) << error.message();
+  };
+  Error error = sts({.status = 403,
+                     .body = "<ErrorResponse><Error><Code>ExpiredToken</Code>"
+                             "<Message>too old</Message></Error></ErrorResponse>"});
+  EXPECT_EQ(error.code(), ErrorCode::kPermission);
+  says(error, "ExpiredToken: too old");
+  error = sts({.status = 503, .body = "busy"});
+  EXPECT_EQ(error.code(), ErrorCode::kUnreachable);
+  says(error, "status 503 without a reason");
+  says(sts({.body = "<AssumeRoleWithWebIdentityResponse/>"}), "the reply holds none");
+  says(error_of([&] { (void)get({{"AWS_WEB_IDENTITY_TOKEN_FILE", path("token")}}); }),
+       "AWS_ROLE_ARN");
+  says(error_of([&] {
+         (void)get({{"AWS_WEB_IDENTITY_TOKEN_FILE", path("absent")}, {"AWS_ROLE_ARN", "arn:1"}});
+       }),
+       "AWS web identity token");
+
+  const auto container = [&](ServedReply with) {
+    reply = std::move(with);
+    return error_of([&] {
+      (void)get({{"AWS_CONTAINER_CREDENTIALS_FULL_URI", server.url("/creds")},
+                 {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", path("token")}});
+    });
+  };
+  EXPECT_EQ(container({.status = 404}).code(), ErrorCode::kPermission);
+  EXPECT_EQ(server.requests().back().headers.at("authorization"), "tok");
+  EXPECT_EQ(container({.status = 500}).code(), ErrorCode::kUnreachable);
+  says(container({.body = R"({"Code":"Failed","Message":"no role"})"}), "no role");
+  says(container({.body = R"({"AccessKeyId":"J","SecretAccessKey":"S","Expiration":"soon"})"}),
+       "time of expiry");
+}
+
+TEST_F(Credentials, AnInstanceWithoutARoleHasNone) {
+  int begins = 200;
+  int lists = 200;
+  std::string roles;
+  HttpServer server([&](const ServedRequest& request) {
+    if (request.method == "PUT") {
+      return ServedReply{.status = begins, .body = "session"};
+    }
+    return request.target.ends_with("/") ? ServedReply{.status = lists, .body = roles}
+                                         : ServedReply{.status = 500};
+  });
+  const auto message = [&] {
+    return error_of([&] {
+             (void)get({{"AWS_EC2_METADATA_DISABLED", "false"},
+                        {"AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url("")}});
+           })
+        .message();
+  };
+  EXPECT_EQ(message(), "no AWS credentials were found");
+  roles = "my-role\n";
+  EXPECT_EQ(message(), "the instance's metadata service answered with status 500");
+  lists = 404;
+  EXPECT_EQ(message(), "no AWS credentials were found");
+  begins = 403;
+  EXPECT_EQ(message(), "no AWS credentials were found");
+}
+
 TEST_F(Credentials, StaticOnesCannotBeRenewed) {
   AwsCredentialSource from = source({{"AWS_ACCESS_KEY_ID", "A"}, {"AWS_SECRET_ACCESS_KEY", "B"}});
   (void)from.get(*context_);
