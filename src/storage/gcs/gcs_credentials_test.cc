@@ -294,6 +294,83 @@ TEST_F(Tokens, OfUsersAndFederatedIdentities) {
   EXPECT_EQ(token({{"GCS_CREDENTIALS", federated.dump()}}), "impersonated");
 }
 
+TEST_F(Tokens, OfImpersonatedAccounts) {
+  HttpServer server([&](const ServedRequest& request) {
+    const auto by = request.headers.find("authorization");
+    if (request.target == "/user") {
+      return ServedReply{.body = R"({"access_token":"base","expires_in":3599})"};
+    }
+    return by != request.headers.end() && by->second == "Bearer base"
+               ? ServedReply{.body =
+                                 R"({"accessToken":"other","expireTime":"2200-01-01T00:00:00Z"})"}
+               : ServedReply{.status = 403};
+  });
+  nlohmann::json source{{"type", "authorized_user"},
+                        {"client_id", "i"},
+                        {"client_secret", "s"},
+                        {"refresh_token", "r"},
+                        {"token_uri", server.url("/user")}};
+  const auto impersonating = [&](const nlohmann::json& base) {
+    return nlohmann::json{{"type", "impersonated_service_account"},
+                          {"service_account_impersonation_url", server.url("/impersonate")},
+                          {"source_credentials", base}};
+  };
+  EXPECT_EQ(token({{"GCS_CREDENTIALS", impersonating(source).dump()}}), "other");
+  // Whoever nests them for ever gets nowhere.
+  for (int i = 0; i < 20; ++i) {
+    source = impersonating(source);
+  }
+  EXPECT_EQ(error({{"GCS_CREDENTIALS", source.dump()}}).code(), ErrorCode::kPermission);
+}
+
+TEST_F(Tokens, WhatProvidersRefuseIsSaid) {
+  ServedReply provider;
+  ServedReply impersonation;
+  HttpServer server([&](const ServedRequest& request) {
+    return request.target == "/provider"      ? provider
+           : request.target == "/impersonate" ? impersonation
+                                              : ServedReply{.body = R"({"access_token":"f"})"};
+  });
+  nlohmann::json account{{"type", "external_account"},
+                         {"audience", "//iam/pools/p"},
+                         {"subject_token_type", "urn:ietf:params:oauth:token-type:jwt"},
+                         {"token_url", server.url("/sts")},
+                         {"credential_source", {{"url", server.url("/provider")}}}};
+  const auto refused = [&] { return error({{"GCS_CREDENTIALS", account.dump()}}); };
+  const auto expect = [](const Error& error, ErrorCode code, const std::string& text) {
+    EXPECT_EQ(error.code(), code);
+    EXPECT_NE(error.message().find(text), std::string::npos) << error.message();
+  };
+  provider.status = 401;
+  expect(refused(), ErrorCode::kPermission, "the identity provider that GCS_CREDENTIALS");
+  provider.status = 503;
+  expect(refused(), ErrorCode::kUnreachable, "status 503");
+  provider = {.body = " \n"};
+  expect(refused(), ErrorCode::kPermission, "has no token where it says it is");
+  account["credential_source"]["format"] = {{"type", "json"},
+                                            {"subject_token_field_name", "value"}};
+  provider.body = R"({"another":"field"})";
+  expect(refused(), ErrorCode::kPermission, "has no token where it says it is");
+  provider.body = R"({"value":"t"})";
+  account["service_account_impersonation_url"] = server.url("/impersonate");
+  impersonation = {.status = 403, .body = "no JSON"};
+  expect(refused(), ErrorCode::kPermission, "cannot be impersonated: status 403");
+  impersonation = {.status = 500};
+  expect(refused(), ErrorCode::kUnreachable, "cannot be impersonated: status 500");
+  account["credential_source"] = {{"environment_id", "aws1"}};
+  expect(refused(), ErrorCode::kPermission, "neither from a file nor from a URL");
+  account.erase("credential_source");
+  EXPECT_EQ(refused().code(), ErrorCode::kPermission);
+
+  expect(error({{"GCS_CREDENTIALS", R"({"type":"door"})"}}), ErrorCode::kPermission,
+         "of the type door, which cannot be used here");
+  expect(error({{"GCS_CREDENTIALS", R"({"type":"service_account"})"}}), ErrorCode::kPermission,
+         "incomplete: no private_key");
+  file("key.json", "[]");
+  expect(error({{"GOOGLE_APPLICATION_CREDENTIALS", (directory_ / "key.json").string()}}),
+         ErrorCode::kPermission, "not a JSON object");
+}
+
 TEST_F(Tokens, OfTheMachine) {
   HttpServer server([&](const ServedRequest& request) {
     ServedReply reply;
@@ -311,6 +388,18 @@ TEST_F(Tokens, OfTheMachine) {
   HttpServer other([](const ServedRequest&) { return ServedReply{.body = "{}"}; });
   EXPECT_EQ(error({{"GCE_METADATA_HOST", "127.0.0.1:" + std::to_string(other.port())}}).code(),
             ErrorCode::kPermission);
+  for (const auto& [status, code] : {std::pair{429, ErrorCode::kUnreachable},
+                                     {503, ErrorCode::kUnreachable},
+                                     {403, ErrorCode::kPermission},
+                                     {200, ErrorCode::kPermission}}) {  // without a token in it
+    HttpServer refusing([status](const ServedRequest&) {
+      return ServedReply{
+          .status = status, .headers = {{"Metadata-Flavor", "Google"}}, .body = "{}"};
+    });
+    EXPECT_EQ(error({{"GCE_METADATA_HOST", "127.0.0.1:" + std::to_string(refusing.port())}}).code(),
+              code)
+        << status;
+  }
 }
 
 }  // namespace
