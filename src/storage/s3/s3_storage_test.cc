@@ -1,0 +1,221 @@
+#include "storage/s3/s3_storage.h"
+
+#include <mutex>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/http_server.h"
+#include "support/storage_helpers.h"
+#include "support/test_context.h"
+
+namespace salvor::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+// What requests hold, and what is made of replies that real servers in the tests do not give.
+class S3Replies : public testing::Test {
+ protected:
+  std::unique_ptr<Storage> open(std::map<std::string, std::string> extended = {}) {
+    StorageOptions options;
+    options.http.proxy = "";
+    options.extended = std::move(extended);
+    options.environment = [](const std::string& name) -> std::optional<std::string> {
+      return name == "AWS_ACCESS_KEY_ID" || name == "AWS_SECRET_ACCESS_KEY"
+                 ? std::optional<std::string>("something")
+                 : std::nullopt;
+    };
+    return open_s3_storage(server_.url("/bucket/p"), options);
+  }
+  // Replies in order; the last one again and again.
+  void answer(std::vector<ServedReply> replies) {
+    const std::scoped_lock lock(mutex_);
+    replies_ = std::move(replies);
+    next_ = 0;
+  }
+  std::vector<ServedRequest> requests_of(const std::function<void()>& action) {
+    const size_t before = server_.requests().size();
+    action();
+    std::vector<ServedRequest> all = server_.requests();
+    all.erase(all.begin(), all.begin() + static_cast<ptrdiff_t>(before));
+    return all;
+  }
+  static ServedReply refusal(int status, const std::string& code, const std::string& message = "") {
+    return {.status = status,
+            .body = "<Error><Code>" + code + "</Code><Message>" + message + "</Message></Error>"};
+  }
+
+  TestContext context_;
+  const ObjectName pack_ = named_by_hash(ObjectKind::kPack, as_bytes("content"));
+  const ObjectName index_ = named_by_hash(ObjectKind::kIndex, as_bytes("content"));
+  const ObjectName lock_ = named_by_hash(ObjectKind::kLock, as_bytes("content"));
+
+ private:
+  ServedReply reply() {
+    const std::scoped_lock lock(mutex_);
+    const ServedReply& now = replies_.at(std::min(next_, replies_.size() - 1));
+    ++next_;
+    return now;
+  }
+
+  std::mutex mutex_;
+  std::vector<ServedReply> replies_{{}};
+  size_t next_ = 0;
+  HttpServer server_{[this](const ServedRequest&) { return reply(); }};
+};
+
+using Headers = std::map<std::string, std::string>;
+
+TEST_F(S3Replies, UploadsSayHowTheyAreToBeKept) {
+  const auto headers_of = [&](const ObjectName& object, Storage& storage) {
+    Headers found;
+    for (const ServedRequest& request :
+         requests_of([&] { storage.put(*context_, object, as_bytes("content")); })) {
+      for (const auto& [name, value] : request.headers) {
+        if (name.starts_with("x-amz-server-side") || name.starts_with("x-amz-storage") ||
+            name.starts_with("x-amz-object-lock-mode")) {
+          found.emplace(name, value);
+        }
+      }
+    }
+    return found;
+  };
+  EXPECT_EQ(headers_of(pack_, *open()), Headers());
+  EXPECT_EQ(headers_of(index_, *open({{"s3.sse", "AES256"}})),
+            (Headers{{"x-amz-server-side-encryption", "AES256"}}));
+  EXPECT_EQ(headers_of(pack_, *open({{"s3.sse-kms-key-id", "arn:key"}})),
+            (Headers{{"x-amz-server-side-encryption", "aws:kms"},
+                     {"x-amz-server-side-encryption-aws-kms-key-id", "arn:key"}}));
+  // What is read with every command stays where it is cheap to read.
+  const auto classed = open({{"s3.storage-class", "STANDARD_IA"}});
+  EXPECT_EQ(headers_of(pack_, *classed), (Headers{{"x-amz-storage-class", "STANDARD_IA"}}));
+  EXPECT_EQ(headers_of(index_, *classed), Headers());
+  const auto locked = open({{"s3.object-lock", "governance"}, {"s3.object-lock-days", "7"}});
+  EXPECT_EQ(headers_of(pack_, *locked), (Headers{{"x-amz-object-lock-mode", "GOVERNANCE"}}));
+  EXPECT_EQ(headers_of(lock_, *locked), Headers()) << "locks must be removable";
+}
+
+TEST_F(S3Replies, WhereConditionsAreUnknownTheyAreLeftOut) {
+  const auto storage = open();
+  answer({refusal(501, "NotImplemented"), {}});
+  std::vector<ServedRequest> requests =
+      requests_of([&] { storage->put(*context_, pack_, as_bytes("content")); });
+  ASSERT_EQ(requests.size(), 2U);
+  EXPECT_TRUE(requests[0].headers.contains("if-none-match"));
+  EXPECT_FALSE(requests[1].headers.contains("if-none-match"));
+  // From then on the object is looked for first.
+  answer({refusal(404, "NoSuchKey"), {}});
+  requests = requests_of([&] { storage->put(*context_, index_, as_bytes("content")); });
+  ASSERT_EQ(requests.size(), 2U);
+  EXPECT_EQ(requests[0].method, "HEAD");
+  EXPECT_FALSE(requests[1].headers.contains("if-none-match"));
+  // What is there already: a hash as its name speaks for it, a config is compared.
+  const ServedReply present{.headers = {{"Content-Length", "7"}}, .body = "content"};
+  answer({present});
+  EXPECT_EQ(requests_of([&] { storage->put(*context_, lock_, as_bytes("content")); }).size(), 1U);
+  const ObjectName config{ObjectKind::kConfig, ""};
+  requests = requests_of([&] { storage->put(*context_, config, as_bytes("content")); });
+  EXPECT_EQ(requests.back().method, "GET");
+  EXPECT_EQ(code_of([&] { storage->put(*context_, config, as_bytes("Content")); }),
+            ErrorCode::kFailed);
+}
+
+TEST_F(S3Replies, WhyAHeadWasRefusedIsAskedFor) {
+  const auto storage = open();
+  answer({{.status = 403}, refusal(403, "AccessDenied", "no s3:GetObject for you")});
+  const Error error = error_of([&] { (void)storage->stat(*context_, pack_); });
+  EXPECT_EQ(error.code(), ErrorCode::kPermission);
+  EXPECT_THAT(error.message(), HasSubstr("no s3:GetObject for you"));
+}
+
+TEST_F(S3Replies, ListingsThatAreNoneAreRefused) {
+  const auto list = [&](ServedReply reply, std::map<std::string, std::string> extended = {}) {
+    answer({std::move(reply)});
+    const auto storage = open(std::move(extended));
+    return error_of([&] { (void)storage->list_all(*context_, ObjectKind::kPack); });
+  };
+  EXPECT_THAT(list({.body = "<html>Welcome"}).hint(), HasSubstr("Does this host speak S3?"));
+  EXPECT_THAT(list({.body = "<Welcome/>"}).message(), HasSubstr("the reply is not a listing"));
+  EXPECT_THAT(list({.body = "<ListBucketResult><Contents><Key>p/data/x</Key></Contents>"
+                            "</ListBucketResult>"})
+                  .message(),
+              HasSubstr("the reply has no sizes"));
+  const ServedReply endless{
+      .body = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"};
+  EXPECT_THAT(list(endless).message(), HasSubstr("does not go on"));
+  EXPECT_THAT(list(endless, {{"s3.list-objects-v1", "true"}}).message(),
+              HasSubstr("does not go on"));
+}
+
+TEST_F(S3Replies, TheOldListingGoesOnAfterItsLastKey) {
+  const std::string first(64, 'a');
+  const std::string second(64, 'b');
+  const auto page = [](const std::string& name, bool more) {
+    return ServedReply{.body = "<ListBucketResult><IsTruncated>" +
+                               std::string(more ? "true" : "false") +
+                               "</IsTruncated><Contents><Key>" + "p/index/" + name +
+                               "</Key><Size>5</Size></Contents>"
+                               "</ListBucketResult>"};
+  };
+  answer({page(first, true), page(second, false)});
+  const auto storage = open({{"s3.list-objects-v1", "true"}});
+  std::vector<std::string> names;
+  const std::vector<ServedRequest> requests = requests_of([&] {
+    for (const ObjectInfo& info : storage->list_all(*context_, ObjectKind::kIndex)) {
+      names.push_back(info.name);
+    }
+  });
+  EXPECT_THAT(names, ElementsAre(first, second));
+  ASSERT_EQ(requests.size(), 2U);
+  EXPECT_THAT(requests[0].target, Not(HasSubstr("list-type=2")));
+  EXPECT_THAT(requests[1].target, HasSubstr("marker=p%2Findex%2F" + first));
+}
+
+TEST_F(S3Replies, RemovingManyIsOneRequestWhereTheServerCan) {
+  const std::vector<ObjectName> objects{pack_, index_};
+  const auto storage = open();
+  answer({{.body = "<DeleteResult/>"}});
+  std::vector<ServedRequest> requests =
+      requests_of([&] { storage->remove_many(*context_, objects); });
+  ASSERT_EQ(requests.size(), 1U);
+  EXPECT_EQ(requests[0].method, "POST");
+  EXPECT_THAT(requests[0].body, HasSubstr("<Key>p/index/" + index_.name + "</Key>"));
+
+  // A refusal inside a 200 is one.
+  answer({{.body = "<DeleteResult><Error><Key>p/index/x</Key><Code>NoSuchKey</Code></Error>"
+                   "<Error><Key>p/data/y</Key><Code>AccessDenied</Code><Message>locked</Message>"
+                   "</Error></DeleteResult>"}});
+  const Error refused = error_of([&] { storage->remove_many(*context_, objects); });
+  EXPECT_EQ(refused.code(), ErrorCode::kPermission);
+  EXPECT_THAT(refused.message(), HasSubstr("p/data/y"));
+  answer({{.body = "<DeleteResult><Error><Key>p/index/x</Key><Code>NoSuchKey</Code></Error>"
+                   "</DeleteResult>"}});
+  EXPECT_NO_THROW(storage->remove_many(*context_, objects)) << "what is not there is removed";
+
+  answer({refusal(404, "NoSuchBucket")});
+  EXPECT_EQ(error_of([&] { storage->remove_many(*context_, objects); }).code(),
+            ErrorCode::kNotFound);
+
+  answer({refusal(501, "NotImplemented"), {.status = 204}});
+  requests = requests_of([&] { storage->remove_many(*context_, objects); });
+  ASSERT_EQ(requests.size(), 3U);
+  EXPECT_EQ(requests[1].method, "DELETE");
+  requests = requests_of([&] { storage->remove_many(*context_, objects); });
+  EXPECT_EQ(requests.size(), 2U) << "it has learnt";
+}
+
+TEST_F(S3Replies, AMissingBucketIsMadeForInit) {
+  answer({{.status = 404}, {}});
+  const auto storage = open({{"s3.object-lock", "compliance"}, {"s3.object-lock-days", "7"}});
+  const std::vector<ServedRequest> requests = requests_of([&] { storage->create(*context_); });
+  ASSERT_EQ(requests.size(), 2U);
+  EXPECT_EQ(requests[1].method, "PUT");
+  EXPECT_EQ(requests[1].headers.at("x-amz-bucket-object-lock-enabled"), "true");
+  EXPECT_EQ(requests[1].body, "") << "other servers know no regions";
+}
+
+}  // namespace
+}  // namespace salvor::test
