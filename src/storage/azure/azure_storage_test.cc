@@ -79,6 +79,22 @@ TEST(AzureSettings, AreReadAsResticReadsThem) {
             ErrorCode::kUsage);
 }
 
+TEST(AzureSettings, OptionsThatMakeNoSenseAreRefused) {
+  for (const auto& [name, value] : {std::pair{"azure.endpoint", "blob.example.com"},
+                                    {"azure.endpoint", "https://a?x=y"},
+                                    {"azure.endpoint", "https://me@a"},
+                                    {"azure.access-tier", "warm"},
+                                    {"azure.object-lock", "unlocked"},
+                                    {"azure.object-lock-days", "7"}}) {
+    EXPECT_EQ(code_of([&] { (void)azure_settings("backups:/", with({}, {{name, value}})); }),
+              ErrorCode::kUsage)
+        << name << "=" << value;
+  }
+  EXPECT_EQ(
+      azure_settings("backups:/", with({}, {{"azure.endpoint", "https://a.example//"}})).endpoint,
+      "https://a.example");
+}
+
 TEST(AzureSettings, CredentialsThatAreNoneAreRefusedWithoutShowingThem) {
   for (const auto& [name, value] : {std::pair{"AZURE_ACCOUNT_KEY", "not base64!"},
                                     std::pair{"AZURE_ACCOUNT_SAS", "https://a/?sig=abc def"},
@@ -152,6 +168,28 @@ TEST_F(AzureReplies, NameCauseAndNextStep) {
   error = put_error(500, "OperationTimedOut");
   EXPECT_TRUE(error.retryable());
   EXPECT_FALSE(error.advice().slow_down);
+}
+
+TEST_F(AzureReplies, ListingsThatAreNoneAreRefused) {
+  const std::string blob = "<Blob><Name>p/index/x</Name>";
+  for (const auto& [body, message] : std::vector<std::pair<std::string, std::string>>{
+           {"<html>Welcome", "not an XML reply"},
+           {"<Welcome/>", "the reply is not a listing"},
+           {"<EnumerationResults/>", "the reply is not a listing"},
+           {"<EnumerationResults><Blobs>" + blob +
+                "<Properties/></Blob></Blobs>"
+                "</EnumerationResults>",
+            "the reply has no sizes"},
+           {"<EnumerationResults><Blobs>" + blob +
+                "</Blob></Blobs><NextMarker>m</NextMarker>"
+                "</EnumerationResults>",
+            "the listing does not go on"}}) {
+    HttpServer server([&](const ServedRequest&) { return ServedReply{.body = body}; });
+    const auto storage = open(server);
+    const Error error = error_of([&] { (void)storage->list_all(*context_, ObjectKind::kIndex); });
+    EXPECT_EQ(error.code(), ErrorCode::kFailed) << body;
+    EXPECT_NE(error.message().find(message), std::string::npos) << error.message();
+  }
 }
 
 TEST_F(AzureReplies, AnUploadIsConditionalCheckedTieredAndKept) {
