@@ -3,16 +3,19 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "codec/index_codec.h"
 #include "engine/maintenance/checker.h"
 #include "engine/maintenance/repair.h"
 #include "storage/decorators/fault_storage.h"
 #include "storage/local/local_storage.h"
 #include "support/small_repository.h"
+#include "support/storage_helpers.h"
 #include "support/temp_directory.h"
 
 namespace salvor {
@@ -348,6 +351,45 @@ TEST(Pruner, WithoutFreeSpaceTheOldIndexGoesFirst) {
   expect_sound(repository);
 }
 
+// A disk that gives nothing back, or a credential that may not delete.
+TEST(Pruner, PacksStayWhileTheirOldIndexDoes) {
+  for (const bool no_space : {false, true}) {
+    auto storage = std::make_unique<FaultStorage>(make_memory_storage());
+    FaultStorage& faults = *storage;
+    SmallRepository repository(2, std::move(storage));
+    forget(repository, repository.backup(numbered(0, 20)));
+    const SnapshotId second = repository.backup(numbered(30, 40));
+    const size_t packs = repository.list(ObjectKind::kPack).size();
+    PruneOptions options = everything();
+    options.recover_no_free_space = no_space;
+    faults.add({.call = StorageCall::kRemove,
+                .kind = ObjectKind::kIndex,
+                .nth = no_space ? 2U : 1U,
+                .count = Fault::kForever,
+                .code = ErrorCode::kPermission});
+    const Error error = test::error_of([&] { prune(repository, options); });
+    EXPECT_THAT(error.message(), HasSubstr("old index files cannot be removed"));
+    EXPECT_GE(repository.list(ObjectKind::kPack).size(), packs);
+    faults.clear();
+    if (no_space) {
+      const std::unique_ptr<Repository> fresh = repository.reopen();
+      (void)repair_index(repository.context(), *fresh, false, {});
+    }
+    EXPECT_EQ(repository.read(second), numbered(30, 40));
+    prune(repository);
+    EXPECT_EQ(repository.read(second), numbered(30, 40));
+    expect_sound(repository);
+  }
+}
+
+TEST(Pruner, CompressingNeedsVersion2) {
+  SmallRepository repository(1);
+  PruneOptions options = everything();
+  options.limits.repository_version = 1;
+  options.limits.repack_uncompressed = true;
+  EXPECT_EQ(test::error_of([&] { prune(repository, options); }).code(), ErrorCode::kUsage);
+}
+
 // --- beside programs that honour no locks
 // ----------------------------------------------------------
 
@@ -409,6 +451,34 @@ TEST(Pruner, KeepsThePacksOfASnapshotThatAppearsAfterTheOldIndexWent) {
   (void)repair_index(repository.context(), *again, false, {});
   EXPECT_EQ(repository.read(revived), numbered(0, 20));
   prune(repository);
+  expect_sound(repository);
+}
+
+TEST(Pruner, StopsWhenAnotherProgramListsAPackThatIsAboutToGo) {
+  SmallRepository repository;
+  forget(repository, repository.backup(numbered(0, 20)));
+  const SnapshotId second = repository.backup(numbered(30, 40));
+  const std::unique_ptr<Repository> fresh = repository.reopen();
+  Pruner pruner(repository.context(), *fresh, everything());
+  (void)pruner.plan();
+  // Its own index lists what it has read of the old one.
+  const std::unique_ptr<Repository> other = repository.reopen();
+  other->load_index(repository.context());
+  std::map<PackId, std::vector<PackedBlob>> listed;
+  other->index().for_each(
+      [&](const PackId& pack, const PackedBlob& blob) { listed[pack].push_back(blob); });
+  IndexEncoder encoder;
+  for (auto& [pack, blobs_of] : listed) {
+    std::ranges::sort(blobs_of, {}, &PackedBlob::offset);
+    encoder.add_pack(pack, blobs_of);
+  }
+  other->save_document(repository.context(), ObjectKind::kIndex, as_bytes(encoder.finish()));
+  const size_t packs = repository.list(ObjectKind::kPack).size();
+  const Error error = test::error_of([&] { (void)pruner.execute(); });
+  EXPECT_THAT(error.message(), HasSubstr("another program listed pack"));
+  EXPECT_GE(repository.list(ObjectKind::kPack).size(), packs);
+  prune(repository);
+  EXPECT_EQ(repository.read(second), numbered(30, 40));
   expect_sound(repository);
 }
 
