@@ -1,6 +1,8 @@
 #include "repo/write_session.h"
 
+#include <algorithm>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 
 #include <gtest/gtest.h>
@@ -10,6 +12,7 @@
 #include "repo/repository.h"
 #include "storage/decorators/forwarding_storage.h"
 #include "storage/memory_storage.h"
+#include "support/storage_helpers.h"
 #include "support/test_context.h"
 
 namespace salvor {
@@ -314,6 +317,90 @@ TEST(Repository, WrongPasswordAndMissingRepositoryAreToldApart) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kNoRepository);
+  }
+}
+
+TEST(WriteSession, EachCompressionCanBeReadAndTakesAsMuchAsItsNameSays) {
+  // Words of a language: some are frequent, most are not.
+  std::string text;
+  uint64_t state = 1;
+  while (text.size() < 800'000) {
+    state = state * 6364136223846793005U + 1442695040888963407U;
+    const uint64_t draw = state >> 40U;
+    text += "w" + std::to_string((draw % 61) * (draw % 53) * (draw % 3)) + (draw % 9 ? " " : ".\n");
+  }
+  std::map<Compression, uint64_t> stored;
+  for (const Compression compression :
+       {Compression::kOff, Compression::kFastest, Compression::kAuto, Compression::kBetter,
+        Compression::kMax}) {
+    Made made;
+    WriteSession session(*made.test, *made.repository, {.compression = compression});
+    {
+      const auto writer = session.make_writer();
+      writer->add(BlobType::kData, id_of(as_bytes(text)), as_bytes(text));
+      writer->flush();
+    }
+    session.finish(*made.test);
+    stored[compression] = session.counters().stored_bytes;
+    made.repository->load_index(*made.test);
+    BlobReader reader(*made.repository);
+    EXPECT_EQ(as_text(reader.load(*made.test, {BlobType::kData, id_of(as_bytes(text))}).view()),
+              text);
+  }
+  EXPECT_GT(stored[Compression::kOff], text.size());
+  EXPECT_LT(stored[Compression::kFastest], text.size() / 2);
+  EXPECT_LT(stored[Compression::kBetter], stored[Compression::kFastest]);
+  EXPECT_LT(stored[Compression::kMax], stored[Compression::kBetter]);
+}
+
+// A disk that confirms what it has not written.
+class HalfStorage final : public ForwardingStorage {
+ public:
+  HalfStorage() : ForwardingStorage(make_memory_storage()) {}
+  using Storage::put;
+  void put(const Context& context, const ObjectName& object,
+           std::span<const ByteView> parts) override {
+    const ByteView half = parts.front().first(parts.front().size() / 2);
+    ForwardingStorage::put(context, object,
+                           object.kind == ObjectKind::kPack ? std::span(&half, 1) : parts);
+  }
+};
+
+TEST(WriteSession, APackThatIsNotThereAfterItWasStoredIsNotIndexed) {
+  Made made(2, std::make_unique<HalfStorage>());
+  const Buffer noise = random_blob(made, 100'000);
+  const Error error = test::error_of([&] {
+    WriteSession session(*made.test, *made.repository, {});
+    {
+      const auto writer = session.make_writer();
+      writer->add(BlobType::kData, id_of(noise.view()), noise.view());
+      writer->flush();
+    }
+    session.finish(*made.test);
+  });
+  EXPECT_EQ(error.code(), ErrorCode::kDamaged);
+  EXPECT_NE(error.message().find("was stored with the wrong length"), std::string::npos);
+  EXPECT_EQ(made.objects(ObjectKind::kIndex), 0U);
+}
+
+TEST(WriteSession, ABlobAsLargeAsAPackHasOneForItself) {
+  Made made;
+  const Buffer large = random_blob(made, 5 << 20);
+  const Buffer small = random_blob(made, 1000);
+  WriteSession session(*made.test, *made.repository, {.pack_size_bytes = 4 << 20});
+  {
+    const auto writer = session.make_writer();
+    writer->add(BlobType::kData, id_of(small.view()), small.view());
+    writer->add(BlobType::kData, id_of(large.view()), large.view());
+    writer->flush();
+  }
+  session.finish(*made.test);
+  EXPECT_EQ(made.objects(ObjectKind::kPack), 2U);
+  made.repository->load_index(*made.test);
+  BlobReader reader(*made.repository);
+  for (const Buffer* blob : {&large, &small}) {
+    EXPECT_TRUE(std::ranges::equal(
+        reader.load(*made.test, {BlobType::kData, id_of(blob->view())}).view(), blob->view()));
   }
 }
 
