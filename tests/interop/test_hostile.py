@@ -446,6 +446,7 @@ class Surroundings(TestCase):
         self.assertNotIn("\x1b", result.errors)
         self.assertEqual(len(result.errors.splitlines()), 2, result.errors)
 
+    @limit(300)  # 144 runs
     def test_what_should_be_a_file_is_something_else(self):
         def fifo(path):
             os.mkfifo(path)

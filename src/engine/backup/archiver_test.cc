@@ -1,7 +1,10 @@
 #include "engine/backup/archiver.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -221,6 +224,133 @@ TEST_F(ArchiverTest, ContentMissingFromTheRepositoryIsStoredAgain) {
   }
   const BackupResult second = back_up();
   EXPECT_EQ(content_of(node_at(second, "file")), content);
+}
+
+// Files that do not keep still, in a source of its own: each says of itself what happens to it.
+class MovingFiles final : public Source {
+ public:
+  struct File {
+    std::string content;
+    uint64_t listed_size = 0;  // as the directory said
+    uint64_t opened_size = 0;  // as it was when it was opened
+    bool changes = false;      // while it is read
+    std::optional<ErrorCode> open_fails = {};
+    std::optional<size_t> read_fails_at = {};
+  };
+
+  explicit MovingFiles(std::map<std::string, File> files)
+      : files_(std::make_shared<const std::map<std::string, File>>(std::move(files))) {}
+
+  [[nodiscard]] std::vector<std::string> paths() const override { return {"/moving"}; }
+  void stream_into(const Context& /*context*/, TreeSink& sink) override {
+    TreeSink::Directory* const root = sink.root();
+    const auto opener = std::make_shared<Opener>(files_);
+    for (const auto& [name, file] : *files_) {
+      Node node;
+      node.name = name;
+      node.type = NodeType::kFile;
+      node.mode = 0644;
+      node.size = file.listed_size;
+      sink.add_file(root, node, opener);
+    }
+    sink.close_directory(root);
+  }
+
+ private:
+  using Files = std::shared_ptr<const std::map<std::string, File>>;
+
+  class Reader final : public ByteReader {
+   public:
+    explicit Reader(const File& file) : file_(file) {}
+    size_t read(MutableBytes out) override {
+      if (file_.read_fails_at && at_ >= *file_.read_fails_at) {
+        throw Error::from_errno(EIO, "cannot read it");
+      }
+      const size_t limit = file_.read_fails_at.value_or(file_.content.size());
+      const size_t got = std::min(out.size(), limit - at_);
+      std::ranges::copy(as_bytes(file_.content).subspan(at_, got), out.begin());
+      at_ += got;
+      return got;
+    }
+    void refresh(Node& node) override { node.size = file_.opened_size; }
+    bool changed_since_refresh() override { return file_.changes; }
+
+   private:
+    const File& file_;
+    size_t at_ = 0;
+  };
+
+  class Opener final : public FileOpener {
+   public:
+    explicit Opener(Files files) : files_(std::move(files)) {}
+    std::unique_ptr<ByteReader> open(const Node& node) override {
+      const File& file = files_->at(node.name);
+      if (file.open_fails) {
+        throw Error(*file.open_fails, "cannot open it");
+      }
+      return std::make_unique<Reader>(file);
+    }
+    std::string path_of(const Node& node) const override { return "/moving/" + node.name; }
+
+   private:
+    const Files files_;
+  };
+
+  const Files files_;
+};
+
+TEST_F(ArchiverTest, FilesThatDoNotKeepStillAreStoredAsReadAndReported) {
+  const std::string small = random_text(3000);
+  const std::string large = random_text(3 << 20);
+  MovingFiles source({
+      {"a still", {.content = small, .listed_size = 3000, .opened_size = 3000}},
+      {"b changes", {.content = small, .listed_size = 3000, .opened_size = 3000, .changes = true}},
+      {"c large changes",
+       {.content = large, .listed_size = 3 << 20, .opened_size = 3 << 20, .changes = true}},
+      {"d grew before", {.content = large, .listed_size = 10, .opened_size = 3 << 20}},
+      {"e grew since", {.content = large, .listed_size = 10, .opened_size = 10}},
+      {"f shrank", {.content = small, .listed_size = 3 << 20, .opened_size = 9000}},
+      {"g vanished", {.listed_size = 10, .open_fails = ErrorCode::kNotFound}},
+      {"h bad sector",
+       {.content = small, .listed_size = 3000, .opened_size = 3000, .read_fails_at = 1000}},
+      {"i large bad sector",
+       {.content = large,
+        .listed_size = 3 << 20,
+        .opened_size = 3 << 20,
+        .read_fails_at = 1 << 20}},
+  });
+  repository_->load_index(*test_);
+  BackupOptions options;
+  options.time = LocalZone().stamp(std::chrono::system_clock::now());
+  options.hostname = "host";
+  const BackupResult result = Archiver(*repository_).run(*test_, source, options);
+  ASSERT_TRUE(result.snapshot.has_value()) << "what could be read is kept";
+  EXPECT_EQ(result.errors, 5U);
+  std::map<std::string, std::string> told;
+  for (const Event& event : test_.events.events()) {
+    if (const auto* failed = std::get_if<ItemFailed>(&event)) {
+      told[failed->item] = failed->message;
+    }
+  }
+  const std::string changed = "the file was changed while it was read; it is stored as it was read";
+  ASSERT_EQ(told.size(), 5U);
+  EXPECT_EQ(told["/moving/b changes"], changed);
+  EXPECT_EQ(told["/moving/c large changes"], changed);
+  EXPECT_EQ(told["/moving/g vanished"], "the file vanished before it could be read");
+  EXPECT_NE(told["/moving/h bad sector"].find("cannot read it"), std::string::npos);
+  EXPECT_NE(told["/moving/i large bad sector"].find("cannot read it"), std::string::npos);
+
+  std::map<std::string, std::string> stored;
+  for (const Node& node : BlobReader(*repository_).load_tree(*test_, result.tree).nodes) {
+    stored[node.name] = content_of(node);
+    EXPECT_EQ(node.size, stored[node.name].size()) << node.name;
+  }
+  EXPECT_EQ(stored, (std::map<std::string, std::string>{{"a still", small},
+                                                        {"b changes", small},
+                                                        {"c large changes", large},
+                                                        {"d grew before", large},
+                                                        {"e grew since", large},
+                                                        {"f shrank", small}}));
 }
 
 TEST_F(ArchiverTest, InterruptedRunMakesNoSnapshot) {
