@@ -63,9 +63,6 @@ std::optional<MasterKey> unlock(const Secret& password, const KeyDocument& key, 
   }
   MasterKey master = decode_master_key(plain->view());
   wipe(plain->data(), plain->size());
-  if (!master.valid()) {
-    throw Error(ErrorCode::kDamaged, "it holds an invalid master key");
-  }
   return master;
 }
 

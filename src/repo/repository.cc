@@ -58,11 +58,6 @@ RepositoryConfig read_config(const Buffer& sealed, Sealer& sealer) {
     throw_damaged(kConfigObject, "does not decrypt");
   }
   RepositoryConfig config = decode_config(json->view());
-  if (config.version != 1 && config.version != 2) {
-    throw Error(ErrorCode::kFailed,
-                "repository version " + std::to_string(config.version) + " is not supported",
-                "Versions 1 and 2 are. A newer tool made this repository.");
-  }
   const Polynomial polynomial(config.chunker_polynomial);
   if (polynomial.degree() != 53 || !polynomial.irreducible()) {
     throw_damaged(kConfigObject, "holds an invalid chunker polynomial");

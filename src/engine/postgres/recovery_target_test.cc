@@ -176,6 +176,31 @@ TEST(RecoveryPlan, ATimelineIsReachedOnlyFromBackupsOnItsWay) {
   EXPECT_EQ(chosen(backups, wal, target, 1), 1);
 }
 
+TEST(RecoveryPlan, TheBackupsOwnTimelineMayBeAskedFor) {
+  const std::vector<PhysicalBackup> backups{backup(1, 1, 3), backup(2, 1, 8)};
+  const std::vector<WalTimeline> wal{timeline(1, {{{2}, {9}}}),
+                                     timeline(2, {{{6}, {20}}}, "1\t0/600500\tx\n")};
+  RecoveryTarget target;
+  EXPECT_EQ(chosen(backups, wal, target), 2);
+  target.own_timeline = true;
+  EXPECT_EQ(chosen(backups, wal, target), 2);
+  EXPECT_EQ(chosen(backups, wal, target, 1), 1);
+}
+
+TEST(RecoveryPlan, WhatIsNoBackupIsSaidToBeNone) {
+  const std::vector<WalTimeline> wal{timeline(1, {{{2}, {9}}})};
+  const auto code = [](const std::function<void()>& call) {
+    try {
+      call();
+    } catch (const Error& error) {
+      return std::optional(error.code());
+    }
+    return std::optional<ErrorCode>();
+  };
+  EXPECT_EQ(code([&] { chosen({backup(1, 1, 3)}, wal, {}, 7); }), ErrorCode::kUsage);
+  EXPECT_EQ(code([&] { chosen({}, wal, {}); }), ErrorCode::kNotFound);
+}
+
 TEST(RecoveryTime, ZonesAreHonoured) {
   const WallTime expected{std::chrono::seconds(1'795'244'400) + std::chrono::milliseconds(500)};
   for (const char* text : {"2026-11-21 07:00:00.5Z", "2026-11-21T07:00:00.5 UTC",
@@ -186,8 +211,9 @@ TEST(RecoveryTime, ZonesAreHonoured) {
   target.kind = TargetKind::kTime;
   target.time = expected;
   EXPECT_EQ(target.display(), "2026-11-21 07:00:00.500000+00");
-  for (const char* wrong : {"", "yesterday", "2026-11-21", "2026-11-21 07:00:00 CEST",
-                            "2026-11-21 07:00:00+1", "2026-11-21 07:00:00+99"}) {
+  for (const char* wrong :
+       {"", "yesterday", "2026-11-21", "2026-11-21 07:00:00 CEST", "2026-11-21 07:00:00+1",
+        "2026-11-21 07:00:00+99", "2026-11-21 07:00:00+0x", "2026-11-21 07:00:00+01:5"}) {
     EXPECT_THROW(static_cast<void>(parse_target_time(wrong)), Error) << wrong;
   }
 }

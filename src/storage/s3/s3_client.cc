@@ -37,11 +37,6 @@ std::string S3Client::region() const {
   return region_;
 }
 
-std::chrono::nanoseconds S3Client::clock_offset() const {
-  const std::scoped_lock lock(mutex_);
-  return clock_offset_;
-}
-
 std::string S3Client::host() const {
   std::string endpoint = settings_.endpoint;
   if (endpoint == "s3.amazonaws.com") {

@@ -47,8 +47,6 @@ class S3Client {
   HttpResponse attempt(const Context& context, const S3Call& call);
   // Where requests are signed for now.
   [[nodiscard]] std::string region() const;
-  // The server's clock minus ours, where it had to be corrected; else zero.
-  [[nodiscard]] std::chrono::nanoseconds clock_offset() const;
 
   // The key in the bucket of a path in the repository.
   [[nodiscard]] std::string key_of(const std::string& path) const {

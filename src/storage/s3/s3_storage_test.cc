@@ -207,6 +207,50 @@ TEST_F(S3Replies, RemovingManyIsOneRequestWhereTheServerCan) {
   EXPECT_EQ(requests.size(), 2U) << "it has learnt";
 }
 
+TEST_F(S3Replies, RetentionIsExtendedInTheModeThatHolds) {
+  const WallTime until{std::chrono::seconds(1'900'000'000)};
+  const ServedReply configured{
+      .body =
+          "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule>"
+          "<DefaultRetention><Mode>COMPLIANCE</Mode><Years>1</Years></DefaultRetention></Rule>"
+          "</ObjectLockConfiguration>"};
+  const auto extended = [&](std::vector<ServedReply> replies,
+                            std::map<std::string, std::string> options = {}) {
+    answer(std::move(replies));
+    const auto storage = open(std::move(options));
+    return requests_of([&] { storage->extend_retention(*context_, pack_, until); }).back();
+  };
+  // Its own mode, else the options', else the bucket's.
+  const ServedReply governed{
+      .headers = {{"x-amz-object-lock-mode", "GOVERNANCE"},
+                  {"x-amz-object-lock-retain-until-date", "2026-01-01T00:00:00Z"}}};
+  ServedRequest request = extended({configured, governed, {}});
+  EXPECT_EQ(request.method, "PUT");
+  EXPECT_THAT(request.body, HasSubstr("<Mode>GOVERNANCE</Mode>"));
+  EXPECT_THAT(request.body, HasSubstr("<RetainUntilDate>2030-03-17T17:46:40Z<"));
+  EXPECT_THAT(extended({configured, {}, {}},
+                       {{"s3.object-lock", "governance"}, {"s3.object-lock-days", "7"}})
+                  .body,
+              HasSubstr("<Mode>GOVERNANCE</Mode>"));
+  EXPECT_THAT(extended({configured, {}, configured, {}}).body,
+              HasSubstr("<Mode>COMPLIANCE</Mode>"));
+  // Never shorter.
+  const ServedReply longer{
+      .headers = {{"x-amz-object-lock-mode", "COMPLIANCE"},
+                  {"x-amz-object-lock-retain-until-date", "2040-01-01T00:00:00Z"}}};
+  EXPECT_EQ(extended({configured, longer}).method, "HEAD");
+
+  answer({configured, {.status = 404}});
+  EXPECT_EQ(error_of([&] { open()->extend_retention(*context_, pack_, until); }).code(),
+            ErrorCode::kNotFound);
+  // A server that knows no locks holds nothing.
+  answer({{.status = 501}});
+  const auto plain = open();
+  EXPECT_EQ(plain->retention(*context_, pack_), std::nullopt);
+  EXPECT_EQ(error_of([&] { plain->extend_retention(*context_, pack_, until); }).code(),
+            ErrorCode::kUsage);
+}
+
 TEST_F(S3Replies, AMissingBucketIsMadeForInit) {
   answer({{.status = 404}, {}});
   const auto storage = open({{"s3.object-lock", "compliance"}, {"s3.object-lock-days", "7"}});
