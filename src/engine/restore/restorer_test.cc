@@ -639,16 +639,22 @@ TEST_F(RestorerTest, LyingSizesAndLostTreesDoNotStopTheRest) {
   missing.content = {BlobId(sha256(as_bytes("never stored either")))};
   Node null = make.file("null", "");
   null.content_is_null = true;
-  const BlobId tree = make.tree({make.file("good", "good"), liar, lost, missing});
+  Node unknown = make.directory("unknown", {});
+  unknown.subtree.reset();
+  const BlobId tree = make.tree({make.file("good", "good"), liar, lost, missing, null, unknown});
   make.store();
   const RestoreResult result = restore(tree);
-  EXPECT_EQ(result.errors, 2U);
+  EXPECT_EQ(result.errors, 4U);
   EXPECT_EQ(slurp(at("good")), "good");
   EXPECT_EQ(slurp(at("liar")), "four");
   EXPECT_TRUE(fs::is_directory(at("lost")));
   EXPECT_FALSE(fs::exists(at("missing")));
   EXPECT_THAT(failures(), Contains(HasSubstr("/lost: ")));
   EXPECT_THAT(failures(), Contains(HasSubstr("/missing: data blob")));
+  EXPECT_FALSE(fs::exists(at("null")));
+  EXPECT_THAT(failures(), Contains(HasSubstr("/null: the snapshot does not say what this file")));
+  EXPECT_TRUE(fs::is_directory(at("unknown")));
+  EXPECT_THAT(failures(), Contains(HasSubstr("/unknown: the snapshot does not say what is in")));
 }
 
 // ---- damage, interruption, full disks
