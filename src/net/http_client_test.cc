@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "net/subprocess.h"
+#include "support/errors.h"
 #include "support/http_server.h"
 #include "support/temp_directory.h"
 #include "support/test_context.h"
@@ -18,6 +19,7 @@ namespace salvor {
 namespace {
 
 using namespace std::chrono_literals;
+using test::error_of;
 using test::HttpServer;
 using test::ServedReply;
 using test::ServedRequest;
@@ -28,15 +30,6 @@ HttpClientOptions quick() {
   options.connect_timeout = 2000ms;
   options.stall_timeout = 300ms;
   return options;
-}
-
-Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  return {ErrorCode::kFailed, "nothing was thrown"};
 }
 
 std::chrono::milliseconds time_of(const std::function<void()>& action) {

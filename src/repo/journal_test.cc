@@ -6,22 +6,14 @@
 #include <gtest/gtest.h>
 
 #include "crypto/sha256.h"
+#include "support/errors.h"
 #include "support/small_repository.h"
 
 namespace salvor {
 namespace {
 
+using test::code_of;
 using testing::ElementsAre;
-
-ErrorCode code_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  ADD_FAILURE() << "no error";
-  return ErrorCode::kFailed;
-}
 
 class JournalTest : public testing::Test {
  protected:

@@ -10,6 +10,7 @@
 #include "crypto/seal.h"
 #include "crypto/sha256.h"
 #include "storage/memory_storage.h"
+#include "support/errors.h"
 #include "support/test_context.h"
 
 namespace salvor {
@@ -48,13 +49,7 @@ class KeyStoreTest : public testing::Test {
     return open_key(context_, *storage_, Secret(password), hint, 1);
   }
   Error refused(const std::string& password) {
-    try {
-      open(password);
-    } catch (const Error& error) {
-      return error;
-    }
-    ADD_FAILURE() << "it opened";
-    return {ErrorCode::kFailed, "it opened"};
+    return test::error_of([&] { open(password); });
   }
   template <typename T>
   std::vector<T> told() {

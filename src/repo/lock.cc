@@ -305,7 +305,7 @@ void RepositoryLock::State::remove_own() noexcept {
   try {
     NullEventSink quiet;
     const Context always{{}, quiet, context.clock, context.random};  // also after an interrupt
-    repository.storage().remove(always, lock_object(current));
+    replaced.push_back(current);
     remove_replaced(always);
   } catch (...) {
     // What is left goes stale by itself; `unlock` removes it.

@@ -10,12 +10,14 @@
 #include "repo/write_session.h"
 #include "storage/decorators/fault_storage.h"
 #include "storage/memory_storage.h"
+#include "support/errors.h"
 #include "support/small_repository.h"
 #include "support/test_context.h"
 
 namespace salvor {
 namespace {
 
+using test::error_of;
 using testing::HasSubstr;
 
 // A byte that changed on the way (plain HTTP, a bad cable) must not end a run, nor count as damage.
@@ -73,15 +75,6 @@ class RepositoryTest : public testing::Test {
     const std::string name = to_hex(sha256(sealed.view()));
     small_.storage().put(context_, {kind, name}, sealed.view());
     return name;
-  }
-  static Error error_of(const std::function<void()>& call) {
-    try {
-      call();
-    } catch (const Error& error) {
-      return error;
-    }
-    ADD_FAILURE() << "no error";
-    return {ErrorCode::kFailed, "no error"};
   }
   static std::string config(int version, std::string_view polynomial) {
     return fmt::format(R"({{"version":{},"id":"{}","chunker_polynomial":"{}"}})", version,

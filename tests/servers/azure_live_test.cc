@@ -90,14 +90,6 @@ class AzureLive : public testing::Test {
   static std::unique_ptr<Storage> open(const std::string& location, const StorageOptions& options) {
     return std::make_unique<RetryStorage>(open_azure_storage(location, options));
   }
-  static Error error_of(const std::function<void()>& action) {
-    try {
-      action();
-    } catch (const Error& error) {
-      return error;
-    }
-    return {ErrorCode::kFailed, "nothing was thrown"};
-  }
   ObjectName put_one(Storage& storage) {
     const ObjectName pack = named_by_hash(ObjectKind::kPack, as_bytes("x"));
     storage.put(*context_, pack, as_bytes("x"));

@@ -63,15 +63,6 @@ class GcsLive : public testing::Test {
         *context_, {.url = server->url("/storage/v1/b/" + bucket + "/o/" + percent_encode(key))});
     return nlohmann::json::parse(as_text(response.body.view()), nullptr, false);
   }
-  static Error error_of(const std::function<void()>& action) {
-    try {
-      action();
-    } catch (const Error& error) {
-      return error;
-    }
-    return {ErrorCode::kFailed, "nothing was thrown"};
-  }
-
   TestContext context_;
 };
 

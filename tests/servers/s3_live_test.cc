@@ -49,14 +49,6 @@ class S3Live : public testing::Test {
   static std::unique_ptr<Storage> open(const std::string& path, StorageOptions options) {
     return std::make_unique<RetryStorage>(open_s3_storage(server->url(path), options));
   }
-  static Error error_of(const std::function<void()>& action) {
-    try {
-      action();
-    } catch (const Error& error) {
-      return error;
-    }
-    return {ErrorCode::kFailed, "nothing was thrown"};
-  }
   static StorageOptions with(std::map<std::string, std::string> variables) {
     StorageOptions options = S3Server::options();
     options.environment = [base = options.environment, variables](const std::string& name) {

@@ -1,15 +1,10 @@
 // Small things that every storage test needs.
 #pragma once
 
-#include <functional>
-#include <optional>
-
-#include <gtest/gtest.h>
-
-#include "base/error.h"
 #include "base/random.h"
 #include "crypto/sha256.h"
 #include "storage/storage.h"
+#include "support/errors.h"
 
 namespace salvor::test {
 
@@ -22,26 +17,6 @@ namespace salvor::test {
   Buffer bytes(size);
   SeededRandom(seed).fill(bytes.bytes());
   return bytes;
-}
-
-[[nodiscard]] inline std::optional<ErrorCode> code_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return std::nullopt;
-}
-
-// The Error that `action` throws; without one the test has failed.
-[[nodiscard]] inline Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "no error";
-  return {ErrorCode::kFailed, "no error"};
 }
 
 }  // namespace salvor::test

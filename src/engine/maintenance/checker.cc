@@ -15,6 +15,7 @@
 #include "engine/maintenance/damage.h"
 #include "engine/maintenance/damage_map.h"
 #include "engine/maintenance/index_rewriter.h"
+#include "engine/maintenance/node_name.h"
 #include "engine/maintenance/used_blobs.h"
 #include "engine/reading/pack_reader.h"
 #include "engine/reading/pack_table.h"
@@ -43,11 +44,9 @@ std::string in_quotes(std::string_view name) {
   return "\"" + printable(name) + "\"";
 }
 
-// Why a tree's nodes cannot be what a backup wrote; "" when they can. A tree with a node without a
-// name has not been decoded.
+// Why a tree's nodes cannot be what a backup wrote; "" when they can.
 std::string node_trouble(const Node& node, const Node* before) {
-  if (node.name == "." || node.name == ".." || node.name.find('/') != std::string::npos ||
-      node.name.find('\0') != std::string::npos) {
+  if (!is_possible_name(node.name)) {
     return "the name " + in_quotes(node.name) + " is not possible in a directory";
   }
   if (before != nullptr && node.name <= before->name) {

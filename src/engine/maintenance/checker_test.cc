@@ -8,6 +8,7 @@
 
 #include "codec/index_codec.h"
 #include "engine/reading/pack_reader.h"
+#include "engine/reading/pack_table.h"
 #include "support/small_repository.h"
 
 namespace salvor {
@@ -215,13 +216,8 @@ TEST(Checker, APackThatIsListedTwiceIsANoteAndATroubleWhenTheyDisagree) {
   const auto list = [&](size_t left_out) {
     const std::unique_ptr<Repository> fresh = repository.reopen();
     fresh->load_index(repository.context());
-    std::vector<PackedBlob> blobs;
-    fresh->index().for_each([&](const PackId& of, const PackedBlob& blob) {
-      if (of == pack) {
-        blobs.push_back(blob);
-      }
-    });
-    std::ranges::sort(blobs, {}, &PackedBlob::offset);
+    const PackTable packs(fresh->index());
+    std::vector<PackedBlob> blobs = packs.blobs(packs.find(pack).value());
     blobs.resize(blobs.size() - left_out);
     IndexEncoder encoder;
     encoder.add_pack(pack, blobs);

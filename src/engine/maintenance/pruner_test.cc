@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -12,6 +11,7 @@
 #include "codec/index_codec.h"
 #include "engine/maintenance/checker.h"
 #include "engine/maintenance/repair.h"
+#include "engine/reading/pack_table.h"
 #include "storage/decorators/fault_storage.h"
 #include "storage/local/local_storage.h"
 #include "support/small_repository.h"
@@ -464,13 +464,10 @@ TEST(Pruner, StopsWhenAnotherProgramListsAPackThatIsAboutToGo) {
   // Its own index lists what it has read of the old one.
   const std::unique_ptr<Repository> other = repository.reopen();
   other->load_index(repository.context());
-  std::map<PackId, std::vector<PackedBlob>> listed;
-  other->index().for_each(
-      [&](const PackId& pack, const PackedBlob& blob) { listed[pack].push_back(blob); });
+  const PackTable listed(other->index());
   IndexEncoder encoder;
-  for (auto& [pack, blobs_of] : listed) {
-    std::ranges::sort(blobs_of, {}, &PackedBlob::offset);
-    encoder.add_pack(pack, blobs_of);
+  for (size_t i = 0; i < listed.size(); ++i) {
+    encoder.add_pack(listed.id(i), listed.blobs(i));
   }
   other->save_document(repository.context(), ObjectKind::kIndex, as_bytes(encoder.finish()));
   const size_t packs = repository.list(ObjectKind::kPack).size();

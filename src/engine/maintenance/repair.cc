@@ -12,6 +12,7 @@
 #include "crypto/sha256.h"
 #include "engine/maintenance/damage.h"
 #include "engine/maintenance/index_rewriter.h"
+#include "engine/maintenance/node_name.h"
 #include "engine/reading/pack_reader.h"
 #include "engine/reading/pack_table.h"
 #include "engine/reading/tree_descent.h"
@@ -467,9 +468,7 @@ void SnapshotRepairRun::find_impossible(const Tree& tree, Level& level) {
   const Node* last = nullptr;
   for (const size_t i : order) {
     const Node& node = nodes[i];
-    const bool impossible =
-        node.name == "." || node.name == ".." || node.name.find('/') != std::string::npos ||
-        node.name.find('\0') != std::string::npos || node.type == NodeType::kOther;
+    const bool impossible = !is_possible_name(node.name) || node.type == NodeType::kOther;
     const bool twice = last != nullptr && last->name == node.name;
     level.goes[i] = impossible || twice;
     if (level.goes[i]) {

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "support/errors.h"
+
 namespace salvor {
 namespace {
 
@@ -189,16 +191,8 @@ TEST(RecoveryPlan, TheBackupsOwnTimelineMayBeAskedFor) {
 
 TEST(RecoveryPlan, WhatIsNoBackupIsSaidToBeNone) {
   const std::vector<WalTimeline> wal{timeline(1, {{{2}, {9}}})};
-  const auto code = [](const std::function<void()>& call) {
-    try {
-      call();
-    } catch (const Error& error) {
-      return std::optional(error.code());
-    }
-    return std::optional<ErrorCode>();
-  };
-  EXPECT_EQ(code([&] { chosen({backup(1, 1, 3)}, wal, {}, 7); }), ErrorCode::kUsage);
-  EXPECT_EQ(code([&] { chosen({}, wal, {}); }), ErrorCode::kNotFound);
+  EXPECT_EQ(test::code_of([&] { chosen({backup(1, 1, 3)}, wal, {}, 7); }), ErrorCode::kUsage);
+  EXPECT_EQ(test::code_of([&] { chosen({}, wal, {}); }), ErrorCode::kNotFound);
 }
 
 TEST(RecoveryTime, ZonesAreHonoured) {

@@ -1,11 +1,11 @@
 #include "engine/reading/pack_reader.h"
 
 #include <algorithm>
-#include <map>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/reading/pack_table.h"
 #include "storage/decorators/fault_storage.h"
 #include "support/small_repository.h"
 #include "support/storage_helpers.h"
@@ -27,13 +27,13 @@ class PackReaderTest : public testing::Test {
   void fill(size_t bytes) {
     small_.backup({{"f", some_content(1, bytes)}});
     small_.repository().load_index(context_);
-    small_.repository().index().for_each([&](const PackId& pack, const PackedBlob& blob) {
-      if (blob.handle.type == BlobType::kData) {
-        pack_ = pack;
-        blobs_.push_back(blob);
+    const PackTable packs(small_.repository().index());
+    for (size_t i = 0; i < packs.size(); ++i) {
+      if (packs.blobs(i).front().handle.type == BlobType::kData) {
+        pack_ = packs.id(i);
+        blobs_ = packs.blobs(i);
       }
-    });
-    std::ranges::sort(blobs_, {}, &PackedBlob::offset);
+    }
     size_ = small_.storage().stat(context_, pack_object(pack_))->size_bytes;
   }
   [[nodiscard]] PackVerdict verify() {

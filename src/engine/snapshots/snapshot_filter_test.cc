@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/errors.h"
 #include "support/small_repository.h"
 
 namespace salvor {
@@ -77,15 +78,7 @@ TEST(SnapshotFilter, ArgumentIsSplitAtTheFirstColon) {
   EXPECT_EQ(split_snapshot_argument("12ab").subfolder, "");
 }
 
-ErrorCode code_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return ErrorCode::kFailed;
-}
+using test::code_of;
 
 class SnapshotSelectionTest : public ::testing::Test {
  protected:
