@@ -36,6 +36,8 @@ SALVOR_PACKAGES_TEST=(
   openssh-client openssh-server  # SFTP, on a loopback port of its own
   poppler-utils       # pdftotext: what a report's PDF says
   openssl             # the program: signatures as others make and judge them
+  systemd             # a service manager of the test's own
+  busybox-static      # all that its containers need
   pgbouncer           # a pooler, which a logical backup must recognise
   postgresql-15       # a live server, and the judges: pg_verifybackup, pg_amcheck, pgbench
 )

@@ -9,6 +9,19 @@ namespace salvor {
 // Overwrites memory in a way that the compiler may not leave out.
 void wipe(void* data, size_t size);
 
+// Wipes memory that outlives it, however the scope is left.
+class WipedAtExit {
+ public:
+  WipedAtExit(void* data, size_t size) : data_(data), size_(size) {}
+  ~WipedAtExit() { wipe(data_, size_); }
+  WipedAtExit(const WipedAtExit&) = delete;
+  WipedAtExit& operator=(const WipedAtExit&) = delete;
+
+ private:
+  void* data_;
+  size_t size_;
+};
+
 class Secret {
  public:
   Secret() = default;

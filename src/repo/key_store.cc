@@ -61,9 +61,8 @@ std::optional<MasterKey> unlock(const Secret& password, const KeyDocument& key, 
   if (!plain) {
     return std::nullopt;
   }
-  MasterKey master = decode_master_key(plain->view());
-  wipe(plain->data(), plain->size());
-  return master;
+  const WipedAtExit wiped(plain->data(), plain->size());
+  return decode_master_key(plain->view());
 }
 
 std::optional<OpenedKey> try_key(const Context& context, Storage& storage, const Secret& password,

@@ -4,8 +4,10 @@
 #include <array>
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <iterator>
 #include <mutex>
+#include <string_view>
 #include <thread>
 
 #include <fmt/format.h>
@@ -111,6 +113,7 @@ struct RepositoryLock::State {
   LockId write() const;
   void refresh();
   void remove_replaced(const Context& under);
+  bool succeeds(std::string_view what, const std::function<void()>& attempt) const;
   void keep_fresh(const std::stop_token& done);
   void remove_own() noexcept;
 
@@ -266,6 +269,18 @@ void RepositoryLock::State::remove_replaced(const Context& under) {
   }
 }
 
+// Tells of a failure; there is another attempt after the next pause.
+bool RepositoryLock::State::succeeds(std::string_view what,
+                                     const std::function<void()>& attempt) const {
+  try {
+    attempt();
+    return true;
+  } catch (const std::exception& error) {
+    context.events.on(Warning{fmt::format("cannot {}: {}", what, error.what()), {}});
+    return false;
+  }
+}
+
 void RepositoryLock::State::keep_fresh(const std::stop_token& done) {
   MonotonicTime refreshed = context.clock.monotonic();
   if (!checked) {
@@ -286,12 +301,9 @@ void RepositoryLock::State::keep_fresh(const std::stop_token& done) {
     if (done.stop_requested()) {
       return;
     }
-    try {
-      refresh();
+    if (succeeds("refresh the lock", [this] { refresh(); })) {
       refreshed = context.clock.monotonic();
-      remove_replaced(context);
-    } catch (const std::exception& error) {
-      context.events.on(Warning{std::string("cannot refresh the lock: ") + error.what(), {}});
+      succeeds("remove a lock that was refreshed", [this] { remove_replaced(context); });
     }
     if (lost || context.clock.monotonic() - refreshed > pace.give_up) {
       lost = true;

@@ -1,5 +1,4 @@
-"""Every kind of step against real servers: sshd, HTTP with TLS, PostgreSQL, a webhook (R2). `systemctl` and
-`docker compose` are stand-ins that keep state: neither manager runs where the tests do."""
+"""Every kind of step against real servers: sshd, HTTP with TLS, PostgreSQL, a webhook, systemd, Docker (R2)."""
 import http.server
 import json
 import os
@@ -11,8 +10,10 @@ import subprocess
 import threading
 import time
 
+import docker
 import postgres
 import servers
+import systemd
 from protect_case import ApplicationCase
 from toolbox import PASSWORD, limit
 
@@ -310,85 +311,105 @@ class Sql(StepCase):
         begin.join()
 
 
-SYSTEMCTL = """#!/bin/sh
-echo "systemctl $*" >> "$STATE/calls"
-user=
-[ "$1" = --user ] && { user=user-; shift; }
-verb=$1; shift
-[ "$1" = --quiet ] && shift
-[ "$1" = -- ] && shift
-case $verb in
-  start) touch "$STATE/$user$1" ;;
-  stop) rm -f "$STATE/$user$1" ;;
-  is-active) [ -e "$STATE/$user$1" ] || exit 3 ;;
-  *) exit 1 ;;
-esac
-"""
-
-DOCKER = """#!/bin/sh
-echo "docker $*" >> "$STATE/calls"
-[ "$1 $2 $4" = "compose -f up" ] || [ "$1 $2 $4" = "compose -f stop" ] || [ "$1 $2 $4" = "compose -f ps" ] || exit 1
-verb=$4
-for word; do case $word in *=*) count=${word#*=} ;; esac; service=$word; done
-case $verb in
-  up) [ -n "$count" ] || count=$(cat "$STATE/$service" 2>/dev/null || echo 1)
-      [ "$count" -gt 0 ] || [ -n "$(echo "$*" | grep scale)" ] || count=1; echo "$count" > "$STATE/$service" ;;
-  stop) echo 0 > "$STATE/$service" ;;
-  ps) seq "$(cat "$STATE/$service" 2>/dev/null || echo 0)" | sed 's/^/container/' ;;
-esac
-"""
-
-
-class Services(StepCase):
-    """The managers are stand-ins: what they are told is what systemctl(1) and docker compose take."""
-
+class Systemd(StepCase):
     def setUp(self):
         super().setUp()
-        (self.folder / "bin").mkdir()
-        self.kept = self.folder / "services"
-        self.kept.mkdir()
-        for name, text in (("systemctl", SYSTEMCTL), ("docker", DOCKER)):
-            (self.folder / "bin" / name).write_text(text)
-            (self.folder / "bin" / name).chmod(0o755)
-        self.env = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "STATE": str(self.kept)}
+        self.manager = systemd.UserManager(self.folder / "systemd")
+        self.addCleanup(self.manager.stop)
+        for name in ("shop", "cache"):
+            (self.manager.units / f"{name}.service").write_text("[Service]\nExecStart=/bin/sleep 1000\n")
+        (self.manager.units / "broken.service").write_text("[Service]\nExecStart=/bin/false\nType=oneshot\n")
+        self.manager.control("daemon-reload")
+        self.manager.control("start", "shop.service")
 
-    def calls(self):
-        calls = (self.kept / "calls").read_text().splitlines()
-        (self.kept / "calls").unlink()
-        return calls
+    def states(self):
+        return [self.manager.control("is-active", f"{name}.service", check=False) for name in ("shop", "cache")]
 
-    def test_systemd(self):
-        (self.kept / "shop.service").touch()
-        self.steps(["{{name: down, stop: shop.service}}", "{{name: helper, start: {{service: cache.service, user: true}}}}"])
-        self.run_plan(env=self.env)
-        self.assertEqual(self.calls(), ["systemctl is-active --quiet -- shop.service", "systemctl stop -- shop.service",
-                                        "systemctl --user is-active --quiet -- cache.service",
-                                        "systemctl --user start -- cache.service"])
-        self.assertFalse((self.kept / "shop.service").exists())
-        self.shop("plan", "undo", self.journal()[0]["values"]["id"], env=self.env)
-        self.assertEqual(self.calls(), ["systemctl --user stop -- cache.service", "systemctl start -- shop.service"])
-        self.assertTrue((self.kept / "shop.service").exists(), "as it was before")
-        self.steps(["{{name: more, scale: {{service: shop.service, replicas: 3}}}}"])
-        self.assertIn("cannot be scaled", self.run_plan(env=self.env, expect=1).errors)
+    def test_services_are_stopped_and_started_and_put_back(self):
+        self.steps(["{{name: down, stop: {{service: shop.service, user: true}}}}",
+                    "{{name: up, start: {{service: cache.service, user: true}}}}"])
+        self.run_plan(env=self.manager.environment)
+        self.assertEqual(self.states(), ["inactive", "active"])
+        self.shop("plan", "undo", self.journal()[0]["values"]["id"], env=self.manager.environment)
+        self.assertEqual(self.states(), ["active", "inactive"])
 
-    def test_compose(self):
-        (self.kept / "web").write_text("2")
+    def test_what_was_so_already_stays_so(self):
+        self.steps(["{{name: up, start: {{service: shop.service, user: true}}}}",
+                    "{{name: down, stop: {{service: cache.service, user: true}}}}"])
+        started = self.manager.control("show", "--property=MainPID", "shop.service")
+        self.run_plan(env=self.manager.environment)
+        self.shop("plan", "undo", self.journal()[0]["values"]["id"], env=self.manager.environment)
+        self.assertEqual(self.states(), ["active", "inactive"])
+        self.assertEqual(self.manager.control("show", "--property=MainPID", "shop.service"), started)
+
+    def test_a_unit_that_fails_or_is_not_there_stops_the_plan(self):
+        for service in ("broken.service", "nowhere.service"):
+            with self.subTest(service):
+                self.steps(["{{name: up, start: {{service: %s, user: true}}}}" % service,
+                            "{{name: down, stop: {{service: shop.service, user: true}}}}"])
+                failed = self.run_plan(env=self.manager.environment, expect=1)
+                self.assertIn(service, failed.errors)
+                self.assertEqual(self.states()[0], "active", "nothing after it was done")
+
+    def test_no_manager_answers(self):
+        self.manager.stop()
+        self.steps(["{{name: up, start: {{service: shop.service, user: true}}}}"])
+        self.assertIn("bus", self.run_plan(env=self.manager.environment, expect=1).errors)
+
+
+class GeneratedUnits(StepCase):
+    """What `generate systemd` writes, loaded and started by systemd (T1)."""
+
+    def test_they_run_what_is_due_with_their_credential(self):
+        manager = systemd.UserManager(self.folder / "systemd")
+        self.addCleanup(manager.stop)
+        credentials = self.folder / "credentials"
+        credentials.mkdir(mode=0o700)
+        (credentials / "salvor-password").write_text(PASSWORD)
+        (self.folder / "uploads").mkdir()
+        (self.folder / "uploads/a").write_text("content")
+        self.configure("sources: {{uploads: {{files: {uploads}}}}}", uploads=self.folder / "uploads")
+        configuration = self.app / "salvor.yaml"
+        configuration.write_text(configuration.read_text().replace("env:SHOP_PASSWORD", "credential:salvor-password"))
+        self.salvor(None, "generate", "systemd", cwd=self.app, password=None)
+        units = sorted(self.app.glob("salvor-*.*"))
+        self.assertEqual([unit.suffix for unit in units], [".service", ".timer"])
+        for unit in units:
+            text = unit.read_text()
+            (manager.units / unit.name).write_text(text.replace("/etc/salvor/credentials", str(credentials)))
+        manager.control("daemon-reload")
+        manager.control("start", units[1].name)
+        self.assertIn(units[1].name, manager.control("list-timers", "--all"))
+        manager.control("start", units[0].name)
+        self.assertEqual(manager.control("show", "--property=Result", "--value", units[0].name), "success")
+        self.assertEqual(len(self.salvor(self.repository, "snapshots", "--json").json()), 1)
+
+
+class Compose(StepCase):
+    def test_services_are_stopped_started_scaled_and_put_back(self):
+        engine = docker.Engine(self.folder / "docker")
+        self.addCleanup(engine.stop)
         file = self.folder / "compose.yaml"
-        file.touch()
+        service = {"image": docker.IMAGE, "command": ["/bin/sleep", "1000"], "network_mode": "none", "stop_grace_period": "0s"}
+        file.write_text(json.dumps({"services": {"web": service, "worker": service, "cache": service}}))
+        engine.docker("compose", "-f", file, "up", "--detach", "--scale", "web=2", "web")
+        self.assertEqual(engine.running(file, "web"), 2)
         at = f"compose-file: {file}"
         self.steps(["{{name: down, stop: {{service: web, %s}}}}" % at,
-                    "{{name: more, scale: {{service: worker, replicas: 4, %s}}}}" % at,
-                    "{{name: up, start: {{service: web, %s}}}}" % at])
-        self.run_plan(env=self.env)
-        compose = f"docker compose -f {file}"
-        self.assertEqual(self.calls(), [
-            f"{compose} ps --status running --quiet web", f"{compose} stop web",
-            f"{compose} ps --status running --quiet worker",
-            f"{compose} up --detach --no-recreate --no-deps --scale worker=4 worker",
-            f"{compose} ps --status running --quiet web", f"{compose} up --detach --no-recreate --no-deps web"])
-        self.assertEqual(((self.kept / "web").read_text(), (self.kept / "worker").read_text()), ("1\n", "4\n"))
-        self.shop("plan", "undo", self.journal()[0]["values"]["id"], env=self.env)
-        self.assertEqual((self.kept / "worker").read_text(), "0\n", "as many as before")
+                    "{{name: more, scale: {{service: worker, replicas: 3, %s}}}}" % at,
+                    "{{name: up, start: {{service: cache, %s}}}}" % at])
+        self.run_plan(env=engine.environment)
+        self.assertEqual([engine.running(file, name) for name in ("web", "worker", "cache")], [0, 3, 1])
+        self.shop("plan", "undo", self.journal()[0]["values"]["id"], env=engine.environment)
+        self.assertEqual([engine.running(file, name) for name in ("web", "worker", "cache")], [2, 0, 0], "as before")
+        self.steps(["{{name: up, start: {{service: nothing, %s}}}}" % at])
+        self.assertIn("nothing", self.run_plan(env=engine.environment, expect=1).errors)
+
+
+class Refused(StepCase):
+    def test_units_cannot_be_scaled(self):
+        self.steps(["{{name: more, scale: {{service: shop.service, replicas: 3}}}}"])
+        self.assertIn("cannot be scaled", self.run_plan(expect=1).errors)
 
 
 class Approve(StepCase):

@@ -4,7 +4,7 @@
 #include <thread>
 
 #include "engine/backup/file_saver.h"
-#include "engine/restore/writer_pool.h"
+#include "engine/backup/writer_pool.h"
 
 namespace salvor {
 namespace {

@@ -19,7 +19,7 @@
 #include "chunk/chunker.h"
 #include "connector/source.h"
 #include "engine/backup/backup_progress.h"
-#include "engine/restore/writer_pool.h"
+#include "engine/backup/writer_pool.h"
 
 namespace salvor {
 

@@ -15,7 +15,7 @@
 #include "connector/source.h"
 #include "engine/backup/backup_progress.h"
 #include "engine/backup/file_saver.h"
-#include "engine/restore/writer_pool.h"
+#include "engine/backup/writer_pool.h"
 #include "repo/repository.h"
 
 namespace salvor {

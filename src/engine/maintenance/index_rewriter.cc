@@ -15,7 +15,6 @@ constexpr size_t kIndexFullBlobs = 50000;  // as restic; a file of about 8 MiB o
 // Each command reads every index file: so many small ones are worth merging.
 constexpr size_t kSmallFileBlobs = 5000;
 constexpr size_t kMostSmallFiles = 8;
-constexpr size_t kRemovalsTogether = 64;
 constexpr size_t kKeptBytes = size_t{16} << 20;  // of files that are read in order to be rewritten
 
 struct FileFacts {
@@ -187,42 +186,6 @@ std::vector<IndexId> list_index_files(const Context& context, const Repository& 
   });
   std::sort(files.begin(), files.end());
   return files;
-}
-
-size_t remove_objects(const Context& context, const Repository& repository,
-                      std::vector<ObjectName> objects) {
-  Storage& storage = repository.storage();
-  std::atomic<size_t> failed = 0;
-  ThreadPool pool("salvor-remove", std::max(1U, storage.traits().connections));
-  TaskGroup group(pool, context.stop);
-  for (size_t begin = 0; begin < objects.size(); begin += kRemovalsTogether) {
-    const auto part =
-        std::span(objects).subspan(begin, std::min(kRemovalsTogether, objects.size() - begin));
-    group.run([&storage, &failed, part, inner = context.with_stop(group.stop_token())] {
-      try {
-        storage.remove_many(inner, part);
-        return;
-      } catch (const Error& error) {
-        if (error.code() == ErrorCode::kCancelled) {
-          throw;
-        }
-      }
-      for (const ObjectName& object : part) {
-        try {
-          storage.remove(inner, object);
-        } catch (const Error& error) {
-          if (error.code() == ErrorCode::kCancelled) {
-            throw;
-          }
-          ++failed;
-          inner.events.on(
-              Warning{"cannot remove " + object.display() + ": " + error.message(), error.hint()});
-        }
-      }
-    });
-  }
-  group.wait();
-  return failed;
 }
 
 }  // namespace salvor

@@ -60,11 +60,6 @@ struct IndexRewriteOptions {
 [[nodiscard]] std::vector<IndexId> list_index_files(const Context& context,
                                                     const Repository& repository);
 
-// Removes in parallel. What cannot be removed is told as a Warning and returned: a superfluous
-// object does no harm.
-[[nodiscard]] size_t remove_objects(const Context& context, const Repository& repository,
-                                    std::vector<ObjectName> objects);
-
 // Equal for equal lists of blobs, in whatever order; for comparing what index files say of a pack.
 [[nodiscard]] uint64_t blob_list_mark(std::span<const PackedBlob> blobs);
 

@@ -12,6 +12,7 @@
 #include "engine/maintenance/used_blobs.h"
 #include "engine/reading/pack_reader.h"
 #include "engine/reading/pack_table.h"
+#include "engine/remove_objects.h"
 #include "repo/repository.h"
 
 namespace salvor {

@@ -16,6 +16,7 @@
 #include "engine/reading/pack_reader.h"
 #include "engine/reading/pack_table.h"
 #include "engine/reading/tree_descent.h"
+#include "engine/remove_objects.h"
 #include "repo/repository.h"
 
 namespace salvor {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/maintenance/index_rewriter.h"
+#include "engine/remove_objects.h"
 #include "repo/repository.h"
 
 namespace salvor {
