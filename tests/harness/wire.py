@@ -12,6 +12,7 @@ class Wire:
         self.port = self._listener.getsockname()[1]
         self._lock = threading.Lock()
         self._pairs = set()
+        self._frozen = set()
         self._down = False
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -39,6 +40,8 @@ class Wire:
             waiting.register(pair[1], selectors.EVENT_READ, pair[0])
             while True:
                 for key, _ in waiting.select():
+                    if pair in self._frozen:
+                        return  # both ends stay open
                     data = key.fileobj.recv(1 << 16)
                     if not data:
                         raise OSError
@@ -62,6 +65,11 @@ class Wire:
             for end in pair:
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
+
+    def freeze(self):
+        """Nothing gets through the connections that there are any more and neither end is told, as when a machine is gone."""
+        with self._lock:
+            self._frozen |= self._pairs
 
     def mend(self):
         self._down = False

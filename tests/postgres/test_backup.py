@@ -162,6 +162,20 @@ class Backup(PostgresCase):
         self.assertIn("no replication slot", result.errors)
         self.restored().verify_backup()
 
+    def test_a_server_that_ends_idle_sessions_does_not_end_a_long_backup(self):
+        """One session waits while the other copies."""
+        cluster = postgres.Cluster.make(self, self.place, idle_session_timeout="1s")
+        self.back_up(cluster, "--max-rate", "5000")
+        # A role that gets into no database: its sessions take no SQL.
+        cluster.sql("CREATE ROLE backup LOGIN REPLICATION")
+        cluster.stop()
+        (cluster.data / "pg_hba.conf").write_text("host all postgres 127.0.0.1/32 trust\n"
+                                                  "host replication backup 127.0.0.1/32 trust\n")
+        cluster.start()
+        self.salvor(self.repository, "postgres", "backup", "--max-rate", "5000", "-d",
+                    f"postgresql://backup@127.0.0.1:{cluster.port}/postgres?options=-c%20wal_sender_timeout%3D55s")
+        self.restored().verify_backup()
+
     def wait_for_backup(self, cluster):
         until = time.monotonic() + 30
         while cluster.sql("SELECT count(*) FROM pg_stat_progress_basebackup WHERE phase LIKE 'streaming%'") == "0":

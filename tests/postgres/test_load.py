@@ -179,6 +179,41 @@ class Whole(LoadCase):
         self.load(new, "--database", "shop", "--client-programs", clients)
         self.assertEqual(self.count(new, "lines"), 2000)
 
+    @limit(180)
+    def test_with_newer_client_programs_than_the_server(self):
+        """pg_restore 17 and later begin with a setting that a server before 17 does not know."""
+        clients = clients_18(self)
+        cluster = self.cluster()
+        self.psql_file(cluster, EVERYTHING)
+        cluster.sql("CREATE TABLE again (id int PRIMARY KEY); INSERT INTO again SELECT generate_series(1, 9)")
+        self.dump(cluster, "--client-programs", clients)
+        self.load(cluster, "--database", "back", "-j", "3", "--client-programs", clients)
+        self.assert_same_database(cluster, "postgres", "back")
+        cluster.sql("CREATE DATABASE given")
+        self.load(cluster, "--in-place", "--client-programs", clients, database="given")
+        self.assert_same_database(cluster, "postgres", "given")
+        cluster.sql("DROP TABLE again", "given")
+        self.load(cluster, "--table", "again", "--client-programs", clients, database="given")
+        self.assert_same_database(cluster, "postgres", "given")
+        self.restore_by_hand(cluster, "by hand", self.salvor)
+        self.assert_same_database(cluster, "postgres", "by hand")
+        result = self.load(cluster, "--database", "never", "--client-programs", postgres.DEBIAN_15, expect=24)
+        self.assertIn("pg_restore is older than the backup's pg_dump, which is 17", result.errors)
+
+    def test_who_may_connect_stays_as_it_was(self):
+        cluster = self.shop()
+        cluster.sql("CREATE ROLE clerk LOGIN; REVOKE CONNECT, TEMPORARY ON DATABASE shop FROM PUBLIC; GRANT CONNECT ON "
+                    "DATABASE shop TO clerk")
+        self.dump(cluster, database="shop")
+        self.load(cluster, "--database", "back")
+        self.load(cluster, "--database", "open", "--no-privileges")
+        rights = {name: cluster.sql(f"SELECT string_agg(a::text, ',' ORDER BY a::text) FROM pg_database, unnest(datacl) a "
+                                    f"WHERE datname = '{name}'") for name in ("shop", "back", "open")}
+        self.assertIn("clerk=c/", rights["shop"])
+        self.assertEqual(rights["back"], rights["shop"])
+        self.assertEqual(rights["open"], "")
+        self.assertIn("FROM PUBLIC", self.salvor(self.repository, "dump", "latest", "/schema/database.sql").text)
+
 
 class Tables(LoadCase):
     def setUp(self):
@@ -251,6 +286,42 @@ class Tables(LoadCase):
         self.load(self.server, "--table", "m", database="shop")
         self.assertEqual(self.count(self.server, "m"), 99)
         self.assertEqual(self.count(self.server, "m1a"), 49)
+
+    def test_partitions_made_since_are_emptied_with_their_table(self):
+        self.server.sql("CREATE TABLE m (id int PRIMARY KEY, k text) PARTITION BY RANGE (id); CREATE TABLE m1 PARTITION OF m "
+                        "FOR VALUES FROM (0) TO (50); CREATE TABLE own (id int NOT NULL, k text); INSERT INTO m SELECT g, "
+                        "g::text FROM generate_series(1, 49) g; INSERT INTO own VALUES (100, 'own')", "shop")
+        self.dump(self.server, database="shop")
+        before = self.contents("m")
+        self.server.sql("CREATE TABLE m2 PARTITION OF m FOR VALUES FROM (50) TO (60); CREATE TABLE m3 PARTITION OF m FOR "
+                        "VALUES FROM (60) TO (90) PARTITION BY RANGE (id); CREATE TABLE m3a PARTITION OF m3 DEFAULT; CREATE "
+                        "TABLE child (m int REFERENCES m, a int REFERENCES m3a (id)); INSERT INTO m VALUES (55, 'new'), "
+                        "(65, 'new'), (66, 'new')", "shop")
+        result = self.load(self.server, "--table", "m", database="shop", expect=64)
+        self.assertIn("partition public.m2, made since the backup: 1 rows would be removed", result.errors)
+        self.assertIn("partition public.m3a, made since the backup: 2 rows would be removed", result.errors)
+        self.assertEqual(self.count(self.server, "m"), 52)
+        self.load(self.server, "--table", "m", "--yes", database="shop")
+        self.assertEqual(self.contents("m"), before)
+        self.assertEqual(self.count(self.server, "m2"), 0, "it is there, and empty")
+        self.assertEqual(self.server.sql("SELECT count(*) FROM pg_constraint WHERE conrelid = 'child'::regclass AND "
+                                         "contype = 'f' AND conparentid = 0", "shop"), "2")
+
+        self.server.sql("ALTER TABLE m ATTACH PARTITION own FOR VALUES FROM (100) TO (200)", "shop")
+        result = self.load(self.server, "--table", "m", "--yes", database="shop", expect=1)
+        self.assertIn("public.own has become a partition of public.m since the backup", result.errors)
+        self.assertEqual(self.count(self.server, "own"), 1)
+        self.load(self.server, "--table", "m", "--table", "own", "--yes", database="shop")
+        self.assertEqual(self.count(self.server, "m"), 50)
+
+    def test_a_backup_of_chosen_tables_empties_no_partition_that_it_lacks(self):
+        self.server.sql("CREATE TABLE m (id int) PARTITION BY RANGE (id); CREATE TABLE m1 PARTITION OF m FOR VALUES FROM (0) "
+                        "TO (50); CREATE TABLE m_old PARTITION OF m DEFAULT; INSERT INTO m VALUES (1), (100)", "shop")
+        self.dump(self.server, "--exclude-table", "m_old", database="shop")
+        self.server.sql("INSERT INTO m VALUES (2)", "shop")
+        result = self.load(self.server, "--table", "m", "--yes", database="shop")
+        self.assertIn("public.m_old is not in this backup of chosen tables: it keeps its rows", result.errors)
+        self.assertEqual(self.contents("m"), ["(1);(100)"])
 
     def test_new_names_put_old_rows_beside_the_new_ones(self):
         before = self.contents("orders")

@@ -345,6 +345,46 @@ class Places(_RestoreCase):
         # The original is still running and whole.
         self.assertEqual(cluster.sql("SELECT count(*) FROM in_two"), "100")
 
+    def test_a_tablespace_that_another_cluster_uses_is_not_touched(self):
+        """The original lives on and has its tablespace where the backup says."""
+        cluster = self.archiving_cluster()
+        space = self.place.path / "space"
+        space.mkdir()
+        self.place.own(space)
+        cluster.sql(f"CREATE TABLESPACE elsewhere LOCATION '{space}'")
+        cluster.sql("CREATE TABLE far TABLESPACE elsewhere AS SELECT generate_series(1, 5000) AS x")
+        self.back_up(cluster)
+        self.archive_all(cluster)
+        for existing in ("refuse", "move", "delta", "overwrite"):
+            with self.subTest(existing):
+                target = self.place.path / existing
+                refused = self.restore(target, "--copy", "--existing", existing, expect=64)
+                self.assertIn("--tablespaces-in", refused.errors)
+                self.assertFalse(target.exists())
+        self.assertEqual(list(space.parent.glob("space.before-*")), [])
+        copy, _ = self.restore_and_start("r", "--copy", "--tablespaces-in", self.place.path / "spaces")
+        self.assertEqual(copy.sql("SELECT count(*) FROM far"), "5000")
+        cluster.sql("INSERT INTO far VALUES (0); CHECKPOINT")
+        cluster.stop()
+        cluster.start()
+        self.assertEqual(cluster.sql("SELECT count(*) FROM far"), "5001")
+
+    def test_another_versions_part_of_a_tablespace_stays(self):
+        space = self.place.path / "space"
+        cluster = self.lived_on(elsewhere=space)
+        other = space / "PG_12_201909212" / "1" / "2"
+        other.parent.mkdir(parents=True)
+        other.write_text("rows of another cluster")
+        self.place.own(space)
+        for existing in ("move", "delta"):
+            refused = self.restore(cluster.data, "--existing", existing, expect=64)
+            self.assertIn("PG_12_201909212", refused.errors)
+            self.assertEqual(self.kept(cluster), [])
+        self.restore(cluster.data, "--existing", "overwrite", "--to", "immediate")
+        self.assertEqual(other.read_text(), "rows of another cluster")
+        cluster.start(archive_mode="off")
+        self.assertEqual(cluster.sql("SELECT count(*) FROM in_elsewhere"), "5000")
+
     def test_an_interrupted_restore_is_no_cluster_and_is_finished_by_delta(self):
         cluster = self.archiving_cluster()
         cluster.pgbench_init(scale=5)
@@ -392,6 +432,51 @@ class Timelines(_RestoreCase):
         old, _ = self.restore_and_start("old", "--timeline", "1")
         self.assertEqual(old.sql("SELECT string_agg(n::text, ',' ORDER BY n) FROM life"), "1,2")
         self.assertIn("does not come from it", self.refused("--timeline", "9"))
+
+
+class Ends(_RestoreCase):
+    """Recovery to the end: a server takes the first record that it cannot read for the end."""
+
+    def setUp(self):
+        super().setUp()
+        self.cluster = postgres.Cluster.make(self, self.place, wal_keep_size="1GB")
+        self.back_up(self.cluster)
+        names = []
+        for n in range(3):
+            self.cluster.sql(f"CREATE TABLE t{n} AS SELECT generate_series(1, 60000) AS x")
+            names.append(self.cluster.sql("SELECT pg_walfile_name(pg_switch_wal())"))
+        self.last, damaged = names[-1], names[1]
+        at = 1 << 20
+        for path in sorted((self.cluster.data / "pg_wal").iterdir()):
+            if len(path.name) != 24 or path.name > self.last:
+                continue
+            if path.name == damaged:
+                content = bytearray(path.read_bytes())
+                self.assertNotEqual(content[at:at + 8192], bytes(8192))
+                content[at:at + 8192] = bytes(8192)
+                path = self.place.path / damaged
+                path.write_bytes(content)
+            self.salvor(self.repository, "wal", "push", "--pgdata", self.cluster.data, "--batch", "0", "--notes", self.notes,
+                        path)
+
+    def test_damage_inside_of_a_segment_is_not_taken_for_the_end(self):
+        target = self.place.path / "r"
+        failed = self.restore(target, "--copy", expect=20)
+        self.assertIn("recovery ended early", failed.errors)
+        self.assertFalse((target / "global/pg_control").exists(), "no server starts from it")
+        self.assertEqual([name for name in self.journal() if name.endswith(".history")], [])
+        self.cluster.stop()
+        self.restore(self.cluster.data, "--existing", "move", expect=20)
+        kept, = self.cluster.data.parent.glob(self.cluster.data.name + ".before-*")
+        self.assertTrue((kept / "global/pg_control").exists())
+
+    def test_it_is_not_proven(self):
+        sandbox = self.place.path / "sandbox"
+        sandbox.mkdir(mode=0o755)
+        self.place.path.chmod(0o755)
+        told = self.salvor(self.repository, "postgres", "verify", "--start", "--sandbox", sandbox, "--no-amcheck", "--no-counts",
+                           expect=20)
+        self.assertIn("recovery ended early", told.text + told.errors)
 
 
 class FreshMachine(_RestoreCase):

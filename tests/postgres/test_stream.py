@@ -1,11 +1,14 @@
 """WAL by streaming (P3): seconds behind, honest towards the server, unbroken whatever is killed or taken away."""
+import os
+import shutil
 import signal
 import subprocess
 import time
 
 import postgres
 from test_restore import _RestoreCase
-from toolbox import needs_root
+from toolbox import limit, needs_root
+from wire import Wire
 
 
 class Stream(_RestoreCase):
@@ -64,6 +67,20 @@ class Stream(_RestoreCase):
         self.assertTrue(any(".tail-" in name for name in self.journal()))
         restored, _ = self.restore_and_start("restored", "--copy")
         self.assertEqual(restored.sql("SELECT saved FROM precious"), "yes")
+
+    def test_a_position_in_the_unfinished_segment_is_reached(self):
+        cluster = postgres.Cluster.make(self, self.place)
+        cluster.sql("CREATE TABLE t (n int)")
+        stream = self.stream(cluster)
+        self.back_up(cluster)
+        cluster.sql("INSERT INTO t VALUES (1)")
+        position = cluster.sql("SELECT pg_current_wal_insert_lsn()")
+        cluster.sql("INSERT INTO t VALUES (2)")
+        time.sleep(4)
+        self.stop(stream)
+        self.assertTrue(any(".tail-" in name for name in self.journal()))
+        restored, _ = self.restore_and_start("restored", "--copy", "--to-lsn", position)
+        self.assertEqual(restored.sql("SELECT string_agg(n::text, ',') FROM t"), "1")
 
     def test_whatever_is_killed_nothing_committed_is_lost(self):
         cluster = postgres.Cluster.make(self, self.place)
@@ -213,3 +230,169 @@ class Stream(_RestoreCase):
                                                     "--spool", self.spool))
         result = self.finish(process, expect=20)
         self.assertIn("new backup", result.errors)
+
+    # what a server or a storage that is gone must not cost
+
+    def start_again(self, cluster, expect):
+        """A stream that ends by itself."""
+        return self.finish(self.background(self.salvor.start(
+            self.repository, "wal", "stream", "-d", cluster.url, "--create-slot", "--spool", self.spool)), expect=expect)
+
+    def new_timeline(self, cluster, crash=False):
+        """As a standby that is promoted. A server that archives ends its last segment when it is stopped, not in a crash."""
+        if crash:
+            cluster.kill()
+        else:
+            cluster.stop()
+        (cluster.data / "standby.signal").touch()
+        self.place.own(cluster.data)
+        cluster.start()
+        cluster.sql("SELECT pg_promote()")
+
+    def all_received(self, cluster):
+        end = cluster.sql("SELECT pg_current_wal_flush_lsn()")
+        self.wait(lambda: cluster.sql(f"SELECT flush_lsn >= '{end}' FROM pg_stat_replication") == "t")
+
+    @limit(180)
+    def test_what_was_acknowledged_is_stored_when_the_server_is_gone(self):
+        """It was received while the storage was away; then everything dies, and the server does not come back."""
+        cluster = postgres.Cluster.make(self, self.place)
+        cluster.sql("CREATE TABLE kept (x int)")
+        stream = self.stream(cluster)
+        self.back_up(cluster)
+        self.take_storage_away()
+        cluster.sql("INSERT INTO kept VALUES (1)")
+        segment = cluster.sql("SELECT pg_walfile_name(pg_switch_wal())")
+        cluster.sql("INSERT INTO kept VALUES (2)")
+        self.all_received(cluster)
+        stream.kill()
+        stream.wait()
+        cluster.kill()
+        self.bring_storage_back()
+        self.assertNotIn(segment, self.journal())
+        self.start_again(cluster, expect=23)
+        self.assertIn(segment, self.journal())
+        self.assertTrue(self.verify()["good"])
+        restored, _ = self.restore_and_start("restored", "--copy")
+        self.assertEqual(restored.sql("SELECT sum(x) FROM kept"), "3")
+
+    @limit(180)
+    def test_a_reconnect_needs_no_storage(self):
+        """Also on a later timeline, whose history has to be stored."""
+        cluster = postgres.Cluster.make(self, self.place)
+        self.new_timeline(cluster)
+        stream = self.stream(cluster)
+        self.back_up(cluster)
+        self.take_storage_away()
+        self.new_timeline(cluster)
+        self.wait(lambda: cluster.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") != "0")
+        cluster.sql("CREATE TABLE meanwhile AS SELECT 1 AS x")
+        self.all_received(cluster)
+        self.assertIsNone(stream.poll())
+        self.bring_storage_back()
+        end = cluster.sql("SELECT pg_walfile_name(pg_switch_wal())")
+        self.wait(lambda: end in self.journal())
+        self.stop(stream)
+        self.assertLessEqual({"00000002.history", "00000003.history"}, set(self.journal()))
+        self.assertTrue(self.verify()["good"])
+        cluster.kill()
+        restored, _ = self.restore_and_start("restored", "--copy")
+        self.assertEqual(restored.sql("SELECT x FROM meanwhile"), "1")
+
+    def test_every_promotion_before_the_stream_is_stored(self):
+        cluster = postgres.Cluster.make(self, self.place)
+        self.new_timeline(cluster)
+        self.new_timeline(cluster)
+        stream = self.stream(cluster)
+        end = cluster.sql("SELECT pg_walfile_name(pg_switch_wal())")
+        self.assertTrue(end.startswith("00000003"))
+        self.wait(lambda: end in self.journal())
+        self.stop(stream)
+        self.assertLessEqual({"00000002.history", "00000003.history"}, set(self.journal()))
+
+    @limit(180)
+    def test_a_server_that_was_set_back_is_not_mixed_in(self):
+        """A snapshot of its machine is put back: it goes on under the old timeline with another history."""
+        cluster = postgres.Cluster.make(self, self.place)
+        cluster.sql("CREATE TABLE t (x int)")
+        self.stop(self.stream(cluster))
+        cluster.stop()
+        before = self.place.path / "before"
+        shutil.copytree(cluster.data, before, symlinks=True)
+        cluster.start()
+        stream = self.stream(cluster)
+        for n in range(3):
+            end = cluster.sql(f"INSERT INTO t VALUES ({n}); SELECT pg_walfile_name(pg_switch_wal())")
+        self.wait(lambda: end in self.journal())
+        self.stop(stream)
+        cluster.stop()
+        shutil.rmtree(cluster.data)
+        before.rename(cluster.data)
+        self.place.own(cluster.data)
+        cluster.start()
+        cluster.sql("INSERT INTO t VALUES (100)")
+        whole = {name for name in self.journal() if len(name) == 24}
+        result = self.start_again(cluster, expect=20)
+        self.assertIn("received up to", result.errors)
+        self.assertIn("set back to an earlier state", result.errors)
+        self.assertEqual({name for name in self.journal() if len(name) == 24}, whole)
+        # What the hint says.
+        self.new_timeline(cluster)
+        stream = self.stream(cluster)
+        self.back_up(cluster)
+        cluster.sql("INSERT INTO t VALUES (200)")
+        self.all_received(cluster)
+        self.stop(stream)
+        cluster.kill()
+        restored, _ = self.restore_and_start("restored", "--copy")
+        self.assertEqual(restored.sql("SELECT string_agg(x::text, ',' ORDER BY x) FROM t"), "100,200")
+
+    @limit(180)
+    def test_stream_and_archive_command_share_a_repository(self):
+        """When a timeline ends, each has its own idea of the last segment: none must be stopped by that of another."""
+        cluster = self.archiving_cluster()
+        stream = self.background(subprocess.Popen(
+            postgres.as_user([self.salvor.binary, "-r", self.repository, "--password-file", self.password, "wal", "stream",
+                              "-d", cluster.url, "--create-slot", "--spool", self.spool, "--flush", "1s"]),
+            cwd="/", env={"PATH": os.environ["PATH"]}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE))
+        self.wait(lambda: cluster.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") != "0")
+        self.archive_all(cluster)
+        cluster.sql("CREATE TABLE t AS SELECT 1 AS x")
+        last = cluster.sql("SELECT pg_walfile_name(pg_current_wal_lsn())")
+        other = bytearray((cluster.data / "pg_wal" / last).read_bytes())
+        other[-1] ^= 1
+        partial = self.place.path / f"{last}.partial"
+        partial.write_bytes(other)
+        self.place.own(partial)
+        self.run_as_server(cluster, "wal", "push", "--pgdata", cluster.data, partial)
+        self.new_timeline(cluster, crash=True)
+        end = self.archive_all(cluster)
+        self.assertTrue(end.startswith("00000002"))
+        self.assertEqual(cluster.sql("SELECT failed_count FROM pg_stat_archiver"), "0", cluster.log_tail())
+        self.all_received(cluster)
+        self.wait(lambda: not [p for p in self.spool.rglob("*") if ".partial" in p.name])
+        self.assertIn(f"another {last}.partial", self.stop(stream).errors)
+        self.assertIn(end, self.journal())
+
+    def test_a_server_that_falls_silent_is_given_up(self):
+        """A machine or a network that is gone tells nobody. A server that has nothing to say is not gone."""
+        cluster = postgres.Cluster.make(self, self.place, wal_sender_timeout="0")
+        wire = Wire(cluster.port)
+        self.addCleanup(wire.close)
+        url = cluster.url.replace(f":{cluster.port}/", f":{wire.port}/")
+        stream = self.background(self.salvor.start(self.repository, "wal", "stream", "-d", url, "--create-slot", "--spool",
+                                                   self.spool, "--flush", "1s", "--silence", "4s"))
+        streaming = "SELECT pid FROM pg_stat_replication WHERE state = 'streaming'"
+        self.wait(lambda: cluster.sql(streaming) != "")
+        first = cluster.sql(streaming)
+        time.sleep(7)
+        self.assertEqual(cluster.sql(streaming), first)
+        # So that it lets go of the slot.
+        cluster.sql("ALTER SYSTEM SET wal_sender_timeout = '4s'")
+        cluster.sql("SELECT pg_reload_conf()")
+        wire.freeze()
+        self.wait(lambda: cluster.sql(streaming) not in ("", first))
+        cluster.sql("CREATE TABLE afterwards AS SELECT 1")
+        self.all_received(cluster)
+        self.stop(stream)

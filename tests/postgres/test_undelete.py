@@ -3,6 +3,7 @@ import json
 import time
 
 import postgres
+from test_dump import server_binaries
 from test_load import LoadCase
 from toolbox import limit
 
@@ -18,6 +19,30 @@ class UndeleteCase(LoadCase):
     def contents(self):
         return [self.sql(f"SELECT string_agg(t::text, ';' ORDER BY t::text) FROM {table} t")
                 for table in ("customers", "orders", "lines")]
+
+    def triggers(self):
+        return self.sql("SELECT string_agg(tgrelid::regclass || ' ' || tgname || ' ' || tgenabled::text, ', ' ORDER BY oid) "
+                        "FROM pg_trigger WHERE tgname IN ('spoil', 'later', 'own')")
+
+    def spoilt_partitions_come_back(self):
+        """Rows that go to a partitioned table fire its partitions' triggers: the table's, cloned, and their own."""
+        self.sql("CREATE TABLE m (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); CREATE TABLE m1 PARTITION OF m FOR "
+                 "VALUES FROM (0) TO (50); CREATE TABLE m2 PARTITION OF m FOR VALUES FROM (50) TO (99) PARTITION BY RANGE "
+                 "(id); CREATE TABLE m2a PARTITION OF m2 DEFAULT; INSERT INTO m SELECT g, 'v' || g FROM "
+                 "generate_series(1, 98) g; CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.v := "
+                 "'spoilt'; RETURN NEW; END $$; CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE "
+                 "'fired'; END $$; CREATE TRIGGER spoil BEFORE INSERT ON m FOR EACH ROW EXECUTE FUNCTION spoil(); CREATE "
+                 "CONSTRAINT TRIGGER later AFTER INSERT ON m DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION "
+                 "refuse(); CREATE TRIGGER own BEFORE INSERT ON m2a FOR EACH ROW EXECUTE FUNCTION spoil(); ALTER TABLE m2a "
+                 "ENABLE ALWAYS TRIGGER own; ALTER TABLE ONLY m1 DISABLE TRIGGER spoil")
+        before, triggers = self.sql("SELECT string_agg(v, ',' ORDER BY id) FROM m"), self.triggers()
+        self.dump(self.server, database="shop")
+        for restore in (lambda: self.undelete(self.server, "-t", "m", "--yes"),
+                        lambda: self.load(self.server, "--table", "m", "--yes", database="shop")):
+            self.sql("DELETE FROM m WHERE id % 3 = 0")
+            restore()
+            self.assertEqual(self.sql("SELECT string_agg(v, ',' ORDER BY id) FROM m"), before)
+            self.assertEqual(self.triggers(), triggers)
 
 
 class Logical(UndeleteCase):
@@ -111,6 +136,19 @@ class Logical(UndeleteCase):
         self.undelete(self.server, "-t", "a", "--related", "--yes")
         self.assertEqual([self.sql(f"SELECT string_agg(t::text, ';' ORDER BY t::text) FROM {t} t") for t in tables], before)
 
+    def test_triggers_of_partitions_do_not_fire(self):
+        self.spoilt_partitions_come_back()
+
+    def test_checks_that_are_put_off_do_not_keep_triggers_off(self):
+        self.sql("CREATE TABLE late (id int PRIMARY KEY, c int REFERENCES customers DEFERRABLE INITIALLY DEFERRED); INSERT "
+                 "INTO late SELECT g, g FROM generate_series(1, 9) g; CREATE TRIGGER own AFTER INSERT ON late FOR EACH ROW "
+                 "EXECUTE FUNCTION note()")
+        self.dump(self.server, database="shop")
+        self.sql("DELETE FROM late WHERE id > 5; TRUNCATE log")
+        self.undelete(self.server, "-t", "late", "--yes")
+        self.assertEqual(self.count(self.server, "late"), 9)
+        self.assertEqual((self.count(self.server, "log"), self.triggers()), (0, "late own O"))
+
     def test_columns_that_came_and_went(self):
         self.sql("DELETE FROM lines WHERE order_id = 1; ALTER TABLE lines DROP COLUMN what; ALTER TABLE lines ADD COLUMN "
                  "added int DEFAULT 5")
@@ -162,6 +200,22 @@ class Physical(UndeleteCase):
         stream.terminate()
         stream.wait(30)
 
+    @limit(180)
+    def test_what_the_original_preloads_need_not_be_here(self):
+        self.server = self.shop()
+        for setting in ("shared_preload_libraries", "session_preload_libraries"):
+            self.server.sql(f"ALTER SYSTEM SET {setting} = 'salvor_not_here'")
+        self.salvor(self.repository, "postgres", "backup", "-d", self.server.url)
+        self.sql("DELETE FROM lines WHERE order_id = 1")
+        scratch = self.place.path / "scratch"
+        scratch.mkdir()
+        self.undelete(self.server, "-t", "lines", "--scratch", scratch, "--yes", timeout=150)
+        self.assertEqual(self.count(self.server, "lines"), 2000)
+        result = self.undelete(self.server, "-t", "lines", "--scratch", scratch, "-n", "--set",
+                               "shared_preload_libraries=salvor_not_here", expect=None, timeout=150)
+        self.assertNotEqual(result.code, 0)
+        self.assertIn("salvor_not_here", result.errors, "who needs one can say so")
+
     def test_the_cluster_as_it_was_under_a_label(self):
         cluster = self.shop()
         self.salvor(self.repository, "postgres", "backup", "--label", "pre-migration", "--keep", "7d", "-d", cluster.url)
@@ -175,3 +229,19 @@ class Physical(UndeleteCase):
         restored = postgres.Cluster(self, target)
         restored.start()
         self.assertEqual(self.count(restored, "lines"), 2000)
+
+
+class OlderServers(UndeleteCase):
+    """13 and 14 call a partition's clone of a trigger internal."""
+
+    def partitions(self, version):
+        self.server = self.shop(binaries=server_binaries(self, version))
+        self.spoilt_partitions_come_back()
+
+    @limit(180)
+    def test_13(self):
+        self.partitions(13)
+
+    @limit(180)
+    def test_14(self):
+        self.partitions(14)

@@ -237,6 +237,34 @@ class Fetching(_WalCase):
         self.assertIn("hole", restored.log_tail(100_000))
         self.assertFalse(list((restored.data / "pg_wal").glob("00000002*")), "it was not promoted")
 
+    def test_what_a_later_timeline_comes_from_must_be_there(self):
+        cluster = self.archiving_cluster()
+        self.back_up(cluster)
+        for number in range(3):
+            cluster.sql(f"CREATE TABLE t{number} AS SELECT 1")
+            last = self.archive_all(cluster)
+        cluster.kill()
+        second = self.restored(name="second")
+        second.configure(archive_mode="on", archive_command=self.command("wal", "push", "--notes", self.notes, "%p"))
+        self.start_and_promote(second)
+        second.sql("CREATE TABLE u AS SELECT 1")
+        self.archive_all(second)
+        bare = self.place.path / "bare" / "pg_wal"  # which has none of these files itself
+        bare.mkdir(parents=True)
+        self.place.own(bare)
+
+        def fetch(name, expect):
+            self.run_as_server(second, "wal", "fetch", "--pgdata", second.data, name, bare / "RECOVERYXLOG", expect=expect)
+
+        fetch(last, 0)
+        fetch("00000002.history", 0)
+        fetch("00000003.history", 1)
+        self.journal()[last].unlink()
+        fetch(last, 255)
+        self.journal()["00000002.history"].unlink()
+        fetch("00000002.history", 255)
+        fetch("00000003.history", 1)
+
     def test_a_recovered_server_switches_timelines_and_archives_on(self):
         cluster = self.archiving_cluster()
         cluster.pgbench_init(scale=1)

@@ -147,12 +147,16 @@ int load_tables(const Choices& choices, Session& session, OpenedRepository& open
   bool destroys = false;
   std::string place;
   for (const TableImpact& impact : loader.examine(opened.context)) {
-    destroys = destroys || (impact.exists && impact.rows_now > 0);
+    destroys = destroys || impact.destroys();
     what.push_back(impact.exists
                        ? fmt::format("table {}: {} rows would be replaced by {}",
                                      printable(impact.target), impact.rows_now, impact.table->rows)
                        : fmt::format("table {} would be made, {} rows", printable(impact.target),
                                      impact.table->rows));
+    for (const LivePartition& partition : impact.made_since) {
+      what.push_back(fmt::format("partition {}, made since the backup: {} rows would be removed",
+                                 printable(partition.display()), partition.rows));
+    }
     place = place.empty() ? impact.target : "several tables";
   }
   if (choices.dry_run) {

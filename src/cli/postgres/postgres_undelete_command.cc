@@ -19,6 +19,7 @@ struct ScratchChoices {
   std::string scratch;
   std::string binaries;
   std::string superuser = "postgres";
+  std::vector<std::string> settings;
   std::optional<uint64_t> system;
 };
 
@@ -55,6 +56,10 @@ std::vector<OptionSpec> scratch_options(ScratchChoices& choices) {
        .value_name = "role",
        .help = "a superuser of the recovered cluster, for --scratch",
        .target = &choices.superuser},
+      {.long_name = "set",
+       .value_name = "name=value",
+       .help = "a server setting, for --scratch; shared_preload_libraries is empty otherwise",
+       .target = &choices.settings},
       {.long_name = "system-id",
        .value_name = "number",
        .help = "the cluster, where the repository holds several",
@@ -83,6 +88,9 @@ RecoveredRowsOptions recovered_rows(const Choices& choices, Session& session,
   }
   options.restore.binaries = choices.physical.binaries;
   options.restore.superuser = choices.physical.superuser;
+  for (const std::string& setting : choices.physical.settings) {
+    options.restore.settings.push_back(split_pair(setting, "--set"));
+  }
   options.restore.program = own_path();
   options.restore.on_step = [&session](const std::string& step) { session.terminal.message(step); };
   return options;

@@ -40,7 +40,8 @@ uint64_t chosen_system(const std::vector<PhysicalBackup>& backups, const Recover
 SnapshotId labelled_backup(const Context& context, const Repository& repository,
                            const std::string& label) {
   std::optional<PhysicalBackup> newest;
-  for (PhysicalBackup& backup : physical_backups(context, repository)) {
+  for (PhysicalBackup& backup :
+       physical_backups(context, repository, 0, DamagedSnapshots::kLeftOut)) {
     if (has_label(backup.snapshot.snapshot, label) &&
         (!newest || newest->facts.stop_time < backup.facts.stop_time)) {
       newest = std::move(backup);
@@ -178,7 +179,8 @@ PlannedRecovery plan_recovery(const Context& context, const Repository& reposito
   } else if (!choices.label.empty()) {
     named = labelled_backup(context, repository, choices.label);
   }
-  std::vector<PhysicalBackup> backups = physical_backups(context, repository);
+  std::vector<PhysicalBackup> backups =
+      physical_backups(context, repository, 0, DamagedSnapshots::kLeftOut);
   const uint64_t system = chosen_system(backups, choices, named);
   std::erase_if(backups, [&](const PhysicalBackup& backup) {
     return backup.facts.system_identifier != system;

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <filesystem>
 
 #include <fmt/format.h>
@@ -213,11 +212,15 @@ struct StreamChoices {
   std::string spool;
   Size spool_limit{uint64_t{4} << 30};
   Duration flush = std::chrono::seconds(3);
+  Duration silence = std::chrono::seconds(60);
 };
 
 int follow(const StreamChoices& choices, Session& session, OpenedRepository& opened) {
   if (choices.flush < std::chrono::milliseconds(100)) {
     throw Error(ErrorCode::kUsage, "--flush must be at least 100ms");
+  }
+  if (choices.silence < std::chrono::seconds(1)) {
+    throw Error(ErrorCode::kUsage, "--silence must be at least 1s");
   }
   run_wal_stream(
       opened.context, *opened.repository,
@@ -227,6 +230,7 @@ int follow(const StreamChoices& choices, Session& session, OpenedRepository& ope
        .spool = choices.spool,
        .spool_limit_bytes = choices.spool_limit.bytes,
        .flush_every = choices.flush,
+       .silence = choices.silence,
        .on_step = [&session](const std::string& step) { session.terminal.message(step); }});
   session.terminal.message("stopped");
   return 0;
@@ -284,7 +288,8 @@ CommandSpec stream_spec() {
           "A repository that is away does not touch the server: the spool grows to its limit, "
           "after that the server keeps its "
           "WAL. A connection that breaks is made again. Keep the spool: what is in it may be "
-          "nowhere else.\n\n"
+          "nowhere else; when a stream is started, what the spool holds is stored first of all, of "
+          "every cluster, also when no server answers any more.\n\n"
           "With a source of the configuration, server, slot (made if there is none) and repository "
           "are its own, and the spool is in the state directory.",
       .positionals = {{.name = "source",
@@ -299,6 +304,11 @@ CommandSpec stream_spec() {
                    .help = "how often the unfinished segment goes to the repository",
                    .target = &choices->flush,
                    .default_text = "3s"},
+                  {.long_name = "silence",
+                   .value_name = "duration",
+                   .help = "connect again when the server has said nothing for so long",
+                   .target = &choices->silence,
+                   .default_text = "60s"},
                   {.long_name = "slot",
                    .value_name = "name",
                    .help = "the replication slot",
@@ -318,7 +328,9 @@ CommandSpec stream_spec() {
       .exit_codes = with_exit_codes(
           kRepositoryExitCodes,
           {{0, "told to end, all that was received is in the repository or the spool"},
-           {20, "the server no longer has WAL that was not received: a new backup is needed"}}),
+           {20,
+            "the server no longer has WAL that was not received, or was set back to an earlier "
+            "state: a new backup is needed"}}),
       .run = [choices](Session& session) { return run_stream(*choices, session); },
   };
   add_options(spec.options, configuration_option_table(choices->configuration));
@@ -436,27 +448,6 @@ struct PruneChoices {
   bool dry_run = false;
 };
 
-// The backup whose WAL is the oldest to be kept.
-const PhysicalBackup& oldest_needed(const std::vector<PhysicalBackup>& backups,
-                                    const PruneChoices& choices, WallTime now) {
-  const PhysicalBackup* chosen = &backups.front();
-  const auto starts_before = [](const PhysicalBackup& left, const PhysicalBackup& right) {
-    return left.facts.start < right.facts.start;
-  };
-  chosen = &*std::min_element(backups.begin(), backups.end(), starts_before);
-  if (choices.keep_days) {
-    const WallTime since = now - std::chrono::days(*choices.keep_days);
-    for (const PhysicalBackup& backup : backups) {
-      // The newest one from which the whole window can be reached.
-      if (!backup.facts.damaged && backup.facts.stop_time <= since &&
-          backup.facts.start > chosen->facts.start) {
-        chosen = &backup;
-      }
-    }
-  }
-  return *chosen;
-}
-
 int run_prune(const PruneChoices& choices, Session& session) {
   const OpenedRepository opened =
       open_repository(session, {.lock = LockMode::kShared, .no_lock = NoLock::kIgnored});
@@ -470,7 +461,11 @@ int run_prune(const PruneChoices& choices, Session& session) {
         "Nothing was removed: without a backup nobody can say which WAL is needed. Make one with "
         "`salvor postgres backup`.");
   }
-  const PhysicalBackup& oldest = oldest_needed(backups, choices, context.clock.now());
+  std::optional<WallTime> since;
+  if (choices.keep_days) {
+    since = context.clock.now() - std::chrono::days(*choices.keep_days);
+  }
+  const PhysicalBackup& oldest = oldest_needed(backups, archive.survey(context), since);
   const auto first = postgres::segment_of(oldest.facts.start, archive.segment_size());
   uint64_t bytes = 0;
   opened.lock->confirm(context);

@@ -136,8 +136,8 @@ RunRecord FilesStore::back_up(const Context& context, const BackupOrder& order) 
   record.captured = backup.time.wall();
   FilesSource source(std::move(files));
   if (!order.full) {
-    backup.parent = choose_parent(repository.load_snapshots(at.context()), backup, source.paths(),
-                                  {.same_host = true, .same_paths = true, .same_tags = false});
+    backup.parent = find_parent(at.context(), repository, backup, source.paths(),
+                                {.same_host = true, .same_paths = true, .same_tags = false});
   }
   Archiver archiver(repository);
   std::optional<BackupReport> report;
@@ -219,13 +219,16 @@ void FilesStore::fill(const Context& context, Repository& repository,
   if (order.on_bytes) {
     order.on_bytes(outcome.restored_bytes, outcome.restored_bytes);
   }
-  outcome.checks.push_back(
-      {.name = "files verified",
-       .passed = done.errors == 0,
-       .value = fmt::format("{} of {} files read again, {} failed", progress.files_verified.load(),
-                            progress.files_restored.load(), done.errors),
-       .expected = {},
-       .seconds = 0});
+  // Where nothing was restored there was nothing to look into either.
+  if (progress.files_restored > 0) {
+    outcome.checks.push_back({.name = "files verified",
+                              .passed = done.errors == 0,
+                              .value = fmt::format("{} of {} files read again, {} failed",
+                                                   progress.files_verified.load(),
+                                                   progress.files_restored.load(), done.errors),
+                              .expected = {},
+                              .seconds = 0});
+  }
   if (done.errors > 0) {
     throw Error(ErrorCode::kIncomplete, fmt::format("{} items could not be restored", done.errors),
                 "They are named above.");

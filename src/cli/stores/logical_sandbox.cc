@@ -89,6 +89,7 @@ void LogicalSandbox::make_cluster(const Context& context, const DumpView& dump) 
   server_.drop();
   fs::remove_all(data_);
   const auto owner = server_user();
+  require_passage(sandbox_.path(), owner);
   fs::create_directory(data_);
   fs::permissions(data_, fs::perms::owner_all);
   if (::geteuid() == 0 && ::lchown(data_.c_str(), owner.first, owner.second) != 0) {

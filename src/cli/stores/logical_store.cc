@@ -1,6 +1,7 @@
 #include "cli/stores/logical_store.h"
 
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -122,6 +123,11 @@ ConnectionTarget LogicalStore::target_of(const Settings& target) const {
   }
   if (target.has("database")) {
     chosen.database = target.text("database");
+    if (names_connection(chosen.database)) {
+      throw Error(ErrorCode::kUsage, "the target's database is not a name but a connection",
+                  "It may hold a password: give the target's `url` a reference to it "
+                  "(env:TARGET_URL, file:/etc/target-url).");
+    }
   }
   return chosen;
 }
@@ -257,6 +263,13 @@ std::string LogicalStore::would_destroy(const Context& context, const RestoreOrd
                                                        impact.rows_now, printable(impact.target),
                                                        impact.table->rows);
     }
+    for (const LivePartition& partition : impact.made_since) {
+      if (partition.rows > 0) {
+        text += (text.empty() ? "" : "; ") +
+                fmt::format("the {} rows of partition {}, made since the backup, are removed",
+                            partition.rows, printable(partition.display()));
+      }
+    }
   }
   return text.empty() ? text : text + (kept ? " (and backed up before)" : "");
 }
@@ -338,6 +351,11 @@ void LogicalStore::load_tables(SourceRepository& at, const DumpView& dump,
     }
     if (impact.exists && impact.rows_now > 0) {
       replaced.push_back(impact.table->quoted());
+    }
+    for (const LivePartition& partition : impact.made_since) {
+      if (partition.rows > 0) {
+        replaced.push_back(partition.quoted());
+      }
     }
   }
   if (!replaced.empty() && order.old_data == OldData::kRefuse) {
@@ -472,6 +490,16 @@ WallTime captured_by_dump(const StoredSnapshot& stored) {
     }
   }
   return stored.snapshot.time.wall();
+}
+
+bool names_connection(const std::string& target) {
+  std::string text = target;
+  std::erase(text, ' ');  // "password = x" is one, too
+  // A database may be called "a=b"; what libpq takes for a connection has one of its words.
+  static constexpr std::array<std::string_view, 8> kSigns{
+      "://", "host=", "hostaddr=", "port=", "user=", "dbname=", "password=", "service="};
+  return std::any_of(kSigns.begin(), kSigns.end(),
+                     [&](std::string_view sign) { return text.find(sign) != std::string::npos; });
 }
 
 std::string client_programs_of(const SourceSpec& source) {

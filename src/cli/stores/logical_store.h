@@ -6,8 +6,9 @@
 // selection ("orders", "public.user*") restores tables, in one transaction; what is replaced was
 // backed up before, as a labelled snapshot of its own, kept for seven days (kMoveAside).
 //
-// The target of an order: "url", a reference to a connection URL; "database", another one on the
-// source's server. c of a backup is the instant that it shows, by the server's clock.
+// The target of an order: "url", a reference to a connection URL (the text itself is refused: where
+// a restore went is written down, for its undo); "database", another one on the source's server. c
+// of a backup is the instant that it shows, by the server's clock.
 #pragma once
 
 #include "cli/stores/store_site.h"
@@ -25,6 +26,9 @@ namespace salvor::cli {
                                                             const SourceSpec& source);
 // The instant that a logical backup shows.
 [[nodiscard]] WallTime captured_by_dump(const StoredSnapshot& stored);
+
+// Whether a target's text is a connection (a URL, key=value pairs) rather than a database's name.
+[[nodiscard]] bool names_connection(const std::string& target);
 
 // The folder of pg_dump and pg_restore that the source names; empty: looked for.
 [[nodiscard]] std::string client_programs_of(const SourceSpec& source);

@@ -94,9 +94,10 @@ BackupReach reach_on_newest(const PostgresPoints& points, const PhysicalBackup& 
 }  // namespace
 
 PostgresPoints postgres_points(const StoreSite& site, const Context& context,
-                               const Repository& repository, const SourceSpec& source) {
+                               const Repository& repository, const SourceSpec& source,
+                               DamagedSnapshots damaged) {
   PostgresPoints points;
-  std::vector<PhysicalBackup> backups = physical_backups(context, repository);
+  std::vector<PhysicalBackup> backups = physical_backups(context, repository, 0, damaged);
   const std::string tag = source_tag(site.application, source);
   const std::optional<uint64_t> cluster = cluster_of(backups, tag);
   if (!cluster) {
@@ -126,8 +127,9 @@ std::vector<RecoveryRange> ranges_of(const Context& context, const PostgresPoint
       range.gap = "WAL segment " + reach.missing.front() + " is missing";
     }
     try {
-      if (!last || last->first != reach.end) {
-        last = {reach.end, end_of_wal(context, *points.archive, points.timelines, reach)};
+      const postgres::Lsn end = reach.tail_end.value_or(reach.end);
+      if (!last || last->first != end) {
+        last = {end, end_of_wal(context, *points.archive, points.timelines, reach)};
       }
       range.until = std::max(range.until, last->second.until);
     } catch (const Error& error) {
@@ -186,7 +188,9 @@ ChosenRecovery choose_recovery(const Context& context, const PostgresPoints& poi
     chosen.reached = stop;
     return chosen;
   }
-  const WalMoment end = end_of_wal(context, *points.archive, points.timelines, chosen.plan.reach);
+  const WalMoment end =
+      end_of_wal(context, *points.archive, points.timelines, chosen.plan.reach,
+                 target.kind == TargetKind::kTime ? std::optional(target.time) : std::nullopt);
   chosen.reached = end.until;
   if (target.kind == TargetKind::kTime) {
     if (target.time > end.until) {
@@ -199,10 +203,7 @@ ChosenRecovery choose_recovery(const Context& context, const PostgresPoints& poi
                       : "WAL segment " + chosen.plan.reach.missing.front() + " is missing.");
     }
     chosen.reached = target.time;
-    // A server that finds no commit behind its target says that it has missed it.
-    if (end.last_commit.value_or(stop) <= target.time && chosen.plan.reach.missing.empty()) {
-      chosen.target.kind = TargetKind::kLatest;
-    }
+    chosen.target = time_target(target.time, end, chosen.plan);
   }
   return chosen;
 }

@@ -22,8 +22,8 @@ struct PostgresPoints {
 // count too. Without any tagged one, those of the only cluster that the repository holds. Where the
 // source has had several clusters (a new one after pg_upgrade), the one of the newest backup.
 [[nodiscard]] PostgresPoints postgres_points(const StoreSite& site, const Context& context,
-                                             const Repository& repository,
-                                             const SourceSpec& source);
+                                             const Repository& repository, const SourceSpec& source,
+                                             DamagedSnapshots damaged = DamagedSnapshots::kLeftOut);
 
 // Newest first.
 [[nodiscard]] std::vector<RecoveryRange> ranges_of(const Context& context,

@@ -65,6 +65,9 @@ RestoreOutcome PostgresSandbox::recover(const Context& context, const RestoreOrd
       choose_recovery(at.context(), points, order.moment, order.base, source_.name);
   options.recovery = chosen.target;
   at.repository().load_index(at.context());
+  require_passage(sandbox_.path(), cluster_owner(at.context(), at.repository(),
+                                                 chosen.plan.backup.snapshot.snapshot.tree));
+  make_passable(options.tablespaces_in);
   PostgresRestorer restorer(at.repository(), *points.archive);
   const PostgresRestoreResult result = run_under_lock(
       at.session(), at.opened(), [&] { return restorer.run(at.context(), chosen.plan, options); });

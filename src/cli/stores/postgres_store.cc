@@ -15,6 +15,7 @@
 #include "connector/postgres/physical_source.h"
 #include "engine/postgres/earlier_backup.h"
 #include "engine/postgres/postgres_inspect.h"
+#include "engine/postgres/wal_verify.h"
 #include "engine/reading/tree_walk.h"
 
 namespace salvor::cli {
@@ -27,23 +28,12 @@ std::string check_wal_inside(const Context& context, const Repository& repositor
                              const BlobId& root, const postgres::BackupFacts& facts) {
   BlobReader reader(repository);
   const Tree tree = reader.load_tree(context, find_subfolder(context, reader, root, "/pg_wal"));
-  postgres::SegmentSize size;
-  for (const Node& node : tree.nodes) {
-    if (node.name.size() == 24 && postgres::SegmentSize::is_valid(node.size)) {
-      size = {static_cast<uint32_t>(node.size)};
-    }
+  const WalInside inside = wal_inside(tree, facts);
+  if (!inside.missing.empty()) {
+    throw Error(ErrorCode::kDamaged, "WAL segment " + inside.missing + " is not in the snapshot");
   }
-  const postgres::SegmentNumber last = postgres::segment_before(facts.stop, size);
-  uint64_t count = 0;
-  for (postgres::SegmentNumber at = postgres::segment_of(facts.start, size); at <= last;
-       ++at.value, ++count) {
-    const std::string name = postgres::segment_name(facts.timeline, at, size);
-    const Node* const node = tree.find(name);
-    if (node == nullptr || node->size != size.bytes) {
-      throw Error(ErrorCode::kDamaged, "WAL segment " + name + " is not in the snapshot");
-    }
-  }
-  return fmt::format("{} to {}, {} segments", facts.start.text(), facts.stop.text(), count);
+  return fmt::format("{} to {}, {} segments", facts.start.text(), facts.stop.text(),
+                     inside.segments);
 }
 
 class PostgresStore final : public Store {

@@ -9,6 +9,7 @@
 #include "base/format.h"
 #include "connector/postgres/backup_facts.h"
 #include "engine/maintenance/sample_check.h"
+#include "engine/postgres/postgres_proof.h"
 #include "engine/snapshots/snapshot_labels.h"
 
 namespace salvor::cli {
@@ -270,11 +271,7 @@ std::vector<ProbeResult> probe_repository(const StoreSite& site, const Context& 
 
 std::string sandbox_parent(const SandboxSpec& sandbox) {
   const std::string parent = sandbox.directory.empty() ? "/var/tmp" : sandbox.directory;
-  std::error_code error;
-  std::filesystem::create_directories(parent, error);
-  if (error) {
-    throw Error::from_errno(error.value(), "cannot make the sandbox's directory " + parent);
-  }
+  make_passable(parent);
   return std::filesystem::absolute(parent).string();
 }
 

@@ -39,6 +39,7 @@ SALVOR_LATE(libpq, PQhostaddr);
 SALVOR_LATE(libpq, PQisBusy);
 SALVOR_LATE(libpq, PQnfields);
 SALVOR_LATE(libpq, PQntuples);
+SALVOR_LATE(libpq, PQoptions);
 SALVOR_LATE(libpq, PQport);
 SALVOR_LATE(libpq, PQputCopyData);
 SALVOR_LATE(libpq, PQputCopyEnd);
@@ -293,7 +294,16 @@ Connection::Connection(const Context& context, const ConnectionTarget& target, C
     keys.push_back(key);
     values.push_back(value);
   };
-  add("dbname", normal.c_str());  // the first one is expanded, what follows has precedence
+  if (mode != ConnectionMode::kSql) {
+    // A server that vanishes is noticed within about a minute instead of a quarter of an hour or
+    // never. Whoever sends much to a server that may be busy with it has to wait: not for SQL.
+    add("keepalives_idle", "30");
+    add("keepalives_interval", "10");
+    add("keepalives_count", "3");
+    add("tcp_user_timeout", "60000");
+  }
+  // The first one is expanded; it has precedence over what is before, what follows over it.
+  add("dbname", normal.c_str());
   if (!target.database.empty()) {
     add("dbname", target.database.c_str());
   } else if (!named) {
@@ -303,6 +313,9 @@ Connection::Connection(const Context& context, const ConnectionTarget& target, C
     add("host", target.server.host.c_str());
     add("hostaddr", target.server.address.c_str());
     add("port", target.server.port.c_str());
+  }
+  if (!target.options.empty()) {
+    add("options", target.options.c_str());
   }
   if (mode != ConnectionMode::kSql) {
     add("replication", mode == ConnectionMode::kReplication ? "true" : "database");
@@ -361,6 +374,11 @@ std::string Connection::database() const {
 std::string Connection::user() const {
   const char* name = PQuser(state_->connection);
   return name == nullptr ? "" : name;
+}
+
+std::string Connection::options() const {
+  const char* text = PQoptions(state_->connection);
+  return text == nullptr ? "" : text;
 }
 
 int Connection::announced_process() const {
@@ -570,6 +588,12 @@ SystemIdentity identify_system(const Context& context, Connection& connection) {
   }
   identity.position = *position;
   return identity;
+}
+
+void allow_waiting(const Context& context, Connection& connection) {
+  if (connection.server_version() >= kIdleSessionTimeout) {
+    static_cast<void>(connection.run(context, "SET idle_session_timeout = 0"));
+  }
 }
 
 void require_supported(const Connection& connection) {

@@ -36,6 +36,8 @@ struct ConnectionTarget {
   std::string target;
   std::string database = {};  // instead of the target's own
   ServerAddress server = {};  // when set: this very server and no other that the name stands for
+  std::string options =
+      {};  // when set: settings from the start ("-c name=value"), not the target's
 };
 
 // The database that a target names, also by libpq's environment; "" when it names none. Throws
@@ -87,6 +89,8 @@ class Connection {
   [[nodiscard]] ServerAddress server() const;
   [[nodiscard]] std::string database() const;
   [[nodiscard]] std::string user() const;
+  // The settings that the connection was started with ("-c name=value"); "" for none.
+  [[nodiscard]] std::string options() const;
   // The process number that came with the connection; a pooler makes one up.
   [[nodiscard]] int announced_process() const;
   // How PostgreSQL's own programs reach the same database as the same user.
@@ -135,6 +139,12 @@ struct SystemIdentity {
 
 // IDENTIFY_SYSTEM, on a replication connection.
 [[nodiscard]] SystemIdentity identify_system(const Context& context, Connection& connection);
+
+inline constexpr int kIdleSessionTimeout = 140000;  // the first version that has it
+
+// Lets the session wait between two commands for as long as it has to, whatever the server's
+// idle_session_timeout is (14 and later). Not for ConnectionMode::kReplication, which takes no SQL.
+void allow_waiting(const Context& context, Connection& connection);
 
 // 13 to 18, or Error{kFailed} that says so.
 void require_supported(const Connection& connection);

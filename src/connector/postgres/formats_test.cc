@@ -234,6 +234,17 @@ TEST(PostgresWalSegment, IsKnownByItsFirstPage) {
       << "another segment under this name (a recycled file)";
 }
 
+TEST(PostgresWalSegment, APageIsKnownByItsPlace) {
+  const Buffer head = data_file("wal-head.15");
+  const Lsn start = parse_wal_segment(head.view()).address;
+  EXPECT_TRUE(is_wal_page(head.view(), {1}, start));
+  EXPECT_TRUE(is_wal_page(head.view(), {2}, start)) << "copied when the timeline began";
+  EXPECT_FALSE(is_wal_page(head.view(), {1}, {start.value + kWalPageBytes})) << "a reused file";
+  EXPECT_FALSE(is_wal_page(head.view(0, kWalPageHeaderBytes - 1), {1}, start));
+  const Buffer zeros = Buffer::copy_of(as_bytes(std::string(kWalPageBytes, '\0')));
+  EXPECT_FALSE(is_wal_page(zeros.view(), {1}, {0}));
+}
+
 TEST(PostgresManifest, ListsWhatTheServerSent) {
   const Buffer json = data_file("backup_manifest.15");
   const BackupManifest manifest = parse_backup_manifest(json.view());

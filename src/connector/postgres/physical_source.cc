@@ -31,6 +31,8 @@ WallTime server_time(const Context& context, Connection& connection) {
 
 struct PhysicalSource::State {
   PhysicalOptions options;
+  std::string
+      patience;  // what lets a session wait that takes no SQL, for ConnectionTarget::options
   MemoryBudget budget{kSmallFilesBytes};
   std::unique_ptr<Connection> backup;
   std::unique_ptr<Connection> helper;  // holds the slot; may speak SQL
@@ -48,6 +50,8 @@ struct PhysicalSource::State {
   TreeSink* sink = nullptr;
   std::function<void(const std::string&)> tell = [](const std::string&) {};
 
+  void connect(const Context& context);
+  [[nodiscard]] std::unique_ptr<Connection> connect_plain(const Context& context) const;
   void connect_helper(const Context& context);
   void hold_wal(const Context& context) const;
   [[nodiscard]] WallTime now(const Context& context) const;
@@ -59,10 +63,8 @@ struct PhysicalSource::State {
 PhysicalSource::PhysicalSource(const Context& context, PhysicalOptions options)
     : state_(std::make_unique<State>()) {
   state_->options = std::move(options);
-  state_->backup =
-      std::make_unique<Connection>(context, state_->options.target, ConnectionMode::kReplication);
+  state_->connect(context);
   Connection& server = *state_->backup;
-  require_supported(server);
   state_->identity = identify_system(context, server);
   state_->version = version_text(server.server_version());
   const auto size = SegmentSize::parse(server.show(context, "wal_segment_size"));
@@ -79,6 +81,43 @@ PhysicalSource::PhysicalSource(const Context& context, PhysicalOptions options)
 
 PhysicalSource::~PhysicalSource() = default;
 
+// Both sessions are idle for long: this one while the last backup is read, the other while this one
+// copies. What ends idle sessions can only be switched off at the start of one without SQL.
+void PhysicalSource::State::connect(const Context& context) {
+  backup = connect_plain(context);
+  require_supported(*backup);
+  if (backup->server_version() < kIdleSessionTimeout) {
+    return;
+  }
+  const std::string limit = backup->show(context, "idle_session_timeout");
+  if (limit == "0") {
+    return;
+  }
+  const std::string own = backup->options();
+  patience = own + (own.empty() ? "" : " ") + "-c idle_session_timeout=0";
+  try {
+    backup = connect_plain(context);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled) {
+      throw;
+    }
+    patience.clear();
+    context.events.on(Warning{
+        "the server ends sessions that are idle for " + limit +
+            ", which could not be switched off for this backup: " + error.message(),
+        "A backup that takes longer may fail. Set idle_session_timeout to 0 on the server."});
+  }
+}
+
+std::unique_ptr<Connection> PhysicalSource::State::connect_plain(const Context& context) const {
+  ConnectionTarget target = options.target;
+  if (!patience.empty()) {
+    target.options = patience;
+    target.server = backup->server();
+  }
+  return std::make_unique<Connection>(context, target, ConnectionMode::kReplication);
+}
+
 void PhysicalSource::State::connect_helper(const Context& context) {
   try {
     helper =
@@ -88,8 +127,10 @@ void PhysicalSource::State::connect_helper(const Context& context) {
     if (error.code() == ErrorCode::kCancelled) {
       throw;
     }
-    helper = std::make_unique<Connection>(context, options.target, ConnectionMode::kReplication);
+    helper = connect_plain(context);
+    return;
   }
+  allow_waiting(context, *helper);
 }
 
 // Keeps the server from recycling WAL that it has to send at the end.

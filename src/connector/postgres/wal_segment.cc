@@ -6,6 +6,8 @@ namespace salvor::postgres {
 namespace {
 
 constexpr uint16_t kLongHeader = 2;  // XLP_LONG_HEADER
+constexpr uint16_t kAnyMagic = 0xD100;
+constexpr uint16_t kMagicMask = 0xff00;
 
 template <class Number>
 Number load(ByteView bytes, size_t offset) {
@@ -39,6 +41,15 @@ unsigned major_of(uint16_t magic) {
 
 }  // namespace
 
+bool is_wal_page(ByteView header, Timeline timeline, Lsn address) {
+  if (header.size() < kWalPageHeaderBytes) {
+    return false;
+  }
+  const Timeline own{load<uint32_t>(header, 4)};
+  return (load<uint16_t>(header, 0) & kMagicMask) == kAnyMagic && own.value != 0 &&
+         own <= timeline && load<uint64_t>(header, 8) == address.value;
+}
+
 WalSegmentHeader parse_wal_segment(ByteView bytes) {
   if (bytes.size() < kWalHeaderBytes) {
     fail("it is too short");
@@ -47,7 +58,7 @@ WalSegmentHeader parse_wal_segment(ByteView bytes) {
   header.magic = load<uint16_t>(bytes, 0);
   header.major_version = major_of(header.magic);
   // A later version's magic is let through: the archive does not depend on it.
-  if ((header.magic & 0xff00U) != 0xD100U || (load<uint16_t>(bytes, 2) & kLongHeader) == 0) {
+  if ((header.magic & kMagicMask) != kAnyMagic || (load<uint16_t>(bytes, 2) & kLongHeader) == 0) {
     fail("its first page has no segment header");
   }
   header.timeline = {load<uint32_t>(bytes, 4)};

@@ -20,6 +20,11 @@ struct WalSegmentHeader {
   SegmentSize segment_size;
 };
 
+// Whether `header`, kWalPageHeaderBytes or more, begins the page at `address` of that timeline or
+// of one before it. What a reused file held there says that it is of another place.
+inline constexpr size_t kWalPageHeaderBytes = 16;
+[[nodiscard]] bool is_wal_page(ByteView header, Timeline timeline, Lsn address);
+
 // From the first kWalHeaderBytes or more. Throws Error{kDamaged} when they are no first page of a
 // segment.
 [[nodiscard]] WalSegmentHeader parse_wal_segment(ByteView bytes);

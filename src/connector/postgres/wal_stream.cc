@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::chrono::seconds kSyncEvery{1};
 constexpr std::chrono::seconds kReportEvery{10};
+constexpr std::string_view kNoSuchFile = "58P01";
 constexpr int64_t kEpoch2000 = 946'684'800;  // seconds from 1970 to PostgreSQL's zero
 
 [[noreturn]] void fail(const std::string& what) {
@@ -28,8 +29,9 @@ void append_u64be(Buffer& out, uint64_t value) {
   out.append(ByteView(reinterpret_cast<const std::byte*>(&swapped), sizeof swapped));
 }
 
-// "r": written and flushed up to `flushed`, nothing applied.
-void report(const Context& context, Connection& connection, Lsn flushed) {
+// "r": written and flushed up to `flushed`, nothing applied. `ask`: the server shall answer at
+// once.
+void report(const Context& context, Connection& connection, Lsn flushed, bool ask = false) {
   Buffer message;
   message.append("r");
   append_u64be(message, flushed.value);
@@ -38,7 +40,7 @@ void report(const Context& context, Connection& connection, Lsn flushed) {
   const auto now = std::chrono::floor<std::chrono::microseconds>(context.clock.now());
   append_u64be(message, static_cast<uint64_t>(now.time_since_epoch().count() -
                                               kEpoch2000 * int64_t{1'000'000}));
-  message.append(std::string_view("\0", 1));
+  message.append(std::string_view(ask ? "\1" : "\0", 1));
   connection.send(context, message.view());
 }
 
@@ -68,12 +70,43 @@ WalStreamEnd read_end(const Context& context, Connection& connection) {
   }
 }
 
+// When the server was last heard, and whether it was asked since. The time that counts begins with
+// the question: until then we may have been busy ourselves.
+class Silence {
+ public:
+  Silence(std::chrono::nanoseconds limit, MonotonicTime now) : half_(limit / 2), since_(now) {}
+  void broken(MonotonicTime now) {
+    since_ = now;
+    asked_ = false;
+  }
+  // Nothing has come: whether to ask. Throws when that was long ago.
+  [[nodiscard]] bool must_ask(MonotonicTime now, const Connection& connection) {
+    if (now - since_ < half_) {
+      return false;
+    }
+    if (asked_) {
+      throw Error(ErrorCode::kUnreachable,
+                  "the server at " + connection.display() + " does not answer any more",
+                  "Look whether it runs, and at the network in between.");
+    }
+    since_ = now;
+    asked_ = true;
+    return true;
+  }
+
+ private:
+  const std::chrono::nanoseconds half_;
+  MonotonicTime since_;
+  bool asked_ = false;
+};
+
 // Goes through messages until the server ends the stream; false when we end it.
 bool receive(const Context& context, Connection& connection, const WalStreamStart& start,
              WalReceiver& receiver) {
   Lsn expected = start.start;
   MonotonicTime synced = context.clock.monotonic();
   MonotonicTime reported = synced;
+  Silence silence(start.silence, synced);
   Lsn told{};
   for (;;) {
     // Ends the waiting, not the protocol: what was received is reported below, under a token that
@@ -88,7 +121,11 @@ bool receive(const Context& context, Connection& connection, const WalStreamStar
       return true;
     }
     bool reply = false;
-    if (!message->empty()) {
+    bool ask = false;
+    if (message->empty()) {
+      ask = silence.must_ask(context.clock.monotonic(), connection);
+    } else {
+      silence.broken(context.clock.monotonic());
       const char type = std::to_integer<char>((*message)[0]);
       if (type == 'w') {
         const Lsn at{load_u64be(*message, 1)};
@@ -104,11 +141,11 @@ bool receive(const Context& context, Connection& connection, const WalStreamStar
       }
     }
     const MonotonicTime now = context.clock.monotonic();
-    if (reply || now - synced >= kSyncEvery) {
+    if (reply || ask || now - synced >= kSyncEvery) {
       const Lsn flushed = receiver.sync();
       synced = now;
-      if (reply || flushed != told || now - reported >= kReportEvery) {
-        report(calm, connection, flushed);
+      if (reply || ask || flushed != told || now - reported >= kReportEvery) {
+        report(calm, connection, flushed, ask);
         told = flushed;
         reported = now;
       }
@@ -184,7 +221,18 @@ std::optional<std::string> fetch_history(const Context& context, Connection& con
   if (timeline.value <= 1) {
     return std::nullopt;
   }
-  return connection.run(context, "TIMELINE_HISTORY " + std::to_string(timeline.value)).text(0, 1);
+  try {
+    return connection.run(context, "TIMELINE_HISTORY " + std::to_string(timeline.value)).text(0, 1);
+  } catch (const ServerError& error) {
+    if (error.state() != kNoSuchFile) {
+      throw;
+    }
+  }
+  return std::nullopt;
+}
+
+bool is_in_recovery(const Context& context, Connection& connection) {
+  return connection.run(context, "SELECT pg_is_in_recovery()").text(0, 0) == "t";
 }
 
 }  // namespace salvor::postgres

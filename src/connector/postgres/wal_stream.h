@@ -26,6 +26,9 @@ struct WalStreamStart {
   std::string slot;
   Lsn start;  // of a segment, so that files are whole
   Timeline timeline;
+  // How long the server may say nothing, asked or not, until the connection counts as broken: a
+  // machine or a network that has gone away tells nobody.
+  std::chrono::nanoseconds silence = std::chrono::seconds(60);
 };
 
 // How a stream ended: at the end of its timeline (then there is a next one), or because the server
@@ -36,7 +39,8 @@ struct WalStreamEnd {
 };
 
 // Blocks. Throws ServerError (58P01: the WAL asked for is gone), Error{kUnreachable} when the
-// connection breaks, and returns when the context is stopped: the last position was reported.
+// connection breaks or the server is silent for too long, and returns when the context is stopped:
+// the last position was reported.
 WalStreamEnd stream_wal(const Context& context, Connection& connection, const WalStreamStart& start,
                         WalReceiver& receiver);
 
@@ -49,7 +53,11 @@ struct SlotState {
 SlotState prepare_slot(const Context& context, Connection& connection, const std::string& name,
                        bool create);
 
-// The history file of a timeline; nothing for timeline 1, which has none.
+// Whether the server is in recovery: then its log may end before what others have of it.
+[[nodiscard]] bool is_in_recovery(const Context& context, Connection& connection);
+
+// The history file of a timeline; nothing for timeline 1, which has none, and where the server does
+// not have it: one that was recovered has only those that it met.
 [[nodiscard]] std::optional<std::string> fetch_history(const Context& context,
                                                        Connection& connection, Timeline timeline);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "connector/postgres/wal_segment.h"
 #include "crypto/crc32c.h"
@@ -12,7 +13,9 @@ namespace {
 constexpr size_t kShortPageHeader = 24;
 constexpr size_t kRecordHeader = 24;
 constexpr size_t kRecordCrc = 20;
-constexpr uint16_t kContinued = 1;  // XLP_FIRST_IS_CONTRECORD
+// Flags of a page.
+constexpr uint16_t kContinued = 1;    // XLP_FIRST_IS_CONTRECORD
+constexpr uint16_t kOverwritten = 8;  // XLP_FIRST_IS_OVERWRITE_CONTRECORD
 // Resource managers.
 constexpr uint8_t kXlog = 0;
 constexpr uint8_t kTransaction = 1;
@@ -32,38 +35,71 @@ Number load(ByteView bytes, size_t offset) {
   return number;
 }
 
-// The records' bytes, without the headers of the pages that they run over.
+// The records' bytes, without the headers of the pages that they run over. Positions are counted
+// from the begin of the first segment on.
 class PageReader {
  public:
-  explicit PageReader(ByteView segment) : segment_(segment), at_(kWalHeaderBytes) {}
+  PageReader(ByteView segment, ByteView next, Lsn address)
+      : segment_(segment), next_(next), address_(address), at_(kWalHeaderBytes) {}
 
-  // Skips what the segment before has begun, and what fills up to the next record.
-  bool skip(size_t bytes) { return take(bytes, nullptr); }
-  void align() { at_ = (at_ + 7) & ~size_t{7}; }
-  bool read(size_t bytes, Buffer& into) { return take(bytes, &into); }
+  // Where the next record begins, what fills up to there skipped.
+  size_t next_record() {
+    at_ = (at_ + 7) & ~size_t{7};
+    return at_;
+  }
+  // `begins`: with the record's first byte.
+  bool read(size_t bytes, Buffer& into, bool begins) { return take(bytes, &into, begins); }
+  // Skips what the segment before has begun.
+  bool skip(size_t bytes) { return take(bytes, nullptr, false); }
+  // Whether reading failed because the server, after a crash, gave the record up and went on with
+  // another one on its next page, which is where this reader is then.
+  bool given_up() { return std::exchange(given_up_, false); }
 
  private:
-  bool take(size_t bytes, Buffer* into) {
+  bool take(size_t bytes, Buffer* into, bool begins) {
     while (bytes > 0) {
       if (at_ % kWalPageBytes == 0) {
-        at_ += kShortPageHeader;
+        if (!begins && is_overwritten()) {
+          given_up_ = true;
+          return false;
+        }
+        at_ += at_ == segment_.size() ? kWalHeaderBytes : kShortPageHeader;
       }
-      if (at_ >= segment_.size()) {
+      begins = false;
+      const ByteView page = rest_of_page();
+      if (page.empty()) {
         return false;
       }
-      const size_t page_end = std::min(segment_.size(), at_ - at_ % kWalPageBytes + kWalPageBytes);
-      const size_t part = std::min(bytes, page_end - at_);
+      const size_t part = std::min(bytes, page.size());
       if (into != nullptr) {
-        into->append(segment_.subspan(at_, part));
+        into->append(page.first(part));
       }
       at_ += part;
       bytes -= part;
     }
     return true;
   }
+  [[nodiscard]] ByteView rest_of_page() const {
+    const bool behind = at_ >= segment_.size();
+    const ByteView bytes = behind ? next_ : segment_;
+    const size_t at = behind ? at_ - segment_.size() : at_;
+    return at >= bytes.size()
+               ? ByteView()
+               : bytes.subspan(
+                     at, std::min(bytes.size(), at - at % kWalPageBytes + kWalPageBytes) - at);
+  }
+  // Of the page that begins here; one that is left from an earlier use of the file says nothing.
+  [[nodiscard]] bool is_overwritten() const {
+    const ByteView page = rest_of_page();
+    return page.size() >= kShortPageHeader && (load<uint16_t>(page, 2) & kOverwritten) != 0 &&
+           load<uint64_t>(page, 8) == address_.value + at_;
+  }
 
   ByteView segment_;
+  ByteView next_;
+  Lsn address_;
   size_t at_;
+  bool given_up_ = false;
 };
 
 // The data that belongs to the record as a whole: its last part.
@@ -116,34 +152,45 @@ void look_at(ByteView record, WalTimes& times) {
   }
 }
 
+// Whether the next record, of at most `limit` bytes, is whole.
+bool read_record(PageReader& pages, size_t limit, Buffer& record) {
+  record.resize(0);
+  if (!pages.read(kRecordHeader, record, true)) {
+    return false;
+  }
+  const size_t size = load<uint32_t>(record.view(), 0);
+  if (size < kRecordHeader || size > limit || !pages.read(size - kRecordHeader, record, false)) {
+    return false;
+  }
+  Crc32c crc;
+  crc.update(record.view().subspan(kRecordHeader));
+  crc.update(record.view().first(kRecordCrc));
+  return crc.value() == load<uint32_t>(record.view(), kRecordCrc);
+}
+
 }  // namespace
 
-WalTimes wal_times(ByteView segment) {
-  static_cast<void>(parse_wal_segment(segment));
+WalTimes wal_times(ByteView segment, ByteView next, std::optional<Lsn> end) {
+  const WalSegmentHeader header = parse_wal_segment(segment);
   WalTimes times;
-  PageReader pages(segment);
-  if ((load<uint16_t>(segment, 2) & kContinued) != 0 && !pages.skip(load<uint32_t>(segment, 16))) {
+  PageReader pages(segment, next, header.address);
+  if ((load<uint16_t>(segment, 2) & kContinued) != 0 && !pages.skip(load<uint32_t>(segment, 16)) &&
+      !pages.given_up()) {
     return times;
   }
   Buffer record;
   for (;;) {
-    pages.align();
-    record.resize(0);
-    if (!pages.read(kRecordHeader, record)) {
+    const size_t at = pages.next_record();
+    const Lsn begin{header.address.value + at};
+    if (at >= segment.size() || (end && begin >= *end)) {
       return times;
     }
-    const size_t size = load<uint32_t>(record.view(), 0);
-    if (size < kRecordHeader || size > segment.size() ||
-        !pages.read(size - kRecordHeader, record)) {
+    if (read_record(pages, segment.size() + next.size(), record)) {
+      look_at(record.view(), times);
+      times.last_record = begin;
+    } else if (!pages.given_up()) {
       return times;
     }
-    Crc32c crc;
-    crc.update(record.view().subspan(kRecordHeader));
-    crc.update(record.view().first(kRecordCrc));
-    if (crc.value() != load<uint32_t>(record.view(), kRecordCrc)) {
-      return times;
-    }
-    look_at(record.view(), times);
   }
 }
 

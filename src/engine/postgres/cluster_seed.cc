@@ -77,7 +77,7 @@ UniqueFd open_source(const Handle& directory, const std::string& name) {
 
 void copy_content(const Context& context, int from, int to, const std::string& name) {
   if (share(from, to)) {
-    return;
+    return;  // the copy has the blocks of the old one
   }
   bool in_kernel = true;
   Buffer piece;

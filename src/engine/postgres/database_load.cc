@@ -148,8 +148,8 @@ DatabaseImpact DatabaseLoader::examine(const Context& context) {
         "--table.");
   }
   archive_ = dump_.text(context, "/schema/archive.dump").value_or("");
-  tools_ = postgres::find_client_tools(options_.client_programs, "pg_restore",
-                                       static_cast<unsigned>(manifest.server_version) / 10000);
+  tools_ = postgres::find_restore_tools(options_.client_programs, as_bytes(archive_),
+                                        manifest.server_version);
   DatabaseImpact impact;
   impact.database = options_.database;
   ConnectionTarget target = options_.server;
@@ -220,20 +220,31 @@ std::string DatabaseLoader::create_command(const Connection& server,
                            : command + " OWNER " + Connection::quote_identifier(facts.owner);
 }
 
-// The schema's section as SQL; psql's own commands, which mark where it begins and ends, are left
-// out.
-std::string DatabaseLoader::section(const Context& context, const std::string& name) const {
-  std::vector<std::string> arguments{"--section=" + name, "--file=-"};
+std::vector<std::string> DatabaseLoader::restore_arguments(const std::string& section) const {
+  std::vector<std::string> arguments{"--section=" + section};
   if (options_.no_owner) {
     arguments.emplace_back("--no-owner");
   }
   if (options_.no_privileges) {
     arguments.emplace_back("--no-privileges");
   }
+  return arguments;
+}
+
+// A section of the schema as pg_restore writes it for psql.
+std::string DatabaseLoader::section(const Context& context, const std::string& name) const {
+  std::vector<std::string> arguments = restore_arguments(name);
+  arguments.emplace_back("--file=-");
   const Buffer script = postgres::run_tool(context, {.program = tools_ + "/pg_restore",
                                                      .arguments = std::move(arguments),
                                                      .input = as_bytes(archive_)});
-  return postgres::without_restrict(as_text(script.view()));
+  return std::string(as_text(script.view()));
+}
+
+void DatabaseLoader::run_section(const Context& context, Connection& connection,
+                                 const std::string& name) const {
+  static_cast<void>(connection.run(
+      context, postgres::as_statements(section(context, name), connection.server_version())));
 }
 
 void DatabaseLoader::run_script(const Context& context, Connection& connection,
@@ -310,20 +321,21 @@ void DatabaseLoader::load_large_objects(const Context& context, Connection& conn
   }
 }
 
-void DatabaseLoader::build_indexes(const Context& context, const ConnectionTarget& target) const {
-  const Connection connection(context, target, ConnectionMode::kSql);
+// By pg_restore on several connections. One that begins with settings which this server does not
+// know fails there: what it writes is then run here, on one connection.
+void DatabaseLoader::build_indexes(const Context& context, Connection& connection) const {
+  const std::string script = section(context, "post-data");
+  const int version = connection.server_version();
+  if (postgres::without_newer_settings(script, version) != script) {
+    static_cast<void>(connection.run(context, postgres::as_statements(script, version)));
+    postgres::set_stable_session(context, connection, kLockTimeout);
+    return;
+  }
   const postgres::ClientAccess access = connection.client_access();
   const postgres::ToolFile archive(archive_);
-  std::vector<std::string> arguments{"--section=post-data", "--exit-on-error",
-                                     "--jobs=" + std::to_string(options_.jobs),
-                                     "--dbname=" + access.conninfo};
-  if (options_.no_owner) {
-    arguments.emplace_back("--no-owner");
-  }
-  if (options_.no_privileges) {
-    arguments.emplace_back("--no-privileges");
-  }
-  arguments.push_back(archive.path());
+  std::vector<std::string> arguments = restore_arguments("post-data");
+  arguments.insert(arguments.end(), {"--exit-on-error", "--jobs=" + std::to_string(options_.jobs),
+                                     "--dbname=" + access.conninfo, archive.path()});
   static_cast<void>(postgres::run_tool(context, {.program = tools_ + "/pg_restore",
                                                  .arguments = std::move(arguments),
                                                  .environment = access.environment}));
@@ -334,14 +346,14 @@ void DatabaseLoader::load(const Context& context, const ConnectionTarget& target
   Connection connection(context, target, ConnectionMode::kSql);
   postgres::set_stable_session(context, connection, kLockTimeout);
   step("tables, types and functions");
-  static_cast<void>(connection.run(context, section(context, "pre-data")));
+  run_section(context, connection, "pre-data");
   step(fmt::format("rows of {} tables, {} connections", dump_.manifest().tables.size(),
                    options_.jobs));
   load_rows(context, target);
   postgres::set_stable_session(context, connection, kLockTimeout);
   load_large_objects(context, connection);
   step("keys, indexes, constraints");
-  build_indexes(context, target);
+  build_indexes(context, connection);
   run_script(context, connection, "/schema/sequences.sql");
   run_script(context, connection, "/schema/refresh.sql");
   step("statistics, and every table counted");
@@ -386,10 +398,10 @@ void DatabaseLoader::verify(const Context& context, const ConnectionTarget& targ
 void DatabaseLoader::apply_settings(const Context& context, Connection& server,
                                     const std::string& name, DatabaseLoadResult& result) const {
   for (std::string command : dump_.manifest().database.settings) {
-    const bool grant = command.starts_with("GRANT ");
-    if ((grant && options_.no_privileges) ||
+    const bool right = command.starts_with("GRANT ") || command.starts_with("REVOKE ");
+    if ((right && options_.no_privileges) ||
         (command.starts_with("ALTER ROLE ") && options_.no_owner)) {
-      continue;
+      continue;  // as was asked for
     }
     const std::string quoted = Connection::quote_identifier(name);
     const size_t at = command.find("{database}");
@@ -427,7 +439,7 @@ void DatabaseLoader::load_in_place(const Context& context, DatabaseLoadResult& r
   static_cast<void>(connection.run(context, "BEGIN"));
   try {
     step("tables, types and functions");
-    static_cast<void>(connection.run(context, section(context, "pre-data")));
+    run_section(context, connection, "pre-data");
   } catch (const postgres::ServerError& error) {
     if (error.state() == "42P07" || error.state() == "42710" || error.state() == "42723" ||
         error.state() == "42P06") {
@@ -454,7 +466,7 @@ void DatabaseLoader::load_in_place(const Context& context, DatabaseLoadResult& r
   postgres::set_stable_session(context, connection, kLockTimeout);
   load_large_objects(context, connection);
   step("keys, indexes, constraints");
-  static_cast<void>(connection.run(context, section(context, "post-data")));
+  run_section(context, connection, "post-data");
   run_script(context, connection, "/schema/sequences.sql");
   run_script(context, connection, "/schema/refresh.sql");
   result.tables = dump_.manifest().tables.size();
@@ -470,6 +482,7 @@ DatabaseLoadResult DatabaseLoader::run(const Context& context) {
   }
   Connection server(context, maintenance(), ConnectionMode::kSql);
   static_cast<void>(server.run(context, "SET statement_timeout = 0"));
+  postgres::allow_waiting(context, server);
   const std::string side = side_name(context);
   step("into the new database " + side);
   try {

@@ -63,11 +63,14 @@ class DatabaseLoader {
   [[nodiscard]] std::string create_command(const postgres::Connection& server,
                                            const std::string& name) const;
   [[nodiscard]] std::string section(const Context& context, const std::string& name) const;
+  [[nodiscard]] std::vector<std::string> restore_arguments(const std::string& section) const;
+  void run_section(const Context& context, postgres::Connection& connection,
+                   const std::string& name) const;
   void load(const Context& context, const postgres::ConnectionTarget& target,
             DatabaseLoadResult& result);
   void load_rows(const Context& context, const postgres::ConnectionTarget& target) const;
   void load_large_objects(const Context& context, postgres::Connection& connection) const;
-  void build_indexes(const Context& context, const postgres::ConnectionTarget& target) const;
+  void build_indexes(const Context& context, postgres::Connection& connection) const;
   void run_script(const Context& context, postgres::Connection& connection,
                   const std::string& path) const;
   void apply_settings(const Context& context, postgres::Connection& server, const std::string& name,

@@ -18,7 +18,8 @@ postgres::EarlierBackup EarlierPhysicalBackup::describe() const {
 std::optional<EarlierPhysicalBackup> find_earlier_backup(const Context& context,
                                                          const Repository& repository,
                                                          uint64_t system_identifier) {
-  std::vector<PhysicalBackup> backups = physical_backups(context, repository, system_identifier);
+  std::vector<PhysicalBackup> backups =
+      physical_backups(context, repository, system_identifier, DamagedSnapshots::kLeftOut);
   if (backups.empty()) {
     return std::nullopt;
   }

@@ -67,7 +67,8 @@ void RecoveredRows::remove_all() noexcept {
 }
 
 void RecoveredRows::restore(const Context& context, Repository& repository) {
-  std::vector<PhysicalBackup> backups = physical_backups(context, repository);
+  std::vector<PhysicalBackup> backups =
+      physical_backups(context, repository, 0, DamagedSnapshots::kLeftOut);
   std::optional<uint64_t> system = options_.system;
   for (const PhysicalBackup& backup : backups) {
     const uint64_t one = backup.facts.system_identifier;
@@ -91,6 +92,10 @@ void RecoveredRows::restore(const Context& context, Repository& repository) {
   chosen.tablespaces_in = folder_ + "/tablespaces";
   chosen.copy = true;
   chosen.after = AfterRecovery::kPromote;
+  // The original's libraries need not be here, and their workers must not run on what is a copy.
+  chosen.settings.insert(chosen.settings.begin(), {{"shared_preload_libraries", ""},
+                                                   {"session_preload_libraries", ""},
+                                                   {"local_preload_libraries", ""}});
   // The server's user must get through to its data.
   ::chmod(folder_.c_str(), 0711);
   PostgresRestorer restorer(repository, archive);

@@ -4,11 +4,14 @@
 #include <filesystem>
 
 #include <fmt/format.h>
+#include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "codec/go_json.h"
+#include "net/subprocess.h"
 #include "repo/journal.h"
 
 namespace salvor {
@@ -39,6 +42,37 @@ bool is_left_over(const std::string& name) {
   return error == std::errc() && *end == '-' && pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH;
 }
 
+// Whether that user may enter the directory; yes, where it cannot be tried out.
+bool may_enter(const fs::path& directory, const std::pair<uid_t, gid_t>& user) {
+  constexpr int kNo = 1;  // of test; setpriv ends with more when it fails itself
+  try {
+    Subprocess test({.arguments = {"setpriv", fmt::format("--reuid={}", user.first),
+                                   fmt::format("--regid={}", user.second), "--clear-groups", "--",
+                                   "test", "-x", directory.string()}});
+    const ExitState ended = test.wait();
+    return ended.signal != 0 || ended.status != kNo;
+  } catch (const Error&) {
+    return true;
+  }
+}
+
+// What the system's tables of users and groups say of one; what is in it lives in `room`.
+template <class Entry, class Lookup, class Key>
+std::optional<Entry> account(const Lookup& lookup, const Key& key, std::string& room) {
+  constexpr size_t kRoom = 65536;
+  room.assign(kRoom, '\0');
+  Entry entry{};
+  Entry* found = nullptr;
+  const bool known = lookup(key, &entry, room.data(), room.size(), &found) == 0 && found != nullptr;
+  return known ? std::optional(entry) : std::nullopt;
+}
+
+std::string user_name(uid_t user) {
+  std::string room;
+  const auto known = account<passwd>(::getpwuid_r, user, room);
+  return known ? known->pw_name : std::to_string(user);
+}
+
 }  // namespace
 
 bool Proof::proven() const {
@@ -53,6 +87,11 @@ Proof prove_recovery(const Context& context, Repository& repository, const WalAr
               .target = options.restore.recovery.display(),
               .at = context.clock.now(),
               .program_version = options.program_version};
+  require_passage(fs::path(options.restore.target).parent_path(),
+                  cluster_owner(context, repository, plan.backup.snapshot.snapshot.tree));
+  if (!options.restore.tablespaces_in.empty()) {
+    make_passable(options.restore.tablespaces_in);
+  }
   options.restore.after = AfterRecovery::kPromote;
   options.restore.copy = true;
   options.restore.inspect = [&](const LocalServer& server, const std::string& binaries) {
@@ -125,6 +164,61 @@ void record_proof(const Context& context, const Repository& repository, const Pr
                         "proofs");
   static_cast<void>(journal.put(context, stamp + "-" + proof.snapshot.short_hex(),
                                 as_bytes(format_proof(proof))));
+}
+
+void make_passable(const std::string& directory) {
+  const mode_t mode = ::geteuid() == 0 ? S_IRWXU | S_IXGRP | S_IXOTH : S_IRWXU;
+  fs::path made;
+  for (const fs::path& part : fs::absolute(directory).lexically_normal()) {
+    made /= part;
+    if (::mkdir(made.c_str(), mode) == 0) {
+      ::chmod(made.c_str(), mode);  // what the umask took away
+    } else if (errno != EEXIST) {
+      const Error failed = Error::from_errno(errno, "cannot make the directory " + made.string());
+      // A wrong place (a file in the way) says nothing of what should come there.
+      throw failed.code() == ErrorCode::kFailed
+          ? Error(ErrorCode::kPermission, failed.message(), failed.hint())
+          : failed;
+    }
+  }
+}
+
+std::pair<uid_t, gid_t> cluster_owner(const Context& context, const Repository& repository,
+                                      const BlobId& data_directory) {
+  try {
+    const Tree tree = BlobReader(repository).load_tree(context, data_directory);
+    if (const Node* const file = tree.find("PG_VERSION")) {
+      std::string room;
+      const auto user = account<passwd>(::getpwnam_r, file->user.c_str(), room);
+      const uid_t uid = user ? user->pw_uid : file->uid;
+      const auto named = account<group>(::getgrnam_r, file->group.c_str(), room);
+      return {uid, named ? named->gr_gid : file->gid};
+    }
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kDamaged && error.code() != ErrorCode::kNotFound) {
+      throw;
+    }
+  }
+  return {};  // the restore says what is missing
+}
+
+void require_passage(const std::string& path, const std::pair<uid_t, gid_t>& user) {
+  if (::geteuid() != 0 || user.first == 0 || may_enter(path, user)) {
+    return;
+  }
+  fs::path closed;
+  for (const fs::path& part : fs::path(path)) {
+    closed /= part;
+    if (!may_enter(closed, user)) {
+      break;
+    }
+  }
+  throw Error(ErrorCode::kPermission,
+              fmt::format("the server runs as {}, who cannot get to the sandbox {}: {} is closed",
+                          user_name(user.first), path, closed.string()),
+              fmt::format("Run: chmod o+x {}; or give the sandbox another directory in the "
+                          "configuration (sandboxes: default: directory).",
+                          closed.string()));
 }
 
 Sandbox::Sandbox(const std::string& parent) {

@@ -15,6 +15,8 @@
 #include "connector/postgres/control_file.h"
 #include "connector/postgres/local_server.h"
 #include "engine/postgres/cluster_seed.h"
+#include "engine/postgres/tablespace_guard.h"
+#include "engine/postgres/wal_moment.h"
 #include "engine/postgres/wal_server.h"
 #include "engine/reading/tree_walk.h"
 #include "engine/restore/restorer.h"
@@ -157,6 +159,50 @@ bool is_empty_place(const std::string& path) {
   return !fs::exists(path) || fs::is_empty(path, error);
 }
 
+using Moves = std::vector<std::pair<std::string, std::string>>;  // from and to; "": nowhere
+
+// What an earlier run that did not get to its end has noted in the data directory.
+Moves read_begun(const std::string& data) {
+  Moves begun;
+  if (!half_restored(data)) {
+    return begun;
+  }
+  const Buffer content = read_file(data + kBegun, 1U << 20);
+  std::istringstream lines{std::string(as_text(content.view()))};
+  std::string from;
+  std::string to;
+  while (std::getline(lines, from) && std::getline(lines, to)) {
+    begun.emplace_back(from, to.starts_with(from + kBefore) ? to : "");
+  }
+  return begun;
+}
+
+bool names_place(const Moves& moves, const std::string& path) {
+  return std::any_of(moves.begin(), moves.end(),
+                     [&](const auto& one) { return one.first == path; });
+}
+
+// What our server is told. Archiving is the restored cluster's own business, once it has been found
+// good: until then the files of its new timeline only wait.
+std::vector<std::pair<std::string, std::string>> server_settings(
+    const RecoveryPlan& plan, const PostgresRestoreOptions& options,
+    const std::string& restore_command, unsigned major_version) {
+  const bool promotes = options.after == AfterRecovery::kPromote;
+  std::vector<std::pair<std::string, std::string>> settings = plan.settings(options.recovery);
+  settings.emplace_back("recovery_target_action", promotes ? "promote" : "pause");
+  settings.emplace_back("restore_command", restore_command);
+  settings.emplace_back("hot_standby", promotes ? "off" : "on");
+  settings.emplace_back("archive_command", "");
+  if (major_version >= 15) {
+    settings.emplace_back("archive_library", "");
+  }
+  if (options.copy) {
+    settings.emplace_back("archive_mode", "off");
+  }
+  settings.insert(settings.end(), options.settings.begin(), options.settings.end());
+  return settings;
+}
+
 }  // namespace
 
 // What changes or moves a directory is for clusters only.
@@ -187,6 +233,7 @@ PostgresRestoreResult PostgresRestorer::run(const Context& context, const Recove
   PostgresRestoreResult result;
   std::vector<Place> all = places(context, plan.backup.snapshot.snapshot.tree, options);
   begun_.clear();
+  require_own_tablespaces(context, all, options);
   // The data directory first: what it notes makes what follows one that can be finished or undone.
   for (auto place = all.rbegin(); place != all.rend(); ++place) {
     make_room(context, *place, options, result);
@@ -253,11 +300,11 @@ void PostgresRestorer::require_space(const Context& context, const Place& place)
       {.from = place.path,
        .leave_out = [&place](const std::string& path) { return place.left_out(path); }});
   if (!size.shared && size.bytes > size.available) {
+    const std::string room = fmt::format("{} are needed, {} are free", format_bytes(size.bytes),
+                                         format_bytes(size.available));
     throw Error(
         ErrorCode::kStorageFull,
-        fmt::format("there is no room to keep {} beside the restored one: {} are needed, {} "
-                    "are free",
-                    printable(place.path), format_bytes(size.bytes), format_bytes(size.available)),
+        "there is no room to keep " + printable(place.path) + " beside the restored one: " + room,
         "Nothing was changed. Make room, or give --existing overwrite, which changes it in "
         "place: it is lost then.");
   }
@@ -322,18 +369,44 @@ bool PostgresRestorer::move_aside(Place& place, const PostgresRestoreOptions& op
   return true;
 }
 
+// Before anything is changed.
+void PostgresRestorer::require_own_tablespaces(const Context& context,
+                                               const std::vector<Place>& places,
+                                               const PostgresRestoreOptions& options) const {
+  const std::string& data = places.back().path;
+  const Moves begun = read_begun(data);
+  std::vector<std::string> clusters{data};
+  if (!options.aside.empty()) {
+    clusters.push_back(data + kBefore + options.aside);
+  }
+  for (const auto& [from, to] : begun) {
+    if (from == data && !to.empty()) {
+      clusters.push_back(to);
+    }
+  }
+  BlobReader reader(repository_);
+  for (const Place& place : places) {
+    if (!place.tablespace || is_empty_place(place.path) || names_place(begun, place.path)) {
+      continue;
+    }
+    TablespaceClaim claim{.path = place.path,
+                          .clusters = clusters,
+                          .moves = options.existing == ExistingCluster::kMoveAside ||
+                                   options.existing == ExistingCluster::kDelta};
+    const Tree tree = reader.load_tree(context, place.tree);
+    for (const Node& node : tree.nodes) {
+      claim.names.push_back(node.name);
+    }
+    require_own_tablespace(claim);
+  }
+}
+
 // Whether an earlier run has begun to fill the place; what that one moved is told again.
 bool PostgresRestorer::is_unfinished(const Place& place, const PostgresRestoreOptions& options,
                                      PostgresRestoreResult& result) {
   const bool half = !place.tablespace && half_restored(place.path);
   if (half) {
-    const Buffer content = read_file(place.path + kBegun, 1U << 20);
-    std::istringstream lines{std::string(as_text(content.view()))};
-    std::string from;
-    std::string to;
-    while (std::getline(lines, from) && std::getline(lines, to)) {
-      begun_.emplace_back(from, to.starts_with(from + kBefore) ? to : "");
-    }
+    begun_ = read_begun(place.path);
   }
   const auto begun = std::find_if(begun_.begin(), begun_.end(),
                                   [&](const auto& one) { return one.first == place.path; });
@@ -425,6 +498,14 @@ void PostgresRestorer::restore_files(const Context& context, const std::vector<P
         excludes.emplace_back("/global/pg_control");
         excludes.emplace_back(kBegun);
         restore.selection.excludes = PathPatterns(excludes);
+      } else if (place.delta) {
+        // Nothing beside the backup's own is removed: clusters of other versions may share it.
+        std::vector<std::string> own;
+        const Tree tree = BlobReader(repository_).load_tree(context, place.tree);
+        for (const Node& node : tree.nodes) {
+          own.push_back("/" + node.name);
+        }
+        restore.selection.includes = PathPatterns(own);
       }
       options.on_step(control ? "restoring pg_control" : "restoring " + place.path);
       const RestoreResult done = restorer.run(context, place.tree, restore);
@@ -469,7 +550,11 @@ void PostgresRestorer::prepare(const RecoveryPlan& plan,
   }
   if (options.after != AfterRecovery::kPromote) {
     std::string text = "\n# added by salvor postgres restore\n";
-    for (const auto& [name, value] : options.recovery.settings()) {
+    // A paused one goes to the same place again; one that was not started yet goes as far as there
+    // is when it is.
+    for (const auto& [name, value] : options.after == AfterRecovery::kPause
+                                         ? plan.settings(options.recovery)
+                                         : options.recovery.settings()) {
       text += name + " = " + quoted(value) + "\n";
     }
     text += "recovery_target_action = 'pause'\nprimary_conninfo = ''\nrestore_command = " +
@@ -480,7 +565,67 @@ void PostgresRestorer::prepare(const RecoveryPlan& plan,
   for (const std::string& path : ours) {
     give_to_owner(path, owner);
   }
-  static_cast<void>(plan);
+}
+
+// How long it took. Throws when the server does not get where it should.
+std::chrono::duration<double> PostgresRestorer::wait_for_recovery(
+    const Context& context, const RecoveryPlan& plan, const PostgresRestoreOptions& options,
+    postgres::LocalServer& server, const WalServer& wal) {
+  const MonotonicTime started = context.clock.monotonic();
+  const MonotonicTime until = started + options.limit;
+  std::string shown;
+  while (!arrived(context, server, options.after)) {
+    context.check_stopped();
+    if (!server.running()) {
+      recovery_failed(server, wal, plan);
+    }
+    if (context.clock.monotonic() > until) {
+      throw Error(ErrorCode::kFailed, "recovery did not end in time",
+                  "The cluster was not promoted.");
+    }
+    if (const std::string now = wal.last_asked(); now != shown) {
+      shown = now;
+      options.on_step("replaying " + now);
+    }
+    std::this_thread::sleep_for(kPoll);
+  }
+  return context.clock.monotonic() - started;
+}
+
+// A recovery to the end has no target that it could miss. Where it got to is in the history of the
+// timeline that it was promoted to.
+void PostgresRestorer::require_whole_way(const Context& context, const RecoveryPlan& plan,
+                                         const PostgresRestoreOptions& options,
+                                         postgres::LocalServer& server,
+                                         const PostgresRestoreResult& result) const {
+  if (options.recovery.kind != TargetKind::kLatest) {
+    return;
+  }
+  const std::string data = fs::absolute(options.target).lexically_normal().string();
+  postgres::Connection connection(context, server.target(), postgres::ConnectionMode::kSql);
+  const std::string segment =
+      connection.run(context, "SELECT pg_walfile_name(pg_current_wal_insert_lsn())").text(0, 0);
+  const auto name = postgres::parse_wal_file_name(segment, archive_.segment_size());
+  const postgres::Timeline timeline = name ? name->timeline : postgres::Timeline{};
+  const Buffer content =
+      read_file(data + "/pg_wal/" + postgres::history_name(timeline), uint64_t{16} << 20);
+  const postgres::TimelineHistory history =
+      postgres::TimelineHistory::parse(timeline, as_text(content.view()));
+  const WalMoment end = end_of_wal(context, archive_, archive_.survey(context), plan.reach);
+  const auto early = ended_early(plan, end.last_record, history);
+  if (!early) {
+    return;
+  }
+  server.stop();
+  // What was promoted is not what was asked for: no server may start from it and archive it.
+  if (::unlink((data + "/" + kControl).c_str()) != 0) {
+    throw Error::from_errno(errno, "cannot remove " + data + "/" + kControl);
+  }
+  throw Error(
+      ErrorCode::kDamaged, "recovery ended early: " + *early,
+      "The WAL is damaged there. The restored files were made unusable, so that no server starts "
+      "from them. To have what lies before the damage, recover to a moment before that" +
+          (result.last_transaction.empty() ? "." : ": " + result.last_transaction));
 }
 
 void PostgresRestorer::recover(const Context& context, const RecoveryPlan& plan,
@@ -503,45 +648,23 @@ void PostgresRestorer::recover(const Context& context, const RecoveryPlan& plan,
       postgres::segment_name(plan.backup.facts.timeline,
                              postgres::segment_of(plan.backup.facts.start, archive_.segment_size()),
                              archive_.segment_size()));
-  std::vector<std::pair<std::string, std::string>> settings = options.recovery.settings();
-  settings.emplace_back("recovery_target_action",
-                        options.after == AfterRecovery::kPromote ? "promote" : "pause");
-  settings.emplace_back("restore_command", WalServer::restore_command(kIncoming, options.program,
-                                                                      folder.path() + "/wal.sock"));
-  settings.emplace_back("hot_standby", options.after == AfterRecovery::kPromote ? "off" : "on");
-  if (options.copy) {
-    settings.emplace_back("archive_mode", "off");
-  }
-  settings.insert(settings.end(), options.settings.begin(), options.settings.end());
+  const std::string command =
+      WalServer::restore_command(kIncoming, options.program, folder.path() + "/wal.sock");
   options.on_step("starting the server to recover to " + options.recovery.display());
-  postgres::LocalServer server({.binaries = binaries,
-                                .data = data,
-                                .folder = folder.path(),
-                                .owner = given,
-                                .superuser = options.superuser,
-                                .settings = settings,
-                                .no_network = options.no_network});
-  const MonotonicTime started = context.clock.monotonic();
-  const MonotonicTime until = started + options.limit;
-  std::string shown;
-  while (!arrived(context, server, options.after)) {
-    context.check_stopped();
-    if (!server.running()) {
-      recovery_failed(server, wal, plan);
-    }
-    if (context.clock.monotonic() > until) {
-      throw Error(ErrorCode::kFailed, "recovery did not end in time",
-                  "The cluster was not promoted.");
-    }
-    if (const std::string now = wal.last_asked(); now != shown) {
-      shown = now;
-      options.on_step("replaying " + now);
-    }
-    std::this_thread::sleep_for(kPoll);
-  }
-  result.recovery_time = context.clock.monotonic() - started;
-  result.databases = check_databases(context, server);
+  postgres::LocalServer server(
+      {.binaries = binaries,
+       .data = data,
+       .folder = folder.path(),
+       .owner = given,
+       .superuser = options.superuser,
+       .settings = server_settings(plan, options, command, control.major_version),
+       .no_network = options.no_network});
+  result.recovery_time = wait_for_recovery(context, plan, options, server, wal);
   result.last_transaction = server.log_line("last completed transaction was at log time");
+  if (options.after == AfterRecovery::kPromote) {
+    require_whole_way(context, plan, options, server, result);
+  }
+  result.databases = check_databases(context, server);
   if (options.inspect) {
     options.inspect(server, binaries);
   }

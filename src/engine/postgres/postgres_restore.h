@@ -16,6 +16,8 @@
 
 namespace salvor {
 
+class WalServer;
+
 // What happens when the target directory holds a cluster already.
 enum class ExistingCluster : uint8_t {
   kRefuse,
@@ -95,6 +97,8 @@ class PostgresRestorer {
   [[nodiscard]] std::vector<Place> places(const Context& context, const BlobId& tree,
                                           const PostgresRestoreOptions& options);
   static void require_cluster(const Place& place);
+  void require_own_tablespaces(const Context& context, const std::vector<Place>& places,
+                               const PostgresRestoreOptions& options) const;
   void require_space(const Context& context, const Place& place) const;
   [[nodiscard]] bool is_unfinished(const Place& place, const PostgresRestoreOptions& options,
                                    PostgresRestoreResult& result);
@@ -111,6 +115,12 @@ class PostgresRestorer {
   void restore_files(const Context& context, const std::vector<Place>& places,
                      const PostgresRestoreOptions& options, PostgresRestoreResult& result);
   void prepare(const RecoveryPlan& plan, const PostgresRestoreOptions& options) const;
+  [[nodiscard]] static std::chrono::duration<double> wait_for_recovery(
+      const Context& context, const RecoveryPlan& plan, const PostgresRestoreOptions& options,
+      postgres::LocalServer& server, const WalServer& wal);
+  void require_whole_way(const Context& context, const RecoveryPlan& plan,
+                         const PostgresRestoreOptions& options, postgres::LocalServer& server,
+                         const PostgresRestoreResult& result) const;
   void recover(const Context& context, const RecoveryPlan& plan,
                const PostgresRestoreOptions& options, PostgresRestoreResult& result) const;
 

@@ -59,8 +59,8 @@ std::optional<std::string> obstacle(const PhysicalBackup& backup, const BackupRe
     if (target.lsn < backup.facts.stop) {
       return "it is consistent only from " + backup.facts.stop.text() + " on";
     }
-    if (target.lsn > reach.end) {
-      return "the WAL behind it ends at " + reach.end.text() +
+    if (const postgres::Lsn end = reach.tail_end.value_or(reach.end); target.lsn > end) {
+      return "the WAL behind it ends at " + end.text() +
              (reach.missing.empty() ? "" : ": " + reach.missing.front() + " is missing");
     }
   }
@@ -87,12 +87,16 @@ Candidate examine(const PhysicalBackup& backup, const std::vector<WalTimeline>& 
   } else if (target.timeline) {
     wanted = *target.timeline;
   }
-  Candidate candidate{{backup, reach_of(backup, timelines, wanted, segment_size)}, std::nullopt};
+  Candidate candidate{
+      {backup, reach_of(backup, timelines, wanted, segment_size), wanted, wanted.value == 1},
+      std::nullopt};
   bool leads_there = wanted == backup.facts.timeline;
   for (const WalTimeline& timeline : timelines) {
-    leads_there =
-        leads_there || (timeline.timeline == wanted && timeline.history &&
-                        timeline.history->passes_through(backup.facts.timeline, backup.facts.stop));
+    if (timeline.timeline == wanted && timeline.history) {
+      candidate.plan.has_history = true;
+      leads_there =
+          leads_there || timeline.history->passes_through(backup.facts.timeline, backup.facts.stop);
+    }
   }
   candidate.obstacle =
       leads_there ? obstacle(backup, candidate.plan.reach, wanted, target)
@@ -177,6 +181,32 @@ WallTime parse_target_time(std::string_view text) {
     not_a_time(text);
   }
   return WallTime(std::chrono::seconds(timegm(&parts) - *offset) + fraction);
+}
+
+std::vector<std::pair<std::string, std::string>> RecoveryPlan::settings(
+    const RecoveryTarget& target) const {
+  std::vector<std::pair<std::string, std::string>> all = target.settings();
+  for (auto& [name, value] : all) {
+    if (name == "recovery_target_timeline") {
+      value = has_history ? std::to_string(line.value) : "current";
+    }
+  }
+  return all;
+}
+
+std::optional<std::string> ended_early(const RecoveryPlan& plan,
+                                       std::optional<postgres::Lsn> last_record,
+                                       const postgres::TimelineHistory& promoted) {
+  if (promoted.ancestors().empty()) {
+    return "the cluster's new timeline has no history";
+  }
+  const postgres::TimelineSwitch& left = promoted.ancestors().back();
+  if (left.timeline == plan.line && (!last_record || left.end > *last_record)) {
+    return std::nullopt;
+  }
+  return fmt::format("it got to {} on timeline {}, the WAL goes on to {} on timeline {}",
+                     left.end.text(), left.timeline.value,
+                     plan.reach.tail_end.value_or(plan.reach.end).text(), plan.line.value);
 }
 
 RecoveryPlan plan_recovery(const std::vector<PhysicalBackup>& backups,

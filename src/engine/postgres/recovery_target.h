@@ -41,8 +41,22 @@ struct RecoveryTarget {
 
 struct RecoveryPlan {
   PhysicalBackup backup;
-  BackupReach reach;  // on the way to the target's timeline
+  BackupReach reach;         // on the way to the target's timeline
+  postgres::Timeline line;   // the target's timeline
+  bool has_history = false;  // of `line`: the archive has it, or needs none
+
+  // Those of `target`, on the planned timeline: "latest" would be the one that is the newest when
+  // the server looks, be it one to which this backup does not lead.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> settings(
+      const RecoveryTarget& target) const;
 };
+
+// A server takes the first record that it cannot read for the end of the log. What is wrong with a
+// recovery to the end that was promoted to a timeline of this history; nothing when it got to the
+// last record that is known to be there.
+[[nodiscard]] std::optional<std::string> ended_early(const RecoveryPlan& plan,
+                                                     std::optional<postgres::Lsn> last_record,
+                                                     const postgres::TimelineHistory& promoted);
 
 // The newest backup from which `target` can be reached: `named` when that is set. Damaged backups
 // are taken only when named. Throws Error{kNotFound} or Error{kFailed} when none can, or the named

@@ -28,6 +28,11 @@ std::string regclass_list(const Connection& connection, const std::vector<std::s
   return list;
 }
 
+// Deferred constraints are checked now.
+void check_deferred(const Context& context, Connection& connection) {
+  static_cast<void>(connection.run(context, "SET CONSTRAINTS ALL IMMEDIATE"));
+}
+
 bool table_exists(const Context& context, Connection& connection, const std::string& quoted) {
   return connection
       .run(context, "SELECT pg_catalog.to_regclass(" + connection.quote_literal(quoted) + ")")
@@ -65,6 +70,9 @@ DetachedForeignKeys::DetachedForeignKeys(const Context& context, Connection& con
 }
 
 void DetachedForeignKeys::attach(const Context& context, Connection& connection) const {
+  if (!keys_.empty()) {
+    check_deferred(context, connection);
+  }
   for (const Key& key : keys_) {
     try {
       static_cast<void>(connection.run(context, "ALTER TABLE " + key.table + " ADD CONSTRAINT " +
@@ -87,29 +95,167 @@ SilencedTriggers::SilencedTriggers(const Context& context, Connection& connectio
   if (tables.empty()) {
     return;
   }
+  // A partition has a trigger of its parent as one of its own, which 13 and 14 call internal, as
+  // they do those of foreign keys. A constraint of kind "t" is a user's trigger. Parents first.
   const auto found = connection.run(
       context,
-      "SELECT tgrelid::regclass, pg_catalog.quote_ident(tgname), tgenabled FROM "
-      "pg_catalog.pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D' AND tgrelid = ANY "
-      "(ARRAY[" +
-          regclass_list(connection, tables) + "])");
+      "WITH RECURSIVE kin AS (SELECT oid::oid FROM unnest(ARRAY[" +
+          regclass_list(connection, tables) +
+          "]) AS chosen(oid) UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN kin ON "
+          "i.inhparent = kin.oid) SELECT t.tgrelid::regclass, pg_catalog.quote_ident(t.tgname), "
+          "t.tgenabled FROM pg_catalog.pg_trigger t JOIN kin ON kin.oid = t.tgrelid WHERE (NOT "
+          "t.tgisinternal OR t.tgparentid <> 0 AND NOT EXISTS (SELECT FROM "
+          "pg_catalog.pg_constraint c WHERE c.oid = t.tgconstraint AND c.contype <> 't')) AND "
+          "(t.tgenabled <> 'D' OR t.tgparentid <> 0) ORDER BY t.tgparentid <> 0, t.oid");
+  bool any = false;
   for (const auto& row : found.rows) {
     const std::string alter = "ALTER TABLE ONLY " + row[0].value_or("");
     const std::string name = " TRIGGER " + row[1].value_or("");
-    static_cast<void>(connection.run(context, alter + " DISABLE" + name));
     const std::string state = row[2].value_or("O");
+    if (state == "D") {
+      // Before 13.8 and 14.5, ONLY or not, a parent's is switched on with all of its partitions'.
+      commands_.push_back(alter + " DISABLE" + name);
+      continue;
+    }
+    any = true;
+    static_cast<void>(connection.run(context, alter + " DISABLE" + name));
     commands_.push_back(alter + " ENABLE" +
                         (state == "R"   ? " REPLICA"
                          : state == "A" ? " ALWAYS"
                                         : "") +
                         name);
   }
+  if (!any) {
+    commands_.clear();
+  }
 }
 
 void SilencedTriggers::restore(const Context& context, Connection& connection) const {
+  if (!commands_.empty()) {
+    check_deferred(context, connection);
+  }
   for (const std::string& command : commands_) {
     static_cast<void>(connection.run(context, command));
   }
+}
+
+// ---- partitions
+
+std::string LivePartition::quoted() const {
+  return Connection::quote_identifier(schema) + "." + Connection::quote_identifier(name);
+}
+
+bool TableImpact::destroys() const {
+  return exists &&
+         (rows_now > 0 || std::any_of(made_since.begin(), made_since.end(),
+                                      [](const LivePartition& one) { return one.rows > 0; }));
+}
+
+std::vector<LivePartition> partitions_made_since(const postgres::DumpManifest& manifest,
+                                                 const std::set<std::string>& chosen,
+                                                 const DumpTable& table,
+                                                 const std::vector<LivePartition>& live) {
+  std::vector<LivePartition> made;
+  for (const LivePartition& one : live) {
+    if (!manifest.complete || chosen.contains(one.display())) {
+      continue;
+    }
+    const bool known =
+        std::any_of(manifest.tables.begin(), manifest.tables.end(), [&](const DumpTable& other) {
+          return other.schema == one.schema && other.name == one.name;
+        });
+    if (known) {
+      throw Error(ErrorCode::kFailed,
+                  "table " + one.display() + " has become a partition of " + table.display() +
+                      " since the backup",
+                  "Restore both (--table " + table.display() + " --table " + one.display() +
+                      "), or detach it first. Nothing was changed.");
+    }
+    made.push_back(one);
+  }
+  return made;
+}
+
+// Those with rows of their own in this database, as a backup would hold them.
+std::vector<LivePartition> TableLoader::partitions_of(const Context& context,
+                                                      Connection& connection,
+                                                      const DumpTable& table) const {
+  std::vector<LivePartition> live;
+  const auto found = connection.run(
+      context, "SELECT n.nspname, c.relname FROM pg_catalog.pg_partition_tree(" +
+                   connection.quote_literal(table.quoted()) +
+                   "::regclass) t JOIN pg_catalog.pg_class c ON c.oid = t.relid JOIN "
+                   "pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND "
+                   "NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = "
+                   "'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER "
+                   "BY 1, 2");
+  for (const auto& row : found.rows) {
+    live.push_back({.schema = row[0].value_or(""), .name = row[1].value_or("")});
+  }
+  return live;
+}
+
+void TableLoader::find_new_partitions(const Context& context, Connection& connection) {
+  std::set<std::string> known;
+  for (const TableImpact& impact : tables_) {
+    known.insert(impact.table->display());
+  }
+  left_alone_.clear();
+  for (TableImpact& impact : tables_) {
+    if (!impact.exists || !impact.table->partitioned) {
+      continue;
+    }
+    const std::vector<LivePartition> live = partitions_of(context, connection, *impact.table);
+    impact.made_since = partitions_made_since(dump_.manifest(), known, *impact.table, live);
+    for (LivePartition& one : impact.made_since) {
+      one.rows = std::stoull(
+          connection.run(context, "SELECT count(*) FROM ONLY " + one.quoted()).text(0, 0));
+      known.insert(one.display());  // the table between, if there is one, has it, too
+    }
+    for (const LivePartition& one : live) {
+      if (known.insert(one.display()).second) {
+        left_alone_.push_back(one.display());
+      }
+    }
+  }
+}
+
+// Those that were shown, quoted. Their table is locked, and they are with it.
+std::vector<std::string> TableLoader::lock_new_partitions(const Context& context,
+                                                          Connection& connection) const {
+  std::set<std::string> shown(left_alone_.begin(), left_alone_.end());
+  std::vector<std::string> quoted;
+  for (const TableImpact& impact : tables_) {
+    shown.insert(impact.table->display());
+    for (const LivePartition& one : impact.made_since) {
+      shown.insert(one.display());
+      quoted.push_back(one.quoted());
+    }
+  }
+  for (const TableImpact& impact : tables_) {
+    if (!impact.exists || !impact.table->partitioned) {
+      continue;
+    }
+    std::set<std::string> there;
+    for (const LivePartition& one : partitions_of(context, connection, *impact.table)) {
+      there.insert(one.display());
+      if (!shown.contains(one.display())) {
+        throw Error(ErrorCode::kFailed,
+                    "table " + impact.table->display() + " has got the partition " + one.display() +
+                        " since it was shown",
+                    "Nothing was changed. Look again.");
+      }
+    }
+    for (const LivePartition& one : impact.made_since) {
+      if (!there.contains(one.display())) {
+        throw Error(ErrorCode::kFailed,
+                    one.display() + " is no partition of " + impact.table->display() +
+                        " any more since it was shown",
+                    "Nothing was changed. Look again.");
+      }
+    }
+  }
+  return quoted;
 }
 
 // ---- tables
@@ -219,6 +365,9 @@ std::vector<TableImpact> TableLoader::examine(const Context& context) {
     missing = missing || !impact.exists;
   }
   find_lost_schemas(context, connection);
+  if (!elsewhere()) {
+    find_new_partitions(context, connection);
+  }
   if (missing && !elsewhere() && !dump_.manifest().has_schema) {
     throw Error(ErrorCode::kFailed,
                 "the backup holds no schema (--no-schema), and a chosen table is missing",
@@ -296,8 +445,8 @@ void TableLoader::create_missing(const Context& context, Connection& connection,
   }
   const std::string archive = dump_.text(context, "/schema/archive.dump").value_or("");
   const std::string program =
-      postgres::find_client_tools(options_.client_programs, "pg_restore",
-                                  static_cast<unsigned>(dump_.manifest().server_version) / 10000) +
+      postgres::find_restore_tools(options_.client_programs, as_bytes(archive),
+                                   dump_.manifest().server_version) +
       "/pg_restore";
   const Buffer list = postgres::run_tool(
       context, {.program = program, .arguments = {"--list"}, .input = as_bytes(archive)});
@@ -316,7 +465,8 @@ void TableLoader::create_missing(const Context& context, Connection& connection,
   }
   const Buffer script = postgres::run_tool(
       context, {.program = program, .arguments = std::move(arguments), .input = as_bytes(archive)});
-  static_cast<void>(connection.run(context, postgres::without_restrict(as_text(script.view()))));
+  static_cast<void>(connection.run(
+      context, postgres::as_statements(as_text(script.view()), connection.server_version())));
   postgres::set_stable_session(context, connection, kLockTimeout);
   if (section == "pre-data") {
     result.created += missing.size();
@@ -337,9 +487,19 @@ void TableLoader::replace(const Context& context, Connection& connection, TableL
     }
     static_cast<void>(connection.run(context, "LOCK TABLE " + list + " IN ACCESS EXCLUSIVE MODE"));
   }
+  const std::vector<std::string> emptied = lock_new_partitions(context, connection);
+  for (const std::string& partition : left_alone_) {
+    result.warnings.push_back("partition " + printable(partition) +
+                              " is not in this backup of chosen tables: it keeps its rows");
+  }
+  existing.insert(existing.end(), emptied.begin(), emptied.end());
   create_missing(context, connection, "pre-data", result);
   const DetachedForeignKeys keys(context, connection, existing);
   const SilencedTriggers triggers(context, connection, existing);
+  for (const std::string& partition : emptied) {
+    step("partition " + partition + ", made since the backup, is emptied");
+    static_cast<void>(connection.run(context, "TRUNCATE ONLY " + partition));
+  }
   for (const TableImpact& impact : tables_) {
     step("table " + impact.target);
     if (impact.exists && !impact.table->partitioned) {

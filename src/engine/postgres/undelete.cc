@@ -466,7 +466,7 @@ void Undelete::find_conflicts(const Context& context, Stage& stage, UndeletePrev
       return std::find(stage.columns.begin(), stage.columns.end(), column) != stage.columns.end();
     });
     if (!ours) {
-      continue;
+      continue;  // it has a column that is new
     }
     const std::string query = "SELECT count(*), min(s." + quoted(columns[0]) + "::text) FROM " +
                               stage.temporary + " s WHERE " + stage.missing() +

@@ -25,7 +25,26 @@ struct WalTimeline {
   postgres::Timeline timeline;
   std::vector<WalRun> runs;  // ascending
   std::optional<postgres::TimelineHistory> history;
-  std::optional<postgres::SegmentNumber> tail;  // the last of which there are only pieces
+  std::optional<postgres::SegmentNumber> tail;  // the last of which there are pieces
+  uint64_t tail_bytes = 0;                      // of it, from its start on without a gap
+};
+
+// The first segment of `timeline` of which `timelines` (a survey) say nothing: all from its begin
+// up to there were written, because there are later ones, or because a later timeline branched off
+// behind them.
+[[nodiscard]] postgres::SegmentNumber proven_end(const std::vector<WalTimeline>& timelines,
+                                                 postgres::Timeline timeline,
+                                                 postgres::SegmentSize size);
+// Whether a file that is not in the archive should be: a segment between the begin of its timeline
+// and `proven_end`, a history of a timeline that has segments or that a later one comes from.
+[[nodiscard]] bool is_hole(const std::vector<WalTimeline>& timelines,
+                           const postgres::WalFileName& name, postgres::SegmentSize size);
+
+// What there is of one segment.
+struct WalPieces {
+  bool whole = false;
+  std::vector<std::string> tails;  // positions of pieces, in order
+  uint64_t end = 0;                // what the pieces give from the segment's start on without a gap
 };
 
 // Thread-safe.
@@ -36,7 +55,10 @@ class WalArchive {
 
   // Checks that `content` is what `name` says, of this cluster, and stores it. Durable on return;
   // idempotent. Throws Error{kUsage} for a name that is none, Error{kDamaged} for content that is
-  // not what the name says, Error{kFailed} when another content is archived under the name.
+  // not what the name says, JournalConflict when another content is archived under the name. Only
+  // of the unfinished last segment of a timeline (.partial) there may be several: server, standby
+  // and stream have each come as far as they have. The first one stays, with a warning: recovery
+  // never reads it, and a refusal would stop all archiving.
   JournalPut push(const Context& context, const std::string& name, ByteView content) const {
     JournalScratch scratch;
     return push(context, name, content, scratch);
@@ -49,12 +71,22 @@ class WalArchive {
                   const Digest& hash, JournalScratch& scratch) const;
   // The file's content, checked again; nothing when the archive proves that it is not there.
   [[nodiscard]] std::optional<Buffer> fetch(const Context& context, const std::string& name) const;
+  // The same for a server that recovers, which takes "nothing" for the end of the log: of an
+  // unfinished segment what `assemble_tail` gives, nothing only where the log may end.
+  // `have_local`: the server has a file of that name itself, which it takes then. Throws
+  // Error{kDamaged} for a hole that is still one when looked at twice again, `look_again` apart:
+  // what is archived meanwhile need not come in order.
+  [[nodiscard]] std::optional<Buffer> fetch_for_recovery(
+      const Context& context, const std::string& name, bool have_local,
+      std::chrono::milliseconds look_again = std::chrono::milliseconds(500)) const;
 
   // Pieces of a segment that is not finished yet: [begin, begin + bytes). Durable on return;
   // returns the object's position.
   [[nodiscard]] std::string push_tail(const Context& context, const std::string& segment,
                                       uint64_t begin, ByteView bytes,
                                       JournalScratch& scratch) const;
+  // Asks the storage once.
+  [[nodiscard]] WalPieces look(const Context& context, const std::string& segment) const;
   // What the pieces of a segment give from its start on without a gap, filled up with zeros;
   // nothing without a first piece. Recovery reads it to the last whole record.
   [[nodiscard]] std::optional<Buffer> assemble_tail(const Context& context,
@@ -65,9 +97,6 @@ class WalArchive {
 
   // What there is, by timeline. History files are read.
   [[nodiscard]] std::vector<WalTimeline> survey(const Context& context) const;
-  // Whether a segment that is not there should be: later ones of its timeline are, and its timeline
-  // had begun.
-  [[nodiscard]] bool is_hole(const Context& context, const postgres::WalFileName& name) const;
   // Removes segments and backup notes before `first_kept` on all timelines; histories stay. Returns
   // how many.
   size_t remove_before(const Context& context, postgres::SegmentNumber first_kept, bool dry_run,
@@ -78,6 +107,8 @@ class WalArchive {
 
  private:
   void check(const std::string& name, const postgres::WalFileName& parsed, ByteView content) const;
+  [[nodiscard]] std::optional<Buffer> tail_unless_gone(const Context& context,
+                                                       const std::string& segment) const;
 
   const uint64_t system_identifier_;
   const postgres::SegmentSize segment_size_;
@@ -98,8 +129,11 @@ struct PhysicalBackup {
   StoredSnapshot snapshot;
   postgres::BackupFacts facts;
 };
-[[nodiscard]] std::vector<PhysicalBackup> physical_backups(const Context& context,
-                                                           const Repository& repository,
-                                                           uint64_t system_identifier = 0);
+// Of a snapshot that cannot be read nobody knows whether it is one. Who recovers does without it,
+// and is warned; who removes what no backup needs must not.
+enum class DamagedSnapshots : uint8_t { kRefused, kLeftOut };
+[[nodiscard]] std::vector<PhysicalBackup> physical_backups(
+    const Context& context, const Repository& repository, uint64_t system_identifier = 0,
+    DamagedSnapshots damaged = DamagedSnapshots::kRefused);
 
 }  // namespace salvor

@@ -67,7 +67,7 @@ void prefetch(const Context& context, const WalArchive& archive, const WalFetchO
     group.wait();
   } catch (const Error& ahead) {
     if (ahead.code() == ErrorCode::kCancelled) {
-      throw;
+      throw;  // we are stopped
     }
     // Whoever needs the file will ask for it, and be told.
   }
@@ -104,31 +104,18 @@ bool take_prefetched(const WalFetchOptions& options, uint64_t system_identifier,
 
 WalFetched fetch_wal(const Context& context, const WalArchive& archive,
                      const WalFetchOptions& options) {
-  const std::optional<Buffer> content = archive.fetch(context, options.name);
-  if (content) {
-    write_whole(options.destination, content->view());
-    if (options.ahead > 0 && is_segment(options.name, archive.segment_size())) {
-      prefetch(context, archive, options);
-    }
-    return WalFetched::kRestored;
-  }
-  const auto parsed = postgres::parse_wal_file_name(options.name, archive.segment_size());
-  if (parsed->kind == postgres::WalFileKind::kSegment) {
-    if (const auto tail = archive.assemble_tail(context, options.name)) {
-      write_whole(options.destination, tail->view());
-      return WalFetched::kRestored;
-    }
-  }
   const fs::path local = fs::path(options.destination).parent_path() / options.name;
-  if (!fs::exists(local) && archive.is_hole(context, *parsed)) {
-    throw Error(ErrorCode::kDamaged,
-                "the WAL archive has a hole: " + options.name + " is missing, later ones are there",
-                "Recovery was stopped, because ending here would lose what comes later. If that is "
-                "what you want, "
-                "recover to a target before the hole; `salvor wal verify` lists what there is.");
+  const std::optional<Buffer> content =
+      archive.fetch_for_recovery(context, options.name, fs::exists(local));
+  if (!content) {
+    remove_prefetched(options.destination);
+    return WalFetched::kAbsent;
   }
-  remove_prefetched(options.destination);
-  return WalFetched::kAbsent;
+  write_whole(options.destination, content->view());
+  if (options.ahead > 0 && is_segment(options.name, archive.segment_size())) {
+    prefetch(context, archive, options);
+  }
+  return WalFetched::kRestored;
 }
 
 void remove_prefetched(const std::string& destination) {

@@ -1,8 +1,8 @@
 // restore_command: recovery asks for one WAL file after the other; we bring it and those behind it.
 //
 // "There is no such file" ends recovery and starts the server, so it may be said only when it is
-// certain: the repository was opened, the archive has no such object, and none behind it.
-// Everything else must stop recovery.
+// certain: the repository was opened, the archive has no such object, and nothing in it shows that
+// there was one (WalArchive::fetch_for_recovery). Everything else must stop recovery.
 #pragma once
 
 #include <string>

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstring>
+#include <filesystem>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -151,7 +152,7 @@ void WalServer::see_taken() {
     }
     const std::scoped_lock lock(mutex_);
     const auto found = files_.find(name);
-    if (found != files_.end() && found->second.state == State::kThere) {
+    if (found != files_.end() && found->second == State::kThere) {
       files_.erase(found);  // asked for again it must be brought again
     }
     request_ahead(name, *parsed);
@@ -176,23 +177,19 @@ void WalServer::put(const std::string& name, ByteView content) const {
 }
 
 void WalServer::bring(const std::string& name) {
-  File file;
+  State state = State::kAbsent;
   try {
-    if (stopping_) {
-      throw cancelled();  // nobody asks any more; who still waits must not wait for ever
-    }
-    const std::optional<Buffer> content = archive_.fetch(context_, name);
-    file.state = content ? State::kThere : State::kAbsent;
+    // When stopping, nobody asks any more; who still waits must not wait for ever.
+    const std::optional<Buffer> content = stopping_ ? std::nullopt : archive_.fetch(context_, name);
     if (content) {
       put(name, content->view());
+      state = State::kThere;
     }
-  } catch (const Error& error) {
-    file = {State::kFailed, error.message()};
-  } catch (const std::exception& error) {
-    file = {State::kFailed, error.what()};
+  } catch (const std::exception&) {
+    // Whoever needs the file will ask for it, and be told.
   }
   const std::scoped_lock lock(mutex_);
-  files_[name] = std::move(file);
+  files_[name] = state;
   changed_.notify_all();
 }
 
@@ -201,49 +198,52 @@ std::string WalServer::answer(const std::string& name) {
   if (!parsed) {
     return "255 \"" + printable(name) + "\" is not a WAL file's name";
   }
-  const bool segment = parsed->kind == postgres::WalFileKind::kSegment;
   const std::string path = options_.folder + "/" + name;
-  File file;
-  {
-    std::unique_lock lock(mutex_);
-    request(name);
-    if (segment) {
-      request_ahead(name, *parsed);
-    }
-    do {
-      request(name);
-      changed_.wait(lock, [&] { return files_[name].state != State::kComing; });
-      file = files_[name];
-      // What was brought ahead was the end then; asked for again it may be there, or be another
-      // one's.
-      files_.erase(name);
-      // It may have been taken as soon as it had its name, before we knew that it was there.
-    } while (file.state == State::kThere && ::access(path.c_str(), F_OK) != 0);
-  }
-  if (file.state == State::kThere) {
+  if (was_brought(name, *parsed)) {
     return "0 " + path;
   }
-  std::optional<Error> error;
+  // What was looked for ahead may have come since: only what is found now counts.
+  Error failed = cancelled();
   try {
-    if (file.state == State::kAbsent && segment) {
-      if (const auto tail = archive_.assemble_tail(context_, name)) {
-        put(name, tail->view());
-        return "0 " + path;
-      }
+    if (stopping_) {
+      throw cancelled();
     }
-    if (file.state == State::kAbsent && !archive_.is_hole(context_, *parsed)) {
+    const std::string local = std::filesystem::path(options_.folder).parent_path() / name;
+    const auto content =
+        archive_.fetch_for_recovery(context_, name, ::access(local.c_str(), F_OK) == 0);
+    if (!content) {
       return "1";
     }
-    error = file.state == State::kFailed
-                ? Error(ErrorCode::kDamaged, file.message)
-                : Error(ErrorCode::kDamaged, "the WAL archive has a hole: " + name +
-                                                 " is missing, later ones are there");
-  } catch (const Error& failed) {
-    error = failed;
+    put(name, content->view());
+    return "0 " + path;
+  } catch (const Error& error) {
+    failed = error;
+  } catch (const std::exception& error) {
+    failed = Error(ErrorCode::kFailed, error.what());
   }
   const std::scoped_lock lock(mutex_);
-  failure_ = error;
-  return "255 " + error->message();
+  failure_ = failed;
+  return "255 " + failed.message();
+}
+
+// Waits for a file that is or was asked for; whether it is in the folder. Begins to bring what
+// comes behind it.
+bool WalServer::was_brought(const std::string& name, const postgres::WalFileName& parsed) {
+  const std::string path = options_.folder + "/" + name;
+  State state = State::kComing;
+  std::unique_lock lock(mutex_);
+  request(name);
+  if (parsed.kind == postgres::WalFileKind::kSegment) {
+    request_ahead(name, parsed);
+  }
+  do {
+    request(name);
+    changed_.wait(lock, [&] { return files_[name] != State::kComing; });
+    state = files_[name];
+    files_.erase(name);
+    // It may have been taken as soon as it had its name, before we knew that it was there.
+  } while (state == State::kThere && ::access(path.c_str(), F_OK) != 0);
+  return state == State::kThere;
 }
 
 std::string WalServer::last_asked() const {

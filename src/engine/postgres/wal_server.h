@@ -51,14 +51,11 @@ class WalServer {
   [[nodiscard]] std::optional<Error> failure() const;
 
  private:
-  enum class State : uint8_t { kComing, kThere, kAbsent, kFailed };
-  struct File {
-    State state = State::kComing;
-    std::string message;
-  };
+  enum class State : uint8_t { kComing, kThere, kAbsent /* or it could not be brought */ };
 
   void serve(const std::stop_token& stop);
   [[nodiscard]] std::string answer(const std::string& name);
+  [[nodiscard]] bool was_brought(const std::string& name, const postgres::WalFileName& parsed);
   void request(const std::string& name);                                             // under mutex_
   void request_ahead(const std::string& name, const postgres::WalFileName& parsed);  // the same
   void see_taken();
@@ -73,7 +70,7 @@ class WalServer {
   std::atomic<bool> stopping_ = false;
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
-  std::map<std::string, File> files_;
+  std::map<std::string, State> files_;
   std::string last_asked_;
   std::optional<Error> failure_;
   ThreadPool pool_;

@@ -1,15 +1,16 @@
 #include "engine/postgres/wal_streamer.h"
 
 #include <algorithm>
-#include <atomic>
-#include <condition_variable>
+#include <map>
+#include <set>
 #include <thread>
 
 #include <fmt/format.h>
 
-#include "base/fd.h"
 #include "base/format.h"
+#include "connector/postgres/wal_segment.h"
 #include "engine/postgres/wal_spool.h"
+#include "engine/postgres/wal_uploader.h"
 
 namespace salvor {
 namespace {
@@ -21,119 +22,23 @@ constexpr std::chrono::milliseconds kLook{100};
 constexpr std::chrono::seconds kRetry{2};
 constexpr std::chrono::seconds kWarnEvery{60};
 constexpr std::string_view kWalIsGone = "58P01";
+constexpr uint64_t kPage = postgres::kWalPageBytes;
 
-// Takes what is whole out of the spool, and the tail every few seconds, to the archive. One thread;
-// errors are told and tried again.
-class Uploader {
- public:
-  Uploader(const Context& context, const WalArchive& archive, WalSpool& spool,
-           std::chrono::nanoseconds flush_every)
-      : context_(context), archive_(archive), spool_(spool), flush_every_(flush_every) {
-    thread_ = std::jthread([this](const std::stop_token& stop) { work(stop); });
-  }
-  // Stores what there still is; gives up at the first error.
-  ~Uploader() {
-    thread_.request_stop();
-    thread_.join();
-    try {
-      store_whole();
-      store_tail();
-    } catch (const Error& error) {
-      warn(error, true);
-    }
-  }
-  Uploader(const Uploader&) = delete;
-  Uploader& operator=(const Uploader&) = delete;
-
- private:
-  void work(const std::stop_token& stop) {
-    stored_ = context_.clock.monotonic();
-    while (!stop.stop_requested()) {
-      try {
-        if (spool_.waiting() > 0) {
-          const MonotonicTime begun = context_.clock.monotonic();
-          store_whole();
-          stored_ = begun;  // what has come since is younger than that
-        }
-        if (tail_is_due(context_.clock.monotonic() - stored_)) {
-          const MonotonicTime begun = context_.clock.monotonic();
-          store_tail();
-          stored_ = begun;
-        }
-        std::this_thread::sleep_for(kLook);
-      } catch (const Error& error) {
-        warn(error, false);
-        pause(stop);
-      }
-    }
-  }
-  static void pause(const std::stop_token& stop) {
-    for (auto left = kRetry; left.count() > 0 && !stop.stop_requested();
-         left -= std::chrono::seconds(1)) {
-      std::this_thread::sleep_for(std::chrono::seconds(1));
-    }
-  }
-  void store_whole() {
-    for (const std::string& name : spool_.whole()) {
-      spool_.read(name, content_);
-      archive_.push(context_, name, content_.view(), scratch_);
-      archive_.remove_tails(context_, name, tails_);
-      spool_.remove(name);
-      known_bytes_ = 0;
-    }
-  }
-  // A segment that will soon be whole by the pace at which it came so far need not be stored twice.
-  [[nodiscard]] bool tail_is_due(std::chrono::nanoseconds age) const {
-    if (age < flush_every_) {
-      return false;
-    }
-    const uint64_t have = spool_.durable_bytes();
-    const auto patience = flush_every_ + flush_every_ / 2 - age;
-    const uint64_t come = have - std::min(have, known_bytes_);
-    const auto pace = static_cast<double>(come) / static_cast<double>(age.count());
-    return static_cast<double>(have) + pace * static_cast<double>(patience.count()) <
-           static_cast<double>(spool_.segment_bytes());
-  }
-  void store_tail() {
-    const auto tail = spool_.tail(tail_segment_, tail_bytes_);
-    if (tail) {
-      tails_.push_back(
-          archive_.push_tail(context_, tail->segment, tail->begin, tail->bytes.view(), scratch_));
-      tail_segment_ = tail->segment;
-      tail_bytes_ = tail->begin + tail->bytes.size();
-      known_bytes_ = tail_bytes_;
-    }
-  }
-  void warn(const Error& error, bool last) {
-    const MonotonicTime now = context_.clock.monotonic();
-    if (!warned_ || last || now - *warned_ >= kWarnEvery) {
-      warned_ = now;
-      context_.events.on(Warning{fmt::format("WAL cannot be stored: {}; {} wait in the spool",
-                                             error.message(), format_bytes(spool_.bytes())),
-                                 last ? "It is stored when the stream is started again."
-                                      : "It is tried again. " + error.hint()});
-    }
-  }
-
-  const Context context_;
-  const WalArchive& archive_;
-  WalSpool& spool_;
-  const std::chrono::nanoseconds flush_every_;
-  Buffer content_;
-  JournalScratch scratch_;
-  std::string tail_segment_;
-  uint64_t tail_bytes_ = 0;
-  MonotonicTime stored_;            // all that came before is in the archive
-  uint64_t known_bytes_ = 0;        // of the unfinished segment
-  std::vector<std::string> tails_;  // stored by us, not yet replaced by their segment
-  std::optional<MonotonicTime> warned_;
-  std::jthread thread_;  // last: it uses all the others
-};
-
+// Where to begin.
 struct Position {
   Timeline timeline;
-  Lsn start;
+  Lsn start;  // of a segment
+  Lsn known;  // so far at least we have seen the log of this timeline
 };
+
+// Whether two histories tell the same of where a timeline came from.
+bool same_line(const postgres::TimelineHistory& left, const postgres::TimelineHistory& right) {
+  return std::equal(left.ancestors().begin(), left.ancestors().end(), right.ancestors().begin(),
+                    right.ancestors().end(),
+                    [](const postgres::TimelineSwitch& one, const postgres::TimelineSwitch& other) {
+                      return one.timeline == other.timeline && one.end == other.end;
+                    });
+}
 
 class Streamer {
  public:
@@ -141,26 +46,24 @@ class Streamer {
       : context_(context), options_(options), repository_(repository) {}
 
   void run() {
-    connect();
-    system_ = postgres::identify_system(context_, *connection_).system_identifier;
-    const auto size = postgres::SegmentSize::parse(connection_->show(context_, "wal_segment_size"));
-    if (!size) {
-      throw Error(ErrorCode::kFailed, "the server's WAL segments have an impossible size");
-    }
-    size_ = *size;
+    connect_and_rescue();
     const WalArchive archive(repository_, system_, size_);
-    WalSpool spool(options_.spool + "/" + std::to_string(system_), size_,
-                   options_.spool_limit_bytes);
+    const std::unique_ptr<WalSpool> spool = open_spool();
+    if (!spool) {
+      return;
+    }
     // Storing goes on after the stop, for what has been received.
-    const Uploader uploader(context_.with_stop({}), archive, spool, options_.flush_every);
+    const WalUploader uploader(context_.with_stop({}), archive, *spool, options_.flush_every);
+    const SpoolRescue others(context_, repository_, options_.spool, system_);
     while (!context_.stop.stop_requested()) {
       try {
         if (!connection_) {
           connect();
         }
-        follow(archive, spool);
+        follow(archive, *spool);
       } catch (const Error& error) {
         connection_.reset();
+        keep_received(*spool);
         recover_from(error);
       }
     }
@@ -173,17 +76,62 @@ class Streamer {
     postgres::require_supported(*connection_);
   }
 
+  // The server tells whose WAL it is. When there is none any more, what is in the spools is stored
+  // all the same.
+  void connect_and_rescue() {
+    SpoolRescue rescue(context_, repository_, options_.spool, 0);
+    connect();
+    system_ = postgres::identify_system(context_, *connection_).system_identifier;
+    const auto size = postgres::SegmentSize::parse(connection_->show(context_, "wal_segment_size"));
+    if (!size) {
+      throw Error(ErrorCode::kFailed, "the server's WAL segments have an impossible size");
+    }
+    size_ = *size;
+    rescue.stop();  // the uploader takes over while more is received
+  }
+
+  // Waits for its lock: who has it may be another salvor that stores what was left there. Nothing
+  // when we are stopped.
+  [[nodiscard]] std::unique_ptr<WalSpool> open_spool() {
+    bool told = false;
+    while (!context_.stop.stop_requested()) {
+      try {
+        return std::make_unique<WalSpool>(options_.spool + "/" + std::to_string(system_), size_,
+                                          options_.spool_limit_bytes);
+      } catch (const Error& error) {
+        if (error.code() != ErrorCode::kLocked) {
+          throw;
+        }
+        if (!told) {
+          connection_.reset();  // it would not be answered
+          options_.on_step("waiting: " + error.message());
+          told = true;
+        }
+      }
+      std::this_thread::sleep_for(kLook);
+    }
+    return nullptr;
+  }
+
   // One connection's life: along timelines, until it breaks or we are stopped.
   void follow(const WalArchive& archive, WalSpool& spool) {
+    // Asked first: a standby that is promoted in between counts as one, which excuses more.
+    const bool standby = postgres::is_in_recovery(context_, *connection_);
     const postgres::SystemIdentity identity = postgres::identify_system(context_, *connection_);
     if (identity.system_identifier != system_) {
       throw Error(ErrorCode::kFailed, "another cluster answers at " + connection_->display(),
                   "Its WAL is another history: stop this stream and start one for it.");
     }
+    const std::optional<Position> before = position(archive, spool, identity);
+    if (before && !standby) {
+      require_not_set_back(*before, identity);
+    }
     const postgres::SlotState slot =
         postgres::prepare_slot(context_, *connection_, options_.slot, options_.create_slot);
-    store_history(archive, identity.timeline);
-    Position at = position(archive, spool, identity, slot);
+    Position at = before
+                      ? on_servers_line(*before, identity.timeline)
+                      : beginning_at(identity.timeline, slot.restart.value_or(identity.position));
+    keep_histories(spool, identity.timeline);
     while (!context_.stop.stop_requested()) {
       if (!spool.wants_more()) {
         wait_for_room(spool);
@@ -193,7 +141,7 @@ class Streamer {
       options_.on_step(
           fmt::format("streaming timeline {} from {}", at.timeline.value, at.start.text()));
       const postgres::WalStreamEnd end = postgres::stream_wal(
-          context_, *connection_, {options_.slot, at.start, at.timeline}, spool);
+          context_, *connection_, {options_.slot, at.start, at.timeline, options_.silence}, spool);
       if (!end.next_timeline) {
         if (!context_.stop.stop_requested()) {
           if (!spool.wants_more()) {
@@ -203,24 +151,82 @@ class Streamer {
         }
         return;
       }
-      // The history goes first: without it the new timeline's segments cannot be used.
-      store_history(archive, *end.next_timeline);
+      keep_history(spool, *end.next_timeline);
       spool.end_timeline();
-      at = {*end.next_timeline,
-            postgres::start_of(postgres::segment_of(end.switch_point, size_), size_)};
+      at = beginning_at(*end.next_timeline, end.switch_point);
     }
   }
 
-  void store_history(const WalArchive& archive, Timeline timeline) {
-    if (const auto text = postgres::fetch_history(context_, *connection_, timeline)) {
-      archive.push(context_, postgres::history_name(timeline), as_bytes(*text));
+  [[nodiscard]] Position beginning_at(Timeline timeline, Lsn lsn) const {
+    const Lsn start = postgres::start_of(postgres::segment_of(lsn, size_), size_);
+    return {timeline, start, start};
+  }
+
+  // A server that is not in recovery has all that it ever sent. With less it was set back, and what
+  // it writes now is another history under the old name.
+  static void require_not_set_back(const Position& at, const postgres::SystemIdentity& identity) {
+    if (at.timeline == identity.timeline && at.known > identity.position) {
+      throw Error(ErrorCode::kDamaged,
+                  fmt::format("the server is at {} of timeline {}, which was received up to {}",
+                              identity.position.text(), identity.timeline.value, at.known.text()),
+                  kOtherHistoryHint);
     }
   }
 
-  [[nodiscard]] Position on_servers_line(Position at, Timeline current) const {
+  // The histories of a timeline and of all that it came from go into the spool, and from there into
+  // the archive before the segments that cannot be used without them: whatever was promoted while
+  // nobody streamed.
+  void keep_histories(WalSpool& spool, Timeline current) {
     const auto text = postgres::fetch_history(context_, *connection_, current);
-    if (at.timeline == current || !text) {
+    if (!text) {
+      if (current.value > 1 && !archived_histories_.contains(current)) {
+        context_.events.on(
+            Warning{"the server does not have " + postgres::history_name(current),
+                    "Without it the WAL of this timeline cannot be recovered to. Put it into the "
+                    "server's pg_wal directory and push it with `salvor wal push`."});
+      }
+      return;
+    }
+    for (const postgres::TimelineSwitch& ancestor :
+         postgres::TimelineHistory::parse(current, *text).ancestors()) {
+      keep_history(spool, ancestor.timeline);
+    }
+    keep_history(spool, current);
+  }
+
+  void keep_history(WalSpool& spool, Timeline timeline) {
+    if (kept_histories_.contains(timeline)) {
+      return;
+    }
+    const auto text = postgres::fetch_history(context_, *connection_, timeline);
+    if (!text) {
+      return;
+    }
+    const auto archived = archived_histories_.find(timeline);
+    if (archived == archived_histories_.end()) {
+      spool.keep_history(timeline, *text);
+    } else if (!same_line(archived->second, postgres::TimelineHistory::parse(timeline, *text))) {
+      throw Error(
+          ErrorCode::kFailed,
+          fmt::format("the archive's timeline {} is another one than this server's",
+                      timeline.value),
+          "Two servers were promoted to the same number. Make a new backup of this one in a "
+          "repository of its own.");
+    }
+    kept_histories_.insert(timeline);
+  }
+
+  // `at`, or the place on a later timeline where this server's history left that of `at`.
+  [[nodiscard]] Position on_servers_line(Position at, Timeline current) const {
+    if (at.timeline == current) {
       return at;
+    }
+    const auto text = postgres::fetch_history(context_, *connection_, current);
+    if (!text) {
+      throw Error(ErrorCode::kFailed,
+                  "the server does not have " + postgres::history_name(current) +
+                      ", so nobody can tell where its timeline began",
+                  "Put the file into its pg_wal directory, from an archive or another server.");
     }
     const auto history = postgres::TimelineHistory::parse(current, *text);
     const auto left = history.end_of(at.timeline);
@@ -241,22 +247,48 @@ class Streamer {
         break;
       }
     }
-    return {next, postgres::start_of(postgres::segment_of(*left, size_), size_)};
+    return beginning_at(next, *left);
   }
 
-  // Where to go on: behind what is in the spool and the archive; at the first time, where the slot
-  // begins.
-  // `at`, or the place on a later timeline where this server's history left that of `at`.
-  [[nodiscard]] Position position(const WalArchive& archive, const WalSpool& spool,
-                                  const postgres::SystemIdentity& identity,
-                                  const postgres::SlotState& slot) const {
+  // Where to go on: where this run was, else behind what is in the archive and the spool; nothing
+  // when there is nothing yet. The storage is asked at the first connection only, so that it may be
+  // away at the others.
+  [[nodiscard]] std::optional<Position> position(const WalArchive& archive, const WalSpool& spool,
+                                                 const postgres::SystemIdentity& identity) {
+    const auto here = spool.resume();
+    std::optional<Position> at;
+    if (here && here->timeline <= identity.timeline) {
+      at = {here->timeline, here->lsn, here->lsn};
+    } else {
+      at = archived_position(archive, spool, identity.timeline);
+    }
+    const auto reached = spool.reached();
+    if (at && reached && reached->timeline == at->timeline) {
+      at->known = std::max(at->known, reached->lsn);
+    }
+    return at;
+  }
+
+  [[nodiscard]] std::optional<Position> archived_position(const WalArchive& archive,
+                                                          const WalSpool& spool, Timeline newest) {
     std::optional<std::pair<Timeline, postgres::SegmentNumber>> last;
     const auto seen = [&](Timeline timeline, postgres::SegmentNumber segment) {
-      if (timeline <= identity.timeline && (!last || std::pair(timeline, segment) > *last)) {
+      if (timeline <= newest && (!last || std::pair(timeline, segment) > *last)) {
         last = {timeline, segment};
       }
     };
-    for (const WalTimeline& timeline : archive.survey(context_)) {
+    // The spool first: what leaves it meanwhile is in the archive by then.
+    for (const std::string& name : spool.whole()) {
+      const auto parsed = postgres::parse_wal_file_name(name, size_);
+      if (parsed->kind == postgres::WalFileKind::kSegment) {
+        seen(parsed->timeline, parsed->segment);
+      }
+    }
+    const std::vector<WalTimeline> archived = archive.survey(context_);
+    for (const WalTimeline& timeline : archived) {
+      if (timeline.history) {
+        archived_histories_.emplace(timeline.timeline, *timeline.history);
+      }
       if (!timeline.runs.empty()) {
         seen(timeline.timeline, timeline.runs.back().last);
       }
@@ -264,18 +296,27 @@ class Streamer {
         seen(timeline.timeline, {timeline.tail->value - 1});
       }
     }
-    for (const std::string& name : spool.whole()) {
-      const auto parsed = postgres::parse_wal_file_name(name, size_);
-      if (parsed->kind == postgres::WalFileKind::kSegment) {
-        seen(parsed->timeline, parsed->segment);
+    if (!last) {
+      return std::nullopt;
+    }
+    const postgres::SegmentNumber next{last->second.value + 1};
+    Position at = beginning_at(last->first, postgres::start_of(next, size_));
+    for (const WalTimeline& timeline : archived) {
+      if (timeline.timeline == at.timeline && timeline.tail == next) {
+        // A piece's last page may be an estimate (wal_spool.h).
+        at.known.value += timeline.tail_bytes / kPage * kPage;
       }
     }
-    if (last) {
-      return on_servers_line({last->first, postgres::start_of({last->second.value + 1}, size_)},
-                             identity.timeline);
+    return at;
+  }
+
+  // The server may never send it again.
+  void keep_received(WalSpool& spool) const {
+    try {
+      static_cast<void>(spool.sync());
+    } catch (const Error& error) {
+      context_.events.on(Warning{error.message(), error.hint()});
     }
-    const Lsn from = slot.restart.value_or(identity.position);
-    return {identity.timeline, postgres::start_of(postgres::segment_of(from, size_), size_)};
   }
 
   void wait_for_room(const WalSpool& spool) {
@@ -335,6 +376,8 @@ class Streamer {
   uint64_t system_ = 0;
   postgres::SegmentSize size_;
   std::unique_ptr<postgres::Connection> connection_;
+  std::map<Timeline, postgres::TimelineHistory> archived_histories_;
+  std::set<Timeline> kept_histories_;  // by this run
   std::optional<MonotonicTime> warned_full_;
 };
 

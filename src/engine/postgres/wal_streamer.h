@@ -18,13 +18,16 @@ struct WalStreamOptions {
   std::string spool;  // a folder for all clusters; each gets its own in it
   uint64_t spool_limit_bytes = uint64_t{4} << 30;
   std::chrono::nanoseconds flush_every = std::chrono::seconds(3);  // of the unfinished segment
+  std::chrono::nanoseconds silence = std::chrono::seconds(60);     // then the server is gone
   std::function<void(const std::string&)> on_step;
 };
 
 // Runs until the context is stopped: what was received by then is in the archive, or in the spool
-// (and told as a warning). Reconnects by itself. Throws for what waiting does not cure: WAL that
-// the server has thrown away (Error{kDamaged}: a new backup is needed), another cluster, no slot,
-// no permission.
+// (and told as a warning). What earlier runs left in the spools of this folder is stored as well,
+// also when no server answers. Reconnects by itself, without the storage; only the first connection
+// must succeed, and the archive answer at it. Throws for what waiting does not cure: WAL that the
+// server has thrown away, a server that was set back (Error{kDamaged}: a new backup is needed),
+// another cluster, no slot, no permission.
 void run_wal_stream(const Context& context, const Repository& repository,
                     const WalStreamOptions& options);
 

@@ -1,6 +1,8 @@
 #include "engine/postgres/wal_verify.h"
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 
 namespace salvor {
 namespace {
@@ -66,6 +68,56 @@ std::vector<Leg> legs_of(const PhysicalBackup& backup, const TimelineHistory& hi
   return legs;
 }
 
+// Whether the part of a segment before `end` is there.
+bool has_part(const WalTimeline* timeline, Lsn end, SegmentSize size) {
+  const SegmentNumber segment = postgres::segment_of(end, size);
+  return run_end(timeline, segment).has_value() ||
+         (timeline != nullptr && timeline->tail == segment &&
+          postgres::start_of(segment, size).value + timeline->tail_bytes >= end.value);
+}
+
+// Whether the log up to the end of a leg is there where that lies inside of a segment: on its
+// timeline or as the copy of a later one. Right after a promotion it may be neither.
+bool has_end(const std::vector<WalTimeline>& timelines, const std::vector<Leg>& legs,
+             const Leg& wanted, SegmentSize size) {
+  const SegmentNumber segment = postgres::segment_of(*wanted.end, size);
+  return postgres::start_of(segment, size) == *wanted.end ||
+         std::any_of(legs.begin(), legs.end(), [&](const Leg& leg) {
+           return leg.timeline >= wanted.timeline &&
+                  has_part(find(timelines, leg.timeline), *wanted.end, size);
+         });
+}
+
+// The pieces of the last timeline's segment at which its whole ones end.
+void add_tail(const WalTimeline* timeline, SegmentNumber at, bool broken, SegmentSize size,
+              BackupReach& reach) {
+  if (broken || timeline == nullptr || timeline->tail != at) {
+    return;
+  }
+  const Lsn end{postgres::start_of(at, size).value + timeline->tail_bytes};
+  if (end > reach.end) {
+    reach.timeline = timeline->timeline;
+    reach.tail_end = end;
+  }
+}
+
+bool starts_before(const PhysicalBackup& left, const PhysicalBackup& right) {
+  return left.facts.start < right.facts.start;
+}
+
+// The newest backup from which `timeline` can be followed from its begin on.
+const PhysicalBackup* newest_on_the_way(const std::vector<PhysicalBackup>& backups,
+                                        const TimelineHistory& history) {
+  const PhysicalBackup* newest = nullptr;
+  for (const PhysicalBackup& backup : backups) {
+    if (!backup.facts.damaged && backup.facts.timeline < history.timeline() &&
+        history.passes_through(backup.facts.timeline, backup.facts.stop)) {
+      newest = &backup;
+    }
+  }
+  return newest;
+}
+
 }  // namespace
 
 bool WalReport::good() const {
@@ -93,7 +145,8 @@ BackupReach reach_of(const PhysicalBackup& backup, const std::vector<WalTimeline
   // needed in full.
   SegmentNumber at = postgres::segment_of(backup.facts.stop, size);
   bool broken = false;
-  for (const Leg& leg : legs_of(backup, history_of(timelines, target))) {
+  const std::vector<Leg> legs = legs_of(backup, history_of(timelines, target));
+  for (const Leg& leg : legs) {
     const WalTimeline* timeline = find(timelines, leg.timeline);
     const auto arrived = [&](Lsn end) {
       if (!broken && end > reach.end) {
@@ -102,28 +155,26 @@ BackupReach reach_of(const PhysicalBackup& backup, const std::vector<WalTimeline
       }
     };
     // On the last segment of a leg the next timeline has a copy of what came before the branch.
-    const std::optional<SegmentNumber> last =
-        leg.end ? std::optional(postgres::segment_of(*leg.end, size)) : std::nullopt;
-    while (!last || at < *last) {
-      const auto end = run_end(timeline, at);
-      if (end) {
-        at.value = last ? std::min(end->value + 1, last->value) : end->value + 1;
+    const SegmentNumber last =
+        leg.end ? postgres::segment_of(*leg.end, size) : proven_end(timelines, leg.timeline, size);
+    while (at < last) {
+      if (const auto end = run_end(timeline, at)) {
+        at.value = std::min(end->value + 1, last.value);
         arrived(postgres::start_of(at, size));
         continue;
       }
-      const auto next = next_behind(timeline, at);
-      if (!next && !last) {
-        break;  // the end of the archive
-      }
       broken = true;
       reach.missing.push_back(postgres::segment_name(leg.timeline, at, size));
-      at = next ? (last ? std::min(*next, *last) : *next) : *last;
+      at = std::min(next_behind(timeline, at).value_or(last), last);
     }
     if (leg.end) {
-      arrived(*leg.end);
-      at = *last;
+      if (has_end(timelines, legs, leg, size)) {
+        arrived(*leg.end);
+      }
+      at = last;
     }
   }
+  add_tail(find(timelines, legs.back().timeline), at, broken, size, reach);
   return reach;
 }
 
@@ -159,6 +210,64 @@ WalReport verify_wal(const Context& context, const WalArchive& archive,
     }
   }
   return report;
+}
+
+// Positions of different timelines cannot be compared as times can: after a recovery to an earlier
+// moment the log begins again further in front.
+const PhysicalBackup& oldest_needed(const std::vector<PhysicalBackup>& backups,
+                                    const std::vector<WalTimeline>& timelines,
+                                    std::optional<WallTime> since) {
+  const auto covers = [&](const PhysicalBackup& backup) {
+    return since && !backup.facts.damaged && backup.facts.stop_time <= *since;
+  };
+  const auto found = std::find_if(backups.rbegin(), backups.rend(), covers);
+  if (found == backups.rend()) {
+    return *std::min_element(backups.begin(), backups.end(), starts_before);
+  }
+  const PhysicalBackup* oldest =
+      &*std::min_element(std::prev(found.base()), backups.end(), starts_before);
+  // A timeline that was begun since, from a moment before that backup, is reached from an older
+  // one only, up to its own first backup.
+  for (const WalTimeline& timeline : timelines) {
+    const postgres::BackupFacts& facts = found->facts;
+    if (timeline.timeline <= facts.timeline || !timeline.history ||
+        timeline.history->passes_through(facts.timeline, facts.stop)) {
+      continue;
+    }
+    const PhysicalBackup* const needed = newest_on_the_way(backups, *timeline.history);
+    if (needed != nullptr && starts_before(*needed, *oldest)) {
+      oldest = needed;
+    }
+  }
+  return *oldest;
+}
+
+WalInside wal_inside(const Tree& pg_wal, const postgres::BackupFacts& facts) {
+  SegmentSize size;
+  for (const Node& node : pg_wal.nodes) {
+    if (node.name.size() == 24 && SegmentSize::is_valid(node.size)) {
+      size = {static_cast<uint32_t>(node.size)};
+    }
+  }
+  // A standby may have followed its primary to a newer timeline during the backup.
+  std::set<SegmentNumber> there;
+  for (const Node& node : pg_wal.nodes) {
+    const auto name = postgres::parse_wal_file_name(node.name, size);
+    if (name && name->kind == postgres::WalFileKind::kSegment && node.size == size.bytes &&
+        name->timeline <= facts.timeline) {
+      there.insert(name->segment);
+    }
+  }
+  WalInside inside;
+  const SegmentNumber last = postgres::segment_before(facts.stop, size);
+  for (SegmentNumber at = postgres::segment_of(facts.start, size); at <= last; ++at.value) {
+    if (!there.contains(at)) {
+      inside.missing = postgres::segment_name(facts.timeline, at, size);
+      break;
+    }
+    ++inside.segments;
+  }
+  return inside;
 }
 
 }  // namespace salvor

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/postgres/wal_archive.h"
+#include "model/node.h"
 
 namespace salvor {
 
@@ -16,6 +17,8 @@ struct BackupReach {
   // there is no WAL.
   postgres::Timeline timeline;
   postgres::Lsn end;
+  // With the pieces of an unfinished segment behind `end`.
+  std::optional<postgres::Lsn> tail_end = {};
   std::vector<std::string>
       missing;  // first segment of each hole, on the way to the newest timeline
 };
@@ -35,6 +38,19 @@ struct WalReport {
 [[nodiscard]] BackupReach reach_of(const PhysicalBackup& backup,
                                    const std::vector<WalTimeline>& timelines,
                                    postgres::Timeline target, postgres::SegmentSize segment_size);
+// The backup with which the WAL begins that is to be kept: that of all backups, or, with `since`,
+// what recovery to any moment from then on needs. `backups`: at least one, oldest stop first.
+[[nodiscard]] const PhysicalBackup& oldest_needed(const std::vector<PhysicalBackup>& backups,
+                                                  const std::vector<WalTimeline>& timelines,
+                                                  std::optional<WallTime> since);
+
+// The WAL segments that make a backup consistent and that its snapshot itself holds, in pg_wal.
+struct WalInside {
+  uint64_t segments = 0;
+  std::string missing;  // the first that is not there; empty: all are
+};
+[[nodiscard]] WalInside wal_inside(const Tree& pg_wal, const postgres::BackupFacts& facts);
+
 // The newest timeline that the backup can follow.
 [[nodiscard]] postgres::Timeline newest_timeline(const PhysicalBackup& backup,
                                                  const std::vector<WalTimeline>& timelines);

@@ -187,7 +187,8 @@ SELECT d.datname, pg_catalog.pg_get_userbyid(d.datdba), pg_catalog.pg_encoding_t
 FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
 )";
 
-// Settings of lists (search_path) are kept quoted element by element, as pg_dump writes them.
+// Settings of lists (search_path) are kept quoted element by element, as pg_dump writes them. Of
+// rights, what differs from those that a new database has: PUBLIC may connect to one.
 const char* const kSettings = R"(
 SELECT CASE WHEN s.setrole = 0 THEN 'ALTER DATABASE {database} SET '
     ELSE 'ALTER ROLE ' || pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(s.setrole))
@@ -201,6 +202,15 @@ SELECT CASE WHEN s.setrole = 0 THEN 'ALTER DATABASE {database} SET '
 FROM pg_catalog.pg_db_role_setting s, unnest(s.setconfig) AS c
 WHERE s.setdatabase = (SELECT oid FROM pg_catalog.pg_database
                         WHERE datname = pg_catalog.current_database())
+UNION ALL
+SELECT 'REVOKE ' || a.privilege_type || ' ON DATABASE {database} FROM '
+  || CASE a.grantee WHEN 0 THEN 'PUBLIC'
+     ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END
+FROM pg_catalog.pg_database d,
+  pg_catalog.aclexplode(pg_catalog.acldefault('d', d.datdba)) a
+WHERE d.datname = pg_catalog.current_database() AND d.datacl IS NOT NULL
+  AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(d.datacl) k
+    WHERE k.grantee = a.grantee AND k.privilege_type = a.privilege_type)
 UNION ALL
 SELECT 'GRANT ' || a.privilege_type || ' ON DATABASE {database} TO '
   || CASE a.grantee WHEN 0 THEN 'PUBLIC'

@@ -88,8 +88,27 @@ void feed(Subprocess& program, ByteView input) {
 
 }  // namespace
 
+unsigned oldest_reader(ByteView archive) {
+  // "PGDMP", then the archive's own version: major, minor, revision, a byte each.
+  constexpr std::string_view kMagic = "PGDMP";
+  constexpr size_t kMinor = kMagic.size() + 1;
+  if (archive.size() <= kMinor || !as_text(archive).starts_with(kMagic) ||
+      archive[kMagic.size()] != std::byte{1}) {
+    return 0;
+  }
+  const auto minor = std::to_integer<unsigned>(archive[kMinor]);
+  return minor >= 16 ? 17 : minor == 15 ? 16 : 0;
+}
+
+std::string find_restore_tools(const std::string& given, ByteView archive, int server_version) {
+  const auto server = static_cast<unsigned>(server_version) / 10000;
+  const unsigned reader = oldest_reader(archive);
+  return reader > server ? find_client_tools(given, "pg_restore", reader, "the backup's pg_dump")
+                         : find_client_tools(given, "pg_restore", server);
+}
+
 std::string find_client_tools(const std::string& given, const std::string& program,
-                              unsigned major_version) {
+                              unsigned major_version, const std::string& of) {
   std::vector<Found> found;
   for (const std::string& folder : given.empty() ? places() : std::vector<std::string>{given}) {
     const std::string path = folder + "/" + program;
@@ -117,7 +136,7 @@ std::string find_client_tools(const std::string& given, const std::string& progr
   const std::string major = std::to_string(major_version);
   throw Error(ErrorCode::kNotFound,
               seen.empty() ? "there is no " + program + " on this machine"
-                           : program + " is older than the server, which is " + major +
+                           : program + " is older than " + of + ", which is " + major +
                                  " (found: " + seen + ")",
               "Install postgresql-client-" + major +
                   " (or newer), or name its folder with --client-programs.");

@@ -14,9 +14,19 @@ namespace salvor::postgres {
 
 // The folder whose `program` is the oldest that is not older than `major_version` (a newer pg_dump
 // writes what an older server may not understand): `given`, else PATH and the usual places. Throws
-// Error{kNotFound} that names the versions found.
+// Error{kNotFound} that names the versions found; `of`: whose version that is.
 [[nodiscard]] std::string find_client_tools(const std::string& given, const std::string& program,
-                                            unsigned major_version);
+                                            unsigned major_version,
+                                            const std::string& of = "the server");
+
+// The oldest major version whose pg_restore reads this archive of pg_dump's; 0: any that we know.
+// Source: K_VERS_* in PostgreSQL's pg_backup_archiver.h.
+[[nodiscard]] unsigned oldest_reader(ByteView archive);
+
+// The folder of a pg_restore for the schema of a backup: one that reads `archive`, and not older
+// than the server that was backed up. Throws as find_client_tools.
+[[nodiscard]] std::string find_restore_tools(const std::string& given, ByteView archive,
+                                             int server_version);
 
 struct ToolRun {
   std::string program;                 // full path

@@ -9,6 +9,7 @@
 #include "connector/postgres/backup_facts.h"
 #include "connector/postgres/logical/client_tools.h"
 #include "connector/postgres/logical/copy_files.h"
+#include "connector/postgres/logical/sql_text.h"
 #include "connector/postgres/streamed_file.h"
 
 namespace salvor::postgres {
@@ -318,7 +319,8 @@ void DumpSource::State::add_schema(const Context& context, TreeSink& sink,
         run_tool(context, {.program = restore,
                            .arguments = {"--section=" + std::string(section), "--file=-"},
                            .input = archive.view()});
-    add_text(sink, directory, std::string(section) + ".sql", script.view());
+    add_text(sink, directory, std::string(section) + ".sql",
+             as_bytes(without_newer_settings(as_text(script.view()), manifest.server_version)));
   }
   add_text(sink, directory, "refresh.sql",
            as_bytes(refresh_script(context, session.first(), options.choice)));

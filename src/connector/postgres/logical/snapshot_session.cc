@@ -67,6 +67,7 @@ void set_stable_session(const Context& context, Connection& connection,
     settings += "; SET transaction_timeout = 0";
   }
   static_cast<void>(connection.run(context, settings));
+  allow_waiting(context, connection);
 }
 
 SnapshotSession::SnapshotSession(const Context& context, SnapshotSessionOptions options)

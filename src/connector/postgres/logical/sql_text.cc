@@ -259,4 +259,29 @@ std::string without_restrict(std::string_view script) {
   return text;
 }
 
+std::string without_newer_settings(std::string_view script, int server_version) {
+  constexpr int kFirstWithIt = 170000;
+  constexpr std::string_view kSetting = "SET transaction_timeout = 0;\n";
+  if (server_version >= kFirstWithIt) {
+    return std::string(script);
+  }
+  // Only in the script's head: further on the same line can be part of a function.
+  for (size_t at = 0; at < script.size();) {
+    const std::string_view rest = script.substr(at);
+    if (rest.starts_with(kSetting)) {
+      return std::string(script.substr(0, at)) + std::string(rest.substr(kSetting.size()));
+    }
+    if (!rest.starts_with('\n') && !rest.starts_with("--") && !rest.starts_with("\\restrict ") &&
+        !rest.starts_with("SET ")) {
+      break;
+    }
+    at += std::min(rest.find('\n'), rest.size() - 1) + 1;
+  }
+  return std::string(script);
+}
+
+std::string as_statements(std::string_view script, int server_version) {
+  return without_newer_settings(without_restrict(script), server_version);
+}
+
 }  // namespace salvor::postgres

@@ -41,5 +41,10 @@ namespace salvor::postgres {
 // A script of pg_restore without psql's \restrict and \unrestrict, which a server does not
 // understand.
 [[nodiscard]] std::string without_restrict(std::string_view script);
+// A script of pg_restore without what the server of that version (150018 for 15.18) does not know:
+// pg_restore 17 and later begin every script with a setting that only servers from 17 on have.
+[[nodiscard]] std::string without_newer_settings(std::string_view script, int server_version);
+// Both: as such a server takes it from a connection.
+[[nodiscard]] std::string as_statements(std::string_view script, int server_version);
 
 }  // namespace salvor::postgres

@@ -82,5 +82,35 @@ TEST(SqlText, OnlyTheLinesOfPsqlAreTakenOut) {
   EXPECT_EQ(without_restrict("SELECT 1;\n"), "SELECT 1;\n");
 }
 
+// As pg_restore 18 writes it.
+constexpr std::string_view kScript =
+    "--\n-- PostgreSQL database dump\n--\n\n\\restrict abc\n\n-- Dumped by pg_dump version 18.6\n\n"
+    "SET statement_timeout = 0;\nSET idle_in_transaction_session_timeout = 0;\n"
+    "SET transaction_timeout = 0;\nSET client_encoding = 'UTF8';\n"
+    "SELECT pg_catalog.set_config('search_path', '', false);\nSET row_security = off;\n\n"
+    "CREATE FUNCTION f() RETURNS void LANGUAGE sql AS '\nSET transaction_timeout = 0;\n';\n\n"
+    "\\unrestrict abc\n\n";
+
+TEST(SqlText, AnOlderServerIsSparedWhatItDoesNotKnow) {
+  const std::string spared = without_newer_settings(kScript, 160014);
+  EXPECT_EQ(spared.find("transaction_timeout = 0;\nSET client_encoding"), std::string::npos);
+  EXPECT_NE(spared.find("session_timeout = 0;\nSET client_encoding"), std::string::npos)
+      << "the settings around it stay";
+  EXPECT_NE(spared.find("AS '\nSET transaction_timeout = 0;\n'"), std::string::npos)
+      << "a function's text is nobody's to change";
+  EXPECT_EQ(without_newer_settings(spared, 160014), spared);
+  EXPECT_EQ(without_newer_settings(kScript, 170000), kScript) << "17 has it, and needs it";
+  for (const std::string_view odd : {"", "\n", "--", "SET x = 1;", "SELECT 1;\n"}) {
+    EXPECT_EQ(without_newer_settings(odd, 130000), odd);
+  }
+}
+
+TEST(SqlText, AScriptBecomesStatements) {
+  const std::string statements = as_statements(kScript, 150018);
+  EXPECT_EQ(statements.find('\\'), std::string::npos);
+  EXPECT_EQ(statements.find("SET transaction_timeout"),
+            statements.rfind("SET transaction_timeout"));
+}
+
 }  // namespace
 }  // namespace salvor::postgres
