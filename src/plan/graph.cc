@@ -333,6 +333,25 @@ bool PlanGraph::precedes(size_t earlier, size_t later) const {
   return false;
 }
 
+std::set<std::string> PlanGraph::wanted_outputs(const std::string& id) const {
+  std::set<std::string> wanted;
+  const auto look = [&](const Settings& settings) {
+    for (const std::string& variable : variables_in(settings)) {
+      const size_t dot = variable.rfind('.');
+      if (dot != std::string::npos && variable.substr(0, dot) == id) {
+        wanted.insert(variable.substr(dot + 1));
+      }
+    }
+  };
+  for (const PlanNode& node : nodes) {
+    look(node.spec.action.settings);
+    if (node.spec.undo) {
+      look(node.spec.undo->settings);
+    }
+  }
+  return wanted;
+}
+
 std::vector<std::string> PlanGraph::sources() const {
   std::vector<std::string> names;
   for (const PlanNode& node : nodes) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ struct PlanGraph {
   [[nodiscard]] const PlanNode* find(const std::string& id) const;
   // Whether `earlier` always ends before `later` begins.
   [[nodiscard]] bool precedes(size_t earlier, size_t later) const;
+  // The outputs of a step that the plan refers to, in other steps or in an undo.
+  [[nodiscard]] std::set<std::string> wanted_outputs(const std::string& id) const;
   // Sources that its restores and checks name.
   [[nodiscard]] std::vector<std::string> sources() const;
 };

@@ -66,6 +66,18 @@ TEST(PlanGraph, ReportsAllProblemsAtOnce) {
                     HasSubstr("two steps with the id b")));
 }
 
+TEST(PlanGraph, KnowsWhichOutputsAreWanted) {
+  StepSpec last = shell_step("last", "echo ${run.id}", {"first"});
+  last.undo = ActionSpec{.kind = "command",
+                         .settings = test::texts("command", {"echo", "at ${first.status}"})};
+  const PlanGraph graph =
+      resolve_plan(plan_of({shell_step("first", "true"),
+                            shell_step("x", "echo ${first.output}", {"first"}), last}),
+                   {});
+  EXPECT_THAT(graph.wanted_outputs("first"), ElementsAre("output", "status"));
+  EXPECT_THAT(graph.wanted_outputs("last"), ElementsAre());
+}
+
 TEST(PlanGraph, RefusesVariablesThatNobodyCanKnow) {
   EXPECT_THAT(failure_of(plan_of({shell_step("a", "echo ${pont} ${b.output} ${c.colour} ${d.x}"),
                                   shell_step("b", "true"), shell_step("c", "true")},

@@ -172,46 +172,88 @@ TEST_P(PlanCrash, EveryEffectOnceWhereverItWasKilled) {
 INSTANTIATE_TEST_SUITE_P(Ends, PlanCrash, testing::Bool(),
                          [](const auto& test_case) { return test_case.param ? "Undone" : "Done"; });
 
+// The number of this process, for commands that kill it.
+std::filesystem::path pid_file(const World& world) {
+  return world.root / "pid";
+}
+
+// SIGKILL: killed. Otherwise 100 + RunEnd.
+int run_in_child(const std::filesystem::path& state, const World& world, const PlanGraph& graph,
+                 bool resume, const std::string& decision = {}) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    test::write_text(pid_file(world), std::to_string(::getpid()));
+    test::TestContext context;
+    const Context here = *context;
+    test::FakeSite site(world.root);
+    Secrets secrets([](const SecretReference&) { return Secret("x"); });
+    test::EventList events;
+    test::FakePeople people;
+    people.decision = decision;
+    const RunTools tools{.site = site, .secrets = secrets, .observer = events, .people = people};
+    try {
+      const RunFolder folder(state);
+      const auto run = resume ? PlanRun::resume(here, folder, tools, graph, kId, false)
+                              : PlanRun::start(here, folder, tools, graph, {},
+                                               {.id = kId, .mode = "production", .who = "me"});
+      ::_exit(100 + static_cast<int>(run->execute()));
+    } catch (const Error& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      ::_exit(2);
+    }
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int code_of(RunEnd end) {
+  return 100 + static_cast<int>(end);
+}
+
 // Killed by the command itself, while it runs: the effect is there, the journal does not know it.
 TEST(PlanCrash, LearnsTheEndOfACommandThatOutlivedUs) {
   const test::TempDirectory directory;
   const World world(directory / "world");
-  const std::string pid_file = (world.root / "pid").string();
   const PlanGraph graph =
       resolve_plan({.name = "recover",
                     .summary = {},
                     .parameters = {},
-                    .steps = {shell_step("killer", "kill -9 $(cat " + pid_file + "); sleep 0.5; " +
-                                                       world.line("effect")),
+                    .steps = {shell_step("killer", "kill -9 $(cat " + pid_file(world).string() +
+                                                       "); sleep 0.5; " + world.line("effect")),
                               shell_step("next", world.line("next"), {"killer"})},
                     .source_text = {}},
                    {});
-  for (const bool resume : {false, true}) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      test::write_text(pid_file, std::to_string(::getpid()));
-      test::TestContext context;
-      const Context here = *context;
-      test::FakeSite site(world.root);
-      Secrets secrets([](const SecretReference&) { return Secret("x"); });
-      test::EventList events;
-      test::FakePeople people;
-      const RunTools tools{.site = site, .secrets = secrets, .observer = events, .people = people};
-      const RunFolder folder(directory / "state");
-      const auto run = resume ? PlanRun::resume(here, folder, tools, graph, kId, false)
-                              : PlanRun::start(here, folder, tools, graph, {},
-                                               {.id = kId, .mode = "production", .who = "me"});
-      ::_exit(run->execute() == RunEnd::kSucceeded ? 0 : 1);
-    }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    if (resume) {
-      EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
-    } else {
-      EXPECT_TRUE(WIFSIGNALED(status));
-    }
-  }
+  EXPECT_EQ(run_in_child(directory / "state", world, graph, false), SIGKILL);
+  EXPECT_EQ(run_in_child(directory / "state", world, graph, true), code_of(RunEnd::kSucceeded));
   EXPECT_EQ(world.counts(), (std::map<std::string, int>{{"effect", 1}, {"next", 1}}));
+}
+
+// What it printed meanwhile nobody read: `rm -r /releases/${old.output}` must not get nothing.
+TEST(PlanCrash, MakesUpNoOutputOfACommandThatOutlivedUs) {
+  const test::TempDirectory directory;
+  const World world(directory / "world");
+  const std::string once = (world.root / "once").string();
+  const PlanGraph graph = resolve_plan(
+      {.name = "recover",
+       .summary = {},
+       .parameters = {},
+       .steps = {shell_step("old", "echo release; test -e " + once + " || { touch " + once +
+                                       "; kill -9 $(cat " + pid_file(world).string() + "); }"),
+                 shell_step("remove", world.line("/${old.output}"), {"old"})},
+       .source_text = {}},
+      {});
+  EXPECT_EQ(run_in_child(directory / "state", world, graph, false), SIGKILL);
+  EXPECT_EQ(run_in_child(directory / "state", world, graph, true), code_of(RunEnd::kInterrupted));
+  EXPECT_EQ(world.counts(), (std::map<std::string, int>{}));
+  // A person who says that it is done cannot say what it printed.
+  const std::filesystem::path other = directory / "other";
+  std::filesystem::copy(directory / "state", other, std::filesystem::copy_options::recursive);
+  EXPECT_EQ(run_in_child(other, world, graph, true, "skip"), code_of(RunEnd::kFailed));
+  EXPECT_EQ(world.counts(), (std::map<std::string, int>{}));
+  EXPECT_EQ(run_in_child(directory / "state", world, graph, true, "redo"),
+            code_of(RunEnd::kSucceeded));
+  EXPECT_EQ(world.counts(), (std::map<std::string, int>{{"/release", 1}}));
 }
 
 }  // namespace

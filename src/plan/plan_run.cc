@@ -20,12 +20,12 @@ constexpr std::array<std::string_view, 6> kEnds{"succeeded", "incomplete",  "fai
 }  // namespace
 
 struct PlanRun::Running {
-  std::stop_source stop;
-  MonotonicTime deadline;
-  bool timed_out = false;  // under mutex_
-  std::string last_said;   // under mutex_
-  std::jthread thread;     // joined by whoever takes it out
-  bool ended = false;      // under mutex_
+  std::stop_source stop;                  // of the attempt; replaced under mutex_
+  std::optional<MonotonicTime> deadline;  // under mutex_; none while it waits for the next attempt
+  bool timed_out = false;                 // under mutex_
+  std::string last_said;                  // under mutex_
+  std::jthread thread;                    // joined by whoever takes it out
+  bool ended = false;                     // under mutex_
 };
 
 std::string_view name_of(RunEnd end) {
@@ -99,9 +99,6 @@ std::unique_ptr<PlanRun> PlanRun::resume(const Context& context, const RunFolder
     entry.values.emplace_back("text", run->graph_.text);
   }
   run->record(std::move(entry));
-  for (const auto& [step, record] : run->state_.steps) {
-    run->at_start_[step] = record.state;
-  }
   if (tools.mirror != nullptr) {
     constexpr auto kClaim = std::chrono::seconds(10);
     static_cast<void>(tools.mirror->settle(kClaim));
@@ -213,13 +210,14 @@ std::optional<size_t> PlanRun::next_ready() const {
 }
 
 void PlanRun::start_step(size_t index) {
+  const PlanNode& node = graph_.nodes[index];
   auto running = std::make_unique<Running>();
-  running->deadline = context_.clock.monotonic() + graph_.nodes[index].spec.timeout;
+  running->deadline = context_.clock.monotonic() + node.spec.timeout;
   Running& here = *running;
   running_[index] = std::move(running);
-  here.thread = std::jthread([this, index, &here] {
+  here.thread = std::jthread([this, &node, &here] {
     try {
-      run_step(index, here);
+      run_step(node, here);
     } catch (...) {  // the journal cannot be written: nothing may go on
       const std::scoped_lock lock(mutex_);
       fatal_ = fatal_ ? fatal_ : std::current_exception();
@@ -245,7 +243,7 @@ void PlanRun::watch_running() {
   for (auto& [index, running] : running_) {
     if ((stop || fatal_) && !running->ended) {
       running->stop.request_stop();
-    } else if (now >= running->deadline && !running->ended) {
+    } else if (running->deadline && now >= *running->deadline && !running->ended) {
       running->timed_out = true;
       running->stop.request_stop();
     }
@@ -325,8 +323,7 @@ std::string PlanRun::missing_output(const PlanNode& node) const {
   return {};
 }
 
-void PlanRun::run_step(size_t index, Running& running) {
-  const PlanNode& node = graph_.nodes[index];
+void PlanRun::run_step(const PlanNode& node, Running& running) {
   std::string skip = skip_reason(node, tools_.site.mode());
   if (skip.empty()) {
     skip = missing_output(node);
@@ -336,54 +333,116 @@ void PlanRun::run_step(size_t index, Running& running) {
     show(node.spec.id, StepState::kSkipped, skip);
     return;
   }
-  if (!go_on_after_interruption(index, running) || !approved(index, running)) {
+  if (!go_on_after_interruption(node, running)) {
     return;
   }
   const unsigned attempts = node.spec.retries + 1;
-  for (unsigned attempt = 1;; ++attempt) {
-    {
-      const std::scoped_lock lock(mutex_);
-      running.deadline = context_.clock.monotonic() + node.spec.timeout;
-    }
-    try {
-      attempt_step(index, running);
-      return;
-    } catch (const Error& error) {
-      bool stopped = false;
-      std::string message = kept_text(tools_.secrets, error.message());
-      {
-        const std::scoped_lock lock(mutex_);
-        stopped = fatal_ != nullptr || taken_over() || context_.stop.stop_requested();
-        if (fatal_) {
-          return;
-        }
-        if (running.timed_out) {
-          message = fmt::format("not done after {} s{}", node.spec.timeout.count(),
-                                running.last_said.empty() ? "" : ": " + running.last_said);
-        }
-      }
-      if (stopped && error.code() == ErrorCode::kCancelled) {
-        // As after a crash: its end is not known, the next run probes.
-        tools_.observer.on({.kind = RunEvent::kSaid, .step = node.spec.id, .text = "interrupted"});
-        return;
-      }
-      const bool last = attempt >= attempts || stopped || running.timed_out;
-      fail(index, message, kept_text(tools_.secrets, error.hint()), last, {});
-      if (last) {
-        return;
-      }
-    }
-    const auto until = std::chrono::steady_clock::now() + node.spec.retry_delay;
-    constexpr auto kTick = std::chrono::milliseconds(20);
-    while (std::chrono::steady_clock::now() < until && !context_.stop.stop_requested()) {
-      std::this_thread::sleep_for(kTick);
+  for (unsigned attempt = 1; !try_once(node, running, attempt >= attempts); ++attempt) {
+    if (!pause(node, running)) {
+      return;  // the next run tries again
     }
   }
 }
 
+// One attempt; its failure is journalled. True: there is nothing to try again.
+bool PlanRun::try_once(const PlanNode& node, Running& running, bool last) {
+  give_time(node, running);
+  try {
+    context_.check_stopped();
+    if (had_its_effect(node, running) ||
+        !approved(node, context_.with_stop(running.stop.get_token()))) {
+      return true;
+    }
+    give_time(node, running);  // what people took is not the attempt's
+    attempt_step(node, running, last);
+    return true;
+  } catch (const Error& error) {
+    bool stopped = false;
+    bool timed_out = false;
+    std::string message = kept_text(tools_.secrets, error.message());
+    {
+      const std::scoped_lock lock(mutex_);
+      if (fatal_) {
+        return true;
+      }
+      stopped = taken_over() || context_.stop.stop_requested();
+      timed_out = running.timed_out;
+      if (timed_out) {
+        message = fmt::format("not done after {} s{}", node.spec.timeout.count(),
+                              running.last_said.empty() ? "" : ": " + running.last_said);
+      }
+    }
+    if (stopped && error.code() == ErrorCode::kCancelled) {
+      // As after a crash: its end is not known, the next run probes.
+      tools_.observer.on({.kind = RunEvent::kSaid, .step = node.spec.id, .text = "interrupted"});
+      return true;
+    }
+    const bool final = last || stopped || timed_out;
+    fail(node, message, kept_text(tools_.secrets, error.hint()), final, {});
+    return final;
+  }
+}
+
+// Each attempt has the step's whole time, and no stop that was meant for the one before.
+void PlanRun::give_time(const PlanNode& node, Running& running) {
+  const std::scoped_lock lock(mutex_);
+  running.stop = std::stop_source();
+  running.timed_out = false;
+  running.last_said.clear();
+  running.deadline = context_.clock.monotonic() + node.spec.timeout;
+  if (fatal_ || lost_ || context_.stop.stop_requested()) {
+    running.stop.request_stop();
+  }
+}
+
+// Until the next attempt, without a deadline. False: there is to be none.
+bool PlanRun::pause(const PlanNode& node, Running& running) {
+  constexpr auto kTick = std::chrono::milliseconds(20);
+  const auto until = std::chrono::steady_clock::now() + node.spec.retry_delay;
+  while (true) {
+    {
+      const std::scoped_lock lock(mutex_);
+      running.deadline.reset();
+      if (fatal_ || taken_over() || context_.stop.stop_requested()) {
+        return false;
+      }
+    }
+    if (std::chrono::steady_clock::now() >= until) {
+      return true;
+    }
+    std::this_thread::sleep_for(kTick);
+  }
+}
+
+// An attempt that failed may have had its effect all the same: the answer to its COMMIT was lost.
+// When it noted something, that is looked at before the next one. Throws Error when nobody knows.
+bool PlanRun::had_its_effect(const PlanNode& node, Running& running) {
+  const StepRecord now = record_of(node.spec.id);
+  if (now.state != StepState::kFailed || now.notes.size() == now.judged_notes) {
+    return false;
+  }
+  ProbeAnswer answer;
+  try {
+    answer = probe(node, running);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled) {
+      throw;
+    }
+    throw Error(error.code(), "whether it was done all the same cannot be seen: " + error.message(),
+                error.hint());
+  }
+  if (answer.state == Probed::kUnknown) {
+    throw Error(ErrorCode::kFailed, "it may have been done all the same: " + answer.why,
+                judge_hint(node));
+  }
+  if (answer.state == Probed::kDone) {
+    record_done(node, kept_result(tools_.secrets, std::move(answer.result)));
+  }
+  return answer.state == Probed::kDone;
+}
+
 // Throws Error when the attempt failed.
-void PlanRun::attempt_step(size_t index, Running& running) {
-  const PlanNode& node = graph_.nodes[index];
+void PlanRun::attempt_step(const PlanNode& node, Running& running, bool last) {
   const Context context = context_.with_stop(running.stop.get_token());
   record({.type = "begin",
           .step = node.spec.id,
@@ -411,27 +470,30 @@ void PlanRun::attempt_step(size_t index, Running& running) {
   }
   result = kept_result(tools_.secrets, std::move(result));
   if (const std::string wrong = failed_checks(result.checks); !wrong.empty()) {
-    // The checks are worth keeping, also those that passed.
-    const bool last = record_of(node.spec.id).attempts >= node.spec.retries + 1;
-    if (last) {
-      fail(index, wrong, "", true, std::move(result.checks));
-      return;
+    if (!last) {
+      throw Error(ErrorCode::kFailed, wrong);
     }
-    throw Error(ErrorCode::kFailed, wrong);
+    // The checks are worth keeping, also those that passed.
+    fail(node, wrong, "", true, std::move(result.checks));
+    return;
   }
-  const std::string summary = result.summary;
+  record_done(node, std::move(result));
+}
+
+// `kept`: as the journal can keep it.
+void PlanRun::record_done(const PlanNode& node, StepResult kept) {
+  const std::string summary = kept.summary;
   record({.type = "done",
           .step = node.spec.id,
           .values = {{"summary", summary}},
-          .outputs = std::move(result.outputs),
-          .facts = std::move(result.facts),
-          .checks = std::move(result.checks)});
+          .outputs = std::move(kept.outputs),
+          .facts = std::move(kept.facts),
+          .checks = std::move(kept.checks)});
   show(node.spec.id, StepState::kDone, summary);
 }
 
-void PlanRun::fail(size_t index, const std::string& message, const std::string& hint, bool final,
-                   std::vector<CheckResult> checks) {
-  const PlanNode& node = graph_.nodes[index];
+void PlanRun::fail(const PlanNode& node, const std::string& message, const std::string& hint,
+                   bool final, std::vector<CheckResult> checks) {
   record({.type = "failed",
           .step = node.spec.id,
           .values = {{"error", message}, {"hint", hint}, {"final", final ? "true" : "false"}},
@@ -449,28 +511,39 @@ void PlanRun::fail(size_t index, const std::string& message, const std::string& 
   }
 }
 
+// What became of earlier attempts. Throws Error when it cannot be seen.
+ProbeAnswer PlanRun::probe(const PlanNode& node, Running& running) {
+  const StepRecord now = record_of(node.spec.id);
+  const Context context = context_.with_stop(running.stop.get_token());
+  try {
+    StepScene scene = scene_of(node, node.spec.action, context, &running, now.attempts);
+    scene.notes.erase(scene.notes.begin(),
+                      scene.notes.begin() + static_cast<ptrdiff_t>(now.judged_notes));
+    return node.step->probe(scene);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& unexpected) {
+    throw Error(ErrorCode::kFailed, unexpected.what());
+  }
+}
+
 // Of a step whose attempt a dead process had begun. False: it is settled, or must wait for a
 // person.
-bool PlanRun::go_on_after_interruption(size_t index, Running& running) {
-  const PlanNode& node = graph_.nodes[index];
+bool PlanRun::go_on_after_interruption(const PlanNode& node, Running& running) {
   const std::string& id = node.spec.id;
-  const StepRecord record_now = record_of(id);
-  const auto it = at_start_.find(id);
-  const bool interrupted = it != at_start_.end() && it->second == StepState::kBegun;
-  if (record_now.decided == "skip") {
-    const std::string summary = "taken for done, as a person said";
-    record({.type = "done", .step = id, .values = {{"summary", summary}}});
-    show(id, StepState::kDone, summary);
+  const StepRecord now = record_of(id);
+  if (now.decided == "skip") {
+    record_done(
+        node,
+        {.summary = "taken for done, as a person said", .outputs = {}, .checks = {}, .facts = {}});
     return false;
   }
-  if (!interrupted || record_now.decided == "redo") {
+  if (now.state != StepState::kBegun || now.decided == "redo") {
     return true;
   }
   ProbeAnswer answer;
   try {
-    const Context context = context_.with_stop(running.stop.get_token());
-    StepScene scene = scene_of(node, node.spec.action, context, &running, record_now.attempts);
-    answer = node.step->probe(scene);
+    answer = probe(node, running);
   } catch (const Error& error) {
     answer = {.state = Probed::kUnknown,
               .result = {},
@@ -480,15 +553,7 @@ bool PlanRun::go_on_after_interruption(size_t index, Running& running) {
     return false;
   }
   if (answer.state == Probed::kDone) {
-    StepResult result = kept_result(tools_.secrets, std::move(answer.result));
-    const std::string summary = result.summary;
-    record({.type = "done",
-            .step = id,
-            .values = {{"summary", summary}},
-            .outputs = std::move(result.outputs),
-            .facts = std::move(result.facts),
-            .checks = std::move(result.checks)});
-    show(id, StepState::kDone, summary);
+    record_done(node, kept_result(tools_.secrets, std::move(answer.result)));
     return false;
   }
   if (answer.state == Probed::kNotDone) {
@@ -501,77 +566,21 @@ bool PlanRun::go_on_after_interruption(size_t index, Running& running) {
   const std::string what = tools_.people.decide(id, answer.why);
   if (what == "redo" || what == "skip") {
     decide(id, what);
-    return go_on_after_interruption(index, running);
+    return go_on_after_interruption(node, running);
   }
   const std::scoped_lock lock(mutex_);
   stopping_ = true;
   undecided_ = true;
   error_ = "step " + id + ": " + answer.why;
-  hint_ = fmt::format(
+  hint_ = judge_hint(node);
+  return false;
+}
+
+std::string PlanRun::judge_hint(const PlanNode& node) const {
+  return fmt::format(
       "Look at it, then `salvor plan resume {0} --skip {1}` when it is done, or --redo {1} when it "
       "may be done again.",
-      id_.substr(0, 8), id);
-  return false;
-}
-
-bool PlanRun::approved(size_t index, Running& running) {
-  const PlanNode& node = graph_.nodes[index];
-  if (!node.spec.approval) {
-    return true;
-  }
-  if (const auto known = record_of(node.spec.id).approval; known && known->granted) {
-    return true;
-  }
-  try {
-    const Context context = context_.with_stop(running.stop.get_token());
-    const Approval answer = wait_for_approval(context, node.spec.id, node.spec.approval->question,
-                                              node.spec.approval->by);
-    if (answer.granted) {
-      return true;
-    }
-    fail(index,
-         answer.by + " did not approve" + (answer.comment.empty() ? "" : ": " + answer.comment), "",
-         true, {});
-  } catch (const Error& error) {
-    if (!context_.stop.stop_requested()) {
-      fail(index, "nobody approved it in time", "", true, {});
-    }
-  }
-  return false;
-}
-
-Approval PlanRun::wait_for_approval(const Context& context, const std::string& step,
-                                    const std::string& question,
-                                    const std::vector<std::string>& by) {
-  // However it ends: nobody need be asked any more.
-  const std::shared_ptr<void> asked(nullptr, [&](void*) { tools_.people.settled(step); });
-  const auto answered = [&](const Approval& answer) {
-    record({.type = "approval",
-            .step = step,
-            .values = {{"granted", answer.granted ? "true" : "false"},
-                       {"by", answer.by},
-                       {"comment", answer.comment},
-                       {"question", question}}});
-    return answer;
-  };
-  if (const auto known = record_of(step).approval; known && known->granted) {
-    return *known;
-  }
-  if (tools_.site.mode() == Mode::kDrill) {
-    return answered({.granted = true, .by = "the drill", .comment = "nobody was asked"});
-  }
-  tools_.observer.on({.kind = RunEvent::kQuestion, .step = step, .text = question});
-  constexpr auto kTick = std::chrono::milliseconds(100);
-  while (true) {
-    if (const auto answer = folder_.approval(id_, step)) {
-      return answered(*answer);
-    }
-    if (const auto answer = tools_.people.approval(step, question, by)) {
-      return answered(*answer);
-    }
-    context.check_stopped();
-    std::this_thread::sleep_for(kTick);
-  }
+      id_.substr(0, 8), node.spec.id);
 }
 
 std::optional<std::string> PlanRun::lookup(std::string_view name) {
@@ -629,6 +638,7 @@ StepScene PlanRun::scene_of(const PlanNode& node, const ActionSpec& action, cons
       .settings = {},
       .lookup = find,
       .notes = now.notes,
+      .wanted = graph_.wanted_outputs(id),
       .point = {},
       .same_boot = !boot_.empty() && now.boot == boot_ && now.machine == machine_,
       .note =
@@ -651,8 +661,8 @@ StepScene PlanRun::scene_of(const PlanNode& node, const ActionSpec& action, cons
                 {.kind = RunEvent::kBytes, .step = id, .done = done, .total = total});
           },
       .ask =
-          [this, id, &context](const std::string& question, const std::vector<std::string>& by) {
-            return wait_for_approval(context, id, question, by);
+          [this, &node, &context](const std::string& question, const std::vector<std::string>& by) {
+            return wait_for_approval(context, node, question, by);
           },
       .announce =
           [this, id](const std::string& severity, const std::string& text) {

@@ -113,7 +113,8 @@ class PlanRun {
   RunEnd execute();
   // Undoes what was done, last first, but for the steps in `leave`, which stay as they are. Stops
   // at the first undo that fails; does not begin when one of the steps can only be undone on the
-  // machine that did it. Throws Error{kUsage} for steps that there is nothing to undo of.
+  // machine that did it. What undo_skip_reason leaves out of a drill stays, too. Throws
+  // Error{kUsage} for steps that there is nothing to undo of.
   RunEnd undo(const std::vector<std::string>& leave = {});
   // Steps that another machine has done and whose effects stayed there.
   [[nodiscard]] std::vector<std::string> done_elsewhere() const;
@@ -145,21 +146,38 @@ class PlanRun {
   [[nodiscard]] std::optional<size_t> next_ready() const;  // under mutex_
   void start_step(size_t index);                           // under mutex_
   void watch_running();                                    // under mutex_
-  void run_step(size_t index, Running& running);
-  void attempt_step(size_t index, Running& running);
-  bool go_on_after_interruption(size_t index, Running& running);
-  bool approved(size_t index, Running& running);
-  void fail(size_t index, const std::string& message, const std::string& hint, bool final,
+  void run_step(const PlanNode& node, Running& running);
+  [[nodiscard]] bool try_once(const PlanNode& node, Running& running, bool last);
+  void give_time(const PlanNode& node, Running& running);
+  [[nodiscard]] bool pause(const PlanNode& node, Running& running);
+  [[nodiscard]] bool had_its_effect(const PlanNode& node, Running& running);
+  void attempt_step(const PlanNode& node, Running& running, bool last);
+  void record_done(const PlanNode& node, StepResult kept);
+  void fail(const PlanNode& node, const std::string& message, const std::string& hint, bool final,
             std::vector<CheckResult> checks);
+  [[nodiscard]] ProbeAnswer probe(const PlanNode& node, Running& running);
+  [[nodiscard]] bool go_on_after_interruption(const PlanNode& node, Running& running);
+  [[nodiscard]] std::string judge_hint(const PlanNode& node) const;
+  // False: the step is not to run; why is journalled.
+  [[nodiscard]] bool approved(const PlanNode& node, const Context& context);
+  [[nodiscard]] bool counts(const Approval& answer, const PlanNode& node) const;
+  [[nodiscard]] std::optional<Approval> granted(const PlanNode& node) const;
+  [[nodiscard]] Approval wait_for_approval(const Context& context, const PlanNode& node,
+                                           const std::string& question,
+                                           const std::vector<std::string>& by);
   [[nodiscard]] std::string missing_output(const PlanNode& node) const;
   [[nodiscard]] StepScene scene_of(const PlanNode& node, const ActionSpec& action,
                                    const Context& context, Running* running, unsigned attempt);
   [[nodiscard]] std::optional<std::string> lookup(std::string_view name);
-  [[nodiscard]] Approval wait_for_approval(const Context& context, const std::string& step,
-                                           const std::string& question,
-                                           const std::vector<std::string>& by);
   [[nodiscard]] bool undone_elsewhere(const PlanNode& node) const;
   [[nodiscard]] std::vector<const PlanNode*> to_undo() const;  // last first
+  struct LeftStep {
+    const PlanNode* node;
+    std::string by;
+    std::string why = {};
+  };
+  [[nodiscard]] std::vector<LeftStep> left_as_they_are(const std::vector<const PlanNode*>& nodes,
+                                                       const std::vector<std::string>& leave) const;
   [[nodiscard]] bool can_undo_here(const std::vector<const PlanNode*>& nodes);
   void undo_step(const PlanNode& node);  // within the step's time
   void undo_step(const PlanNode& node, const Context& context);
@@ -180,7 +198,6 @@ class PlanRun {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   RunState state_;
-  std::map<std::string, StepState> at_start_;  // of a resumed run: kBegun means interrupted
   std::map<size_t, std::unique_ptr<Running>> running_;
   bool stopping_ = false;    // begin nothing more
   bool undo_asked_ = false;  // by on-failure: undo

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "plan/plan_text.h"
 #include "support/plan_runs.h"
 
 namespace salvor::plan {
@@ -71,6 +72,35 @@ TEST_F(PlanRuns, RetriesAndCountsAttempts) {
   EXPECT_EQ(log().size(), 3U);
 }
 
+// The time limit is an attempt's, not that of the pause before the next one.
+TEST_F(PlanRuns, RetriesAfterAPauseThatIsLongerThanTheTimeLimit) {
+  StepSpec step = shell_step("refused", line("try") + "; echo refused >&2; exit 1");
+  step.timeout = std::chrono::seconds(1);
+  step.retries = 2;
+  step.retry_delay = std::chrono::seconds(2);
+  EXPECT_EQ(run({step}), RunEnd::kFailed);
+  EXPECT_THAT(log(), ElementsAre("try", "try", "try"));
+  EXPECT_EQ(state_.steps.at("refused").attempts, 3U);
+  EXPECT_THAT(error_, HasSubstr("refused")) << "it did not run out of time";
+}
+
+TEST_F(PlanRuns, CtrlCInAPauseBeginsNoFurtherAttempt) {
+  StepSpec step = shell_step("refused", line("try") + "; exit 1");
+  step.retries = 1;
+  step.retry_delay = std::chrono::seconds(60);
+  const auto run = start(graph({step}));
+  std::jthread other([&] {
+    while (events_.text().find("exit status 1") == std::string::npos) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    context_.stop.request_stop();
+  });
+  EXPECT_EQ(run->execute(), RunEnd::kInterrupted);
+  EXPECT_THAT(log(), ElementsAre("try"));
+  EXPECT_EQ(run->state().steps.at("refused").state, StepState::kFailed)
+      << "its end is known: nobody need judge it";
+}
+
 TEST_F(PlanRuns, GoesOnAfterFailuresThatAreAllowed) {
   StepSpec step = shell_step("optional", "exit 1");
   step.on_failure = OnFailure::kContinue;
@@ -111,8 +141,11 @@ TEST_F(PlanRuns, KeepsTheOldDataUntilFinish) {
   EXPECT_EQ(run(steps), RunEnd::kSucceeded);
   const std::string old = state_.steps.at("restore").result.facts.at(0).second;
   EXPECT_EQ(read_text(old), "the old data");
+  // Who looks at it and does nothing does not make it a run that was never proven.
+  static_cast<void>(PlanRun::resume(context_now_, folder_, tools(), graph(steps), id_, false));
   {
     const auto run = PlanRun::resume(context_now_, folder_, tools(), graph(steps), id_, false);
+    EXPECT_EQ(run->state().outcome, "succeeded");
     EXPECT_TRUE(run->finish().empty());
   }
   EXPECT_FALSE(std::filesystem::exists(old));
@@ -160,6 +193,69 @@ TEST_F(PlanRuns, RefusesToResumeAChangedPlanAndShowsTheChange) {
   }
   EXPECT_EQ(resume(changed, true), RunEnd::kSucceeded);
   EXPECT_THAT(log(), ElementsAre("a", "b"));
+}
+
+// Somebody agreed to a step as it was; another one in its place was agreed to by nobody.
+TEST_F(PlanRuns, AsksAgainWhenWhatWasApprovedHasChanged) {
+  const auto steps = [&](const std::string& command) {
+    StepSpec first = shell_step("a", "test ! -e " + (root() / "fail").string());
+    first.approval = ApprovalSpec{.question = "first?", .by = {}};
+    StepSpec second = shell_step("b", command, {"a"});
+    second.approval = ApprovalSpec{.question = "really?", .by = {}};
+    return std::vector{first, second};
+  };
+  const Approval yes{.granted = true, .by = "ann", .comment = ""};
+  const Approval no{.granted = false, .by = "bob", .comment = ""};
+  people_.answer = yes;
+  EXPECT_EQ(run(steps("exit 1")), RunEnd::kFailed);
+  people_.answer = no;  // from now on every question is answered so
+  EXPECT_EQ(resume(steps("exit 1")), RunEnd::kFailed);
+  EXPECT_THAT(error_, HasSubstr("exit status 1")) << "it was asked again for nothing";
+  EXPECT_EQ(resume(steps(line("b")), true), RunEnd::kFailed);
+  EXPECT_THAT(error_, HasSubstr("step b failed: bob did not approve"));
+  // Answers in files: to the step as it was, and one of which nobody knows to what.
+  for (const std::string& hash :
+       {approval_hash(graph(steps("exit 1")).nodes.at(1)), std::string()}) {
+    folder_.leave_approval(id_, "b", {.granted = true, .by = "ann", .comment = "", .hash = hash});
+    EXPECT_EQ(resume(steps(line("b"))), RunEnd::kFailed);
+    EXPECT_THAT(error_, HasSubstr("bob did not approve"));
+  }
+  EXPECT_THAT(log(), ElementsAre());
+  folder_.leave_approval(id_, "b",
+                         {.granted = true,
+                          .by = "ann",
+                          .comment = "",
+                          .hash = approval_hash(graph(steps(line("b"))).nodes.at(1))});
+  EXPECT_EQ(resume(steps(line("b"))), RunEnd::kSucceeded);
+  EXPECT_THAT(log(), ElementsAre("b"));
+}
+
+// Journals of older versions do not say what was approved.
+TEST_F(PlanRuns, AnApprovalWithoutAHashCountsUntilThePlanChanges) {
+  const auto steps = [&](const std::string& command) {
+    StepSpec step = shell_step("a", command);
+    step.approval = ApprovalSpec{.question = "really?", .by = {}};
+    return std::vector{step};
+  };
+  people_.answer = Approval{.granted = true, .by = "ann", .comment = ""};
+  EXPECT_EQ(run(steps("exit 1")), RunEnd::kFailed);
+  const JournalContent content = read_journal(folder_.journal_of(id_));
+  std::filesystem::remove(folder_.journal_of(id_));
+  {
+    RunJournal journal(folder_.journal_of(id_), clock_, {});
+    for (JournalEntry entry : content.entries) {
+      if (entry.type == "approval") {
+        std::erase_if(entry.values, [](const auto& one) { return one.first == "hash"; });
+      }
+      journal.append(std::move(entry));
+    }
+  }
+  people_.answer = Approval{.granted = false, .by = "bob", .comment = ""};
+  EXPECT_EQ(resume(steps("exit 1")), RunEnd::kFailed);
+  EXPECT_THAT(error_, HasSubstr("exit status 1"));
+  EXPECT_EQ(resume(steps(line("a")), true), RunEnd::kFailed);
+  EXPECT_THAT(error_, HasSubstr("bob did not approve"));
+  EXPECT_THAT(log(), ElementsAre());
 }
 
 TEST_F(PlanRuns, RefusesASecondRunOfThePlanAtTheSameTime) {
@@ -285,6 +381,40 @@ TEST_F(PlanRuns, InADrillOnlyTouchesTheTarget) {
   EXPECT_THAT(lines, ElementsAre("inside", "told"));
   EXPECT_EQ(run->state().steps.at("needs").skipped,
             "it needs what outside gives, which was skipped");
+}
+
+TEST_F(PlanRuns, ADrillTakesNothingBackInProduction) {
+  test::FakeSite drill(root(), Mode::kDrill);
+  drill.add("db", {range("aaaa1111", clock_.now())});
+  const auto undo = [](std::vector<std::string> command, const std::string& in_drill) {
+    Settings settings = texts("command", std::move(command));
+    settings.set("in-drill", in_drill);
+    return ActionSpec{.kind = "command", .settings = std::move(settings)};
+  };
+  const std::string inside = "; test -e ${target.directory}";
+  StepSpec restore = restore_of("restore", "db");
+  restore.undo = undo({line("restart")}, "auto");
+  StepSpec migrate = shell_step("migrate", line("migrate") + inside, {"restore"});
+  migrate.undo = undo({"/no/such/program", "0041"}, "auto");
+  StepSpec load = shell_step("load", line("load") + inside, {"migrate"});
+  load.undo = undo({line("unload") + inside}, "auto");
+  StepSpec told = shell_step("told", line("told") + inside, {"load"});
+  told.undo = undo({line("untold")}, "run");
+  StepSpec kept = shell_step("kept", line("kept") + inside, {"told"});
+  kept.undo = undo({line("unkept") + inside}, "skip");
+  PlanGraph plan = graph({restore, migrate, load, told, kept});
+  const Preflight preflight = look_ahead(*context_, plan, drill, secrets_, {.run = "x"});
+  EXPECT_THAT(preflight.problems, ElementsAre()) << "what a drill does not run may be missing";
+  RunTools drill_tools{.site = drill, .secrets = secrets_, .observer = events_, .people = people_};
+  const auto run = PlanRun::start(context_now_, folder_, drill_tools, std::move(plan), preflight,
+                                  {.id = RunFolder::new_id(random_), .mode = "drill", .who = "me"});
+  EXPECT_EQ(run->execute(), RunEnd::kSucceeded);
+  EXPECT_EQ(run->undo(), RunEnd::kUndone);
+  EXPECT_THAT(log(), ElementsAre("migrate", "load", "told", "kept", "untold", "unload"));
+  EXPECT_EQ(run->state().steps.at("migrate").state, StepState::kDone);
+  EXPECT_THAT(events_.text(),
+              AllOf(HasSubstr("restore: left as it is, its undo: it does not refer to the target"),
+                    HasSubstr("kept: left as it is, its undo: in-drill: skip")));
 }
 
 TEST_F(PlanRuns, AFailedCheckFailsTheStepAndKeepsItsValues) {

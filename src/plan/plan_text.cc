@@ -59,6 +59,13 @@ std::string_view name_of(OnFailure what) {
   return "stop";
 }
 
+void append_approval(std::string& text, const StepSpec& spec) {
+  if (spec.approval) {
+    text += "    approval: " + quoted_text(spec.approval->question) +
+            "\n    approval-by: " + quoted_texts(spec.approval->by) + "\n";
+  }
+}
+
 void append_step(std::string& text, const PlanGraph& graph, const PlanNode& node) {
   const StepSpec& spec = node.spec;
   text += "  - id: " + quoted_text(spec.id) + "\n";
@@ -83,10 +90,7 @@ void append_step(std::string& text, const PlanGraph& graph, const PlanNode& node
     text += "    undo:\n      " + spec.undo->kind + ":\n";
     append_settings(text, spec.undo->settings, "        ");
   }
-  if (spec.approval) {
-    text += "    approval: " + quoted_text(spec.approval->question) +
-            "\n    approval-by: " + quoted_texts(spec.approval->by) + "\n";
-  }
+  append_approval(text, spec);
 }
 
 }  // namespace
@@ -101,6 +105,13 @@ std::string canonical_text(const PlanGraph& graph) {
     append_step(text, graph, node);
   }
   return text;
+}
+
+std::string approval_hash(const PlanNode& node) {
+  std::string text = node.spec.action.kind + ":\n";
+  append_settings(text, node.spec.action.settings, "  ");
+  append_approval(text, node.spec);
+  return text_hash(text);
 }
 
 std::string text_hash(std::string_view text) {

@@ -10,6 +10,7 @@
 #include "plan/failed_checks.h"
 #include "plan/kept_result.h"
 #include "plan/plan_run.h"
+#include "plan/scope.h"
 
 namespace salvor::plan {
 
@@ -72,9 +73,10 @@ bool PlanRun::can_undo_here(const std::vector<const PlanNode*>& nodes) {
   return false;
 }
 
-RunEnd PlanRun::undo(const std::vector<std::string>& leave) {
-  std::vector<const PlanNode*> nodes = to_undo();
-  std::vector<const PlanNode*> left;
+// Because somebody says so, or because their undo would act on production in a drill.
+std::vector<PlanRun::LeftStep> PlanRun::left_as_they_are(
+    const std::vector<const PlanNode*>& nodes, const std::vector<std::string>& leave) const {
+  std::vector<LeftStep> left;
   for (const std::string& step : leave) {
     const auto it = std::find_if(nodes.begin(), nodes.end(),
                                  [&](const PlanNode* node) { return node->spec.id == step; });
@@ -85,18 +87,36 @@ RunEnd PlanRun::undo(const std::vector<std::string>& leave) {
                       : "step " + printable(step) + " has nothing that could be undone",
                   "`salvor plan show " + graph_.name + "` lists the steps.");
     }
-    left.push_back(*it);
-    nodes.erase(it);
+    left.push_back({.node = *it, .by = tools_.people.who()});
   }
+  for (const PlanNode* node : nodes) {
+    if (std::string why = undo_skip_reason(*node, tools_.site.mode()); !why.empty()) {
+      left.push_back({.node = node, .by = "the drill", .why = std::move(why)});
+    }
+  }
+  return left;
+}
+
+RunEnd PlanRun::undo(const std::vector<std::string>& leave) {
+  std::vector<const PlanNode*> nodes = to_undo();
+  const std::vector<LeftStep> left = left_as_they_are(nodes, leave);
+  std::erase_if(nodes, [&](const PlanNode* node) {
+    return std::any_of(left.begin(), left.end(),
+                       [&](const LeftStep& one) { return one.node == node; });
+  });
   if (!can_undo_here(nodes)) {
     return end(RunEnd::kUndoFailed);
   }
   if (!state_.undone) {
     record({.type = "undo", .values = {{"who", tools_.people.who()}}});
   }
-  for (const PlanNode* node : left) {
-    record({.type = "undo-left", .step = node->spec.id, .values = {{"by", tools_.people.who()}}});
-    tools_.observer.on({.kind = RunEvent::kSaid, .step = node->spec.id, .text = "left as it is"});
+  for (const LeftStep& one : left) {
+    const std::string& id = one.node->spec.id;
+    record({.type = "undo-left", .step = id, .values = {{"by", one.by}, {"why", one.why}}});
+    tools_.observer.on(
+        {.kind = RunEvent::kSaid,
+         .step = id,
+         .text = "left as it is" + (one.why.empty() ? "" : ", its undo: " + one.why)});
   }
   for (const PlanNode* node : nodes) {
     try {

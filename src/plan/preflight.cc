@@ -1,9 +1,11 @@
 #include "plan/preflight.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "base/error.h"
@@ -13,6 +15,47 @@
 
 namespace salvor::plan {
 namespace {
+
+namespace fs = std::filesystem;
+
+// The part of a path that is there.
+fs::path existing(fs::path place) {
+  std::error_code none;
+  while (!fs::exists(place, none) && place.has_relative_path()) {
+    place = place.parent_path();
+  }
+  return place;
+}
+
+std::vector<std::string> texts_in(const Settings::Value& value) {
+  if (const auto* text = std::get_if<std::string>(&value)) {
+    return {*text};
+  }
+  if (const auto* list = std::get_if<std::vector<std::string>>(&value)) {
+    return *list;
+  }
+  std::vector<std::string> texts;
+  for (const auto& [name, text] : std::get<TextMap>(value)) {
+    texts.push_back(text);
+  }
+  return texts;
+}
+
+bool holds_secrets(const FieldSpec& field) {
+  return field.type == FieldType::kSecret || field.type == FieldType::kSecretMap;
+}
+
+// What resolves references to secrets, for messages: "only `environment` resolves it".
+std::string resolver_of(const StepKind& kind) {
+  std::string names;
+  for (const FieldSpec& field : kind.fields) {
+    if (holds_secrets(field)) {
+      names += (names.empty() ? "only `" : " or `") + field.name + "`";
+    }
+  }
+  return names.empty() ? "nothing in this step resolves it"
+                       : names + " resolves it, where it stands alone";
+}
 
 class Look {
  public:
@@ -110,18 +153,60 @@ class Look {
       pin(node, scene);
     }
     try {
-      for (const std::string& text : node.step->preflight(scene)) {
-        problem(node, text);
-      }
-      if (node.undo != nullptr) {
+      look_at_action(node, *node.step, scene, "");
+      if (node.undo != nullptr && undo_skip_reason(node, site_.mode()).empty()) {
         scene.raw = node.spec.undo->settings;
         scene.settings = substitute(node.spec.undo->settings, lookup);
-        for (const std::string& text : node.undo->preflight(scene)) {
-          problem(node, "its undo: " + text);
-        }
+        look_at_action(node, *node.undo, scene, "its undo: ");
       }
     } catch (const Error& error) {
       problem(node, error);
+    }
+  }
+
+  void look_at_action(const PlanNode& node, const Step& step, StepScene& scene,
+                      const std::string& whose) {
+    for (const std::string& text : step.preflight(scene)) {
+      problem(node, whose + text);
+    }
+    for (const std::string& text : unresolved(step.kind(), scene.raw)) {
+      problem(node, whose + text);
+    }
+  }
+
+  // A real target may offer a reference ("env:DATABASE_URL") where a drill's has the address
+  // itself: in a field that does not resolve it, every drill would pass and the recovery fail.
+  std::vector<std::string> unresolved(const StepKind& kind, const Settings& settings) {
+    std::vector<std::string> found;
+    for (const auto& [key, value] : settings.all()) {
+      const auto field = std::find_if(kind.fields.begin(), kind.fields.end(),
+                                      [&](const FieldSpec& one) { return one.name == key; });
+      const bool resolves = field != kind.fields.end() && holds_secrets(*field);
+      for (const std::string& text : texts_in(value)) {
+        for (const std::string& name : variables_in(text)) {
+          const std::string reference = reference_behind(name);
+          if (!reference.empty() && !(resolves && text == "${" + name + "}")) {
+            found.push_back(fmt::format("in `{}`, ${{{}}} is the reference {} and no value: {}",
+                                        key, printable(name), printable(reference),
+                                        resolver_of(kind)));
+          }
+        }
+      }
+    }
+    return found;
+  }
+
+  // Empty: what the target offers is a value, or it offers none.
+  std::string reference_behind(const std::string& name) {
+    constexpr std::string_view kTarget = "target.";
+    if (!name.starts_with(kTarget)) {
+      return {};
+    }
+    try {
+      const std::string value = target_value(site_, std::string_view(name).substr(kTarget.size()));
+      return SecretReference::parse(value) ? value : "";
+    } catch (const Error&) {
+      return {};  // told where the settings are filled in
     }
   }
 
@@ -199,30 +284,55 @@ class Look {
                : ranges_.emplace(source, site_.ranges(context_, source)).first->second;
   }
 
-  // Where the target's directory is: what is there stays (moved aside), so all bytes are needed.
+  // Where the targets' directories are: what is there stays (moved aside), so all bytes are needed,
+  // of all restores onto one file system together.
   void look_at_space() {
-    for (const auto& [step, point] : result_.points) {
-      for (const auto& [name, value] : site_.outputs(point.source)) {
-        struct statvfs room{};
-        std::filesystem::path place(value);
-        if (name != "directory" || !place.is_absolute()) {
+    std::map<dev_t, Room> rooms;
+    for (const PlanNode& node : graph_.nodes) {
+      const auto point = result_.points.find(node.spec.id);
+      if (point == result_.points.end()) {
+        continue;
+      }
+      for (const auto& [name, value] : site_.outputs(point->second.source)) {
+        const fs::path place = name == "directory" ? existing(value) : fs::path();
+        struct stat status{};
+        if (!place.is_absolute() || ::stat(place.c_str(), &status) != 0) {
           continue;
         }
-        std::error_code none;
-        while (!std::filesystem::exists(place, none) && place.has_relative_path()) {
-          place = place.parent_path();
-        }
-        if (::statvfs(place.c_str(), &room) != 0) {
-          continue;
-        }
-        const uint64_t available = uint64_t{room.f_bavail} * room.f_frsize;
-        if (available < point.bytes) {
-          problem(*graph_.find(step),
-                  fmt::format("{} free at {}, but {} will be restored", format_bytes(available),
-                              place.string(), format_bytes(point.bytes)));
-        }
+        Room& room = rooms[status.st_dev];
+        room.place = room.place.empty() ? place : room.place;
+        room.needed += point->second.bytes;
+        room.nodes.push_back(&node);
       }
     }
+    for (const auto& [device, room] : rooms) {
+      look_at_room(room);
+    }
+  }
+
+  // What will be restored onto one file system.
+  struct Room {
+    fs::path place;  // of the first restore
+    uint64_t needed = 0;
+    std::vector<const PlanNode*> nodes;
+  };
+
+  void look_at_room(const Room& room) {
+    struct statvfs space{};
+    if (::statvfs(room.place.c_str(), &space) != 0) {
+      return;
+    }
+    const uint64_t available = uint64_t{space.f_bavail} * space.f_frsize;
+    if (available >= room.needed) {
+      return;
+    }
+    std::string others;
+    for (size_t i = 1; i < room.nodes.size(); ++i) {
+      others += (others.empty() ? ", together with " : ", ") + room.nodes[i]->spec.id;
+    }
+    problem(*room.nodes.front(),
+            fmt::format("{} free at {}, but {} will be restored{}", format_bytes(available),
+                        room.place.string(), format_bytes(room.needed), others));
   }
 
   // A store that cannot be reached is no reason against its recovery: it may be why.

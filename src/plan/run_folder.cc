@@ -245,8 +245,10 @@ bool RunFolder::is_running(const std::string& id) const {
 
 void RunFolder::leave_approval(const std::string& id, const std::string& step,
                                const Approval& answer) const {
-  const nlohmann::json json{
-      {"granted", answer.granted}, {"by", answer.by}, {"comment", answer.comment}};
+  const nlohmann::json json{{"granted", answer.granted},
+                            {"by", answer.by},
+                            {"comment", answer.comment},
+                            {"hash", answer.hash}};
   write_durably(of(id) / ("approval-" + file_name_of(step)),
                 json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
@@ -261,8 +263,10 @@ std::optional<Approval> RunFolder::approval(const std::string& id, const std::st
   try {
     const Buffer bytes = read_file(file.string(), kLimitBytes);
     const auto json = nlohmann::json::parse(as_text(bytes.view()));
-    return Approval{
-        .granted = json.at("granted"), .by = json.at("by"), .comment = json.at("comment")};
+    return Approval{.granted = json.at("granted"),
+                    .by = json.at("by"),
+                    .comment = json.at("comment"),
+                    .hash = json.value("hash", "")};
   } catch (const nlohmann::json::exception&) {
     throw Error(ErrorCode::kDamaged, file.string() + " is no answer to an approval",
                 "Remove it and approve again.");

@@ -47,6 +47,62 @@ void begin(StepRecord& step, const JournalEntry& entry) {
   step.host = entry.value("host");
 }
 
+void decide(StepRecord& step, const std::string& what) {
+  step.decided = what;
+  if (what != "redo") {
+    return;
+  }
+  step.judged_notes = step.notes.size();
+  if (step.state == StepState::kDone) {
+    step.state = StepState::kWaiting;
+    step.result = {};
+  }
+}
+
+void apply_to(StepRecord& step, const JournalEntry& entry) {
+  const std::string& type = entry.type;
+  step.ended = entry.time;
+  if (type == "begin") {
+    begin(step, entry);
+  } else if (type == "note") {
+    step.notes.insert(step.notes.end(), entry.values.begin(), entry.values.end());
+  } else if (type == "done") {
+    step.state = StepState::kDone;
+    step.error.clear();
+    step.hint.clear();
+    step.result = {.summary = entry.value("summary"),
+                   .outputs = entry.outputs,
+                   .checks = entry.checks,
+                   .facts = entry.facts};
+  } else if (type == "failed") {
+    step.state = StepState::kFailed;
+    step.exhausted = entry.value("final") == "true";
+    step.error = entry.value("error");
+    step.hint = entry.value("hint");
+    step.result = {.summary = {}, .outputs = {}, .checks = entry.checks, .facts = {}};
+  } else if (type == "skipped") {
+    step.state = StepState::kSkipped;
+    step.skipped = entry.value("why");
+  } else if (type == "approval") {
+    step.approval = Approval{.granted = entry.value("granted") == "true",
+                             .by = entry.value("by"),
+                             .comment = entry.value("comment"),
+                             .hash = entry.value("hash")};
+  } else if (type == "decided") {
+    decide(step, entry.value("what"));
+  } else if (type == "undo-begin") {
+    if (step.state != StepState::kUndoBegun && step.state != StepState::kUndoFailed) {
+      step.before_undo = step.state;
+    }
+    step.state = StepState::kUndoBegun;
+  } else if (type == "undo-done") {
+    step.state = StepState::kUndone;
+  } else if (type == "undo-failed") {
+    step.state = StepState::kUndoFailed;
+    step.error = entry.value("error");
+  }
+}
+
 }  // namespace
 
 std::string_view name_of(StepState state) {
@@ -114,73 +170,32 @@ void RunState::apply(const JournalEntry& entry) {
     ended = entry.time;
     return;
   }
-  outcome.clear();
-  if (type == "point") {
-    points[entry.step] = point_of(entry);
-    return;
-  }
+  // What only looks at the run, or ends it for good, leaves its outcome as it was.
   if (type == "resume") {
     if (!entry.value("hash").empty()) {
+      changed = true;
       facts.hash = entry.value("hash");
       facts.text = entry.value("text");
     }
-    return;
-  }
-  if (type == "undo") {
-    undone = true;
     return;
   }
   if (type == "finish-begin" || type == "finish-done") {
     finished = type == "finish-done";
     return;
   }
+  outcome.clear();
+  if (type == "point") {
+    points[entry.step] = point_of(entry);
+    return;
+  }
+  if (type == "undo") {
+    undone = true;
+    return;
+  }
   if (entry.step.empty()) {
     return;  // of a newer version, about the run
   }
-  StepRecord& step = steps[entry.step];
-  step.ended = entry.time;
-  if (type == "begin") {
-    begin(step, entry);
-  } else if (type == "note") {
-    step.notes.insert(step.notes.end(), entry.values.begin(), entry.values.end());
-  } else if (type == "done") {
-    step.state = StepState::kDone;
-    step.error.clear();
-    step.hint.clear();
-    step.result = {.summary = entry.value("summary"),
-                   .outputs = entry.outputs,
-                   .checks = entry.checks,
-                   .facts = entry.facts};
-  } else if (type == "failed") {
-    step.state = StepState::kFailed;
-    step.exhausted = entry.value("final") == "true";
-    step.error = entry.value("error");
-    step.hint = entry.value("hint");
-    step.result = {.summary = {}, .outputs = {}, .checks = entry.checks, .facts = {}};
-  } else if (type == "skipped") {
-    step.state = StepState::kSkipped;
-    step.skipped = entry.value("why");
-  } else if (type == "approval") {
-    step.approval = Approval{.granted = entry.value("granted") == "true",
-                             .by = entry.value("by"),
-                             .comment = entry.value("comment")};
-  } else if (type == "decided") {
-    step.decided = entry.value("what");
-    if (step.state == StepState::kDone && step.decided == "redo") {
-      step.state = StepState::kWaiting;
-      step.result = {};
-    }
-  } else if (type == "undo-begin") {
-    if (step.state != StepState::kUndoBegun && step.state != StepState::kUndoFailed) {
-      step.before_undo = step.state;
-    }
-    step.state = StepState::kUndoBegun;
-  } else if (type == "undo-done") {
-    step.state = StepState::kUndone;
-  } else if (type == "undo-failed") {
-    step.state = StepState::kUndoFailed;
-    step.error = entry.value("error");
-  }
+  apply_to(steps[entry.step], entry);
 }
 
 RunState RunState::of(const JournalContent& content) {

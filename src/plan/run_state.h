@@ -11,12 +11,13 @@
 //   done       (outputs, facts, checks, values: summary)
 //   failed     (values: error, hint, final "true" when no attempt is left; checks)
 //   skipped    (values: why)
-//   approval   (values: by, granted, comment)
+//   approval   (values: by, granted, comment, question; hash, of what was approved)
 //   decided    a person said of an interrupted step what is true (values: by, what "redo" "skip"),
 //              or of one that another machine has done that it must be done here ("redo")
 //   undo       somebody wants it back as it was (values: who)
 //   undo-begin, undo-done, undo-failed (values: error)
-//   undo-left  (values: by) somebody said that this step stays as it is, for this undo
+//   undo-left  (values: by, why) this step stays as it is, for this undo: because somebody said so,
+//              or because what its undo does is nothing for a drill
 //   end        (values: outcome, error) the program ended in an orderly way
 //   finish-begin, finish-done    the old data goes
 #pragma once
@@ -53,6 +54,7 @@ struct StepRecord {
   WallTime ended;
   uint64_t begun_at = 0;  // number of the first begin entry: the order for undo
   TextMap notes;
+  size_t judged_notes = 0;  // how many of them a person's "redo" has settled
   StepResult result;
   std::string error;
   std::string hint;
@@ -82,9 +84,11 @@ struct RunState {
   RunFacts facts;
   std::map<std::string, StepRecord> steps;
   std::map<std::string, PinnedPoint> points;  // by step
-  std::string outcome;                        // of the last "end"; empty: it is running or died
+  // Of the last "end", also when it was only looked at since; empty: it is at work or died.
+  std::string outcome;
   std::string error;
   WallTime ended;
+  bool changed = false;   // it went on with another plan than it had begun with
   bool undone = false;    // an undo was asked for
   bool finished = false;  // the old data is gone
   bool torn = false;

@@ -66,6 +66,7 @@ struct Approval {
   bool granted = false;
   std::string by;
   std::string comment;
+  std::string hash = {};  // approval_hash of what was approved; empty: an older version's
 };
 
 // What a step works with; references outlive the call.
@@ -82,6 +83,7 @@ struct StepScene {
   Settings settings;  // expanded
   VariableLookup lookup;
   TextMap notes;                     // what earlier attempts noted
+  std::set<std::string> wanted;      // its outputs that the plan refers to
   std::optional<PinnedPoint> point;  // of a restore, when known at the start
   // Of an attempt whose end nobody saw: whether this machine began it and has been up ever since.
   bool same_boot = false;

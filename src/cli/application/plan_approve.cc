@@ -6,6 +6,7 @@
 
 #include "base/format.h"
 #include "cli/application/plan_session.h"
+#include "plan/plan_text.h"
 
 namespace salvor::cli {
 
@@ -39,8 +40,17 @@ int approve_step(const PlanOptions& options, Session& session) {
                 "It is for " + names + ": --as NAME.");
   }
   const std::string who = options.as.empty() ? who_text() : options.as + " (" + who_text() + ")";
+  if (graph.hash != known.facts.hash) {
+    session.terminal.warn(
+        "the plan in the configuration is not the one that the run has",
+        "The answer counts for the step as it is in the configuration: when it differs, only "
+        "`salvor plan resume --accept-changed-plan` takes it up.");
+  }
   plans.folder().leave_approval(id, options.step,
-                                {.granted = !options.deny, .by = who, .comment = options.comment});
+                                {.granted = !options.deny,
+                                 .by = who,
+                                 .comment = options.comment,
+                                 .hash = plan::approval_hash(*node)});
   plans.record_decision("approval", options.deny ? "denied" : "granted",
                         "step " + options.step + " of plan " + graph.name + " by " + who +
                             (options.comment.empty() ? "" : ": " + options.comment),

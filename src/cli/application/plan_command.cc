@@ -151,6 +151,23 @@ CommandSpec approve_spec() {
   return command;
 }
 
+CommandSpec finish_spec() {
+  const auto options = std::make_shared<PlanOptions>();
+  CommandSpec command =
+      sub(options, "finish", "Accept a run: the old data is discarded", finish_run);
+  command.description =
+      "Only of a run that came to its end: until the new data is proven, the old may be the only "
+      "good there is.";
+  command.positionals = {run_positional(options, 1)};
+  command.options.push_back(yes_option(options));
+  command.options.push_back(accept_option(options));
+  command.options.push_back(
+      {.long_name = "although-it-failed",
+       .help = "also of a run that failed, was interrupted or taken back in part",
+       .target = &options->although_failed});
+  return command;
+}
+
 }  // namespace
 
 CommandSpec plan_command() {
@@ -168,12 +185,7 @@ CommandSpec plan_command() {
   group.commands.push_back(run_spec());
   group.commands.push_back(resume_spec());
   group.commands.push_back(undo_spec());
-  const auto finish = std::make_shared<PlanOptions>();
-  group.commands.push_back(
-      sub(finish, "finish", "Accept a run: the old data is discarded", finish_run));
-  group.commands.back().positionals = {run_positional(finish, 1)};
-  group.commands.back().options.push_back(yes_option(finish));
-  group.commands.back().options.push_back(accept_option(finish));
+  group.commands.push_back(finish_spec());
   group.commands.push_back(approve_spec());
   const auto runs = std::make_shared<PlanOptions>();
   group.commands.push_back(sub(runs, "runs", "List runs of plans and drills", list_plan_runs));

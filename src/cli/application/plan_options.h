@@ -25,6 +25,7 @@ struct PlanOptions {
   bool dry_run = false;
   bool yes = false;
   bool accept_changed = false;
+  bool although_failed = false;
   bool from_repository = false;
   bool redo_local = false;
 };

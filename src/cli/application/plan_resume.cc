@@ -123,6 +123,37 @@ int take_up(const PlanOptions& options, Session& session, Purpose purpose, const
   return use(plans, *run);
 }
 
+// Until the new data is proven, the old may be the only good there is.
+bool is_proven(const PlanRun& run) {
+  return run.state().outcome == "succeeded" || run.state().outcome == "incomplete";
+}
+
+void require_proven(const PlanRun& run, const PlanOptions& options) {
+  if (is_proven(run) || options.although_failed) {
+    return;
+  }
+  throw Error(
+      ErrorCode::kUsage,
+      fmt::format("run {} ({}): nothing proves what it restored, so the old data stays",
+                  short_run_id(run.id()), run.state().status(false)),
+      fmt::format("`salvor plan resume {0}` goes on with it, `salvor plan undo {0}` brings the old "
+                  "data back. --although-it-failed discards it all the same.",
+                  short_run_id(run.id())));
+}
+
+void confirm_finish(PlanSession& plans, const PlanRun& run) {
+  if (!plans.can_ask()) {
+    throw Error(ErrorCode::kUsage, "nobody can be asked whether the old data may go",
+                "Run it with --yes when that is what you want.");
+  }
+  const std::string typed = plans.read_line(fmt::format(
+      "The old data of run {} ({}{}) will be gone for good. Type yes: ", short_run_id(run.id()),
+      run.state().status(false), is_proven(run) ? "" : ": nothing proves what it restored"));
+  if (typed != "yes") {
+    throw Error(ErrorCode::kCancelled, "not confirmed: nothing was done");
+  }
+}
+
 }  // namespace
 
 int resume_run(const PlanOptions& options, Session& session) {
@@ -151,18 +182,12 @@ int undo_run(const PlanOptions& options, Session& session) {
 
 int finish_run(const PlanOptions& options, Session& session) {
   return take_up(options, session, Purpose::kFinish, [&](PlanSession& plans, PlanRun& run) {
+    require_proven(run, options);
     if (!options.yes) {
-      if (!plans.can_ask()) {
-        throw Error(ErrorCode::kUsage, "nobody can be asked whether the old data may go",
-                    "Run it with --yes when that is what you want.");
-      }
-      const std::string typed = plans.read_line("The old data of run " + short_run_id(run.id()) +
-                                                " will be gone for good. Type yes: ");
-      if (typed != "yes") {
-        throw Error(ErrorCode::kCancelled, "not confirmed: nothing was done");
-      }
+      confirm_finish(plans, run);
     }
-    plans.record_before("finish (the old data goes)", run.graph().name, run.id());
+    plans.record_before(fmt::format("finish ({}; the old data goes)", run.state().status(false)),
+                        run.graph().name, run.id());
     for (const std::string& sentence : run.finish()) {
       session.terminal.message(sentence);
     }

@@ -1,4 +1,4 @@
-// The store's own checks, the source's assertions, the counts recorded at backup time.
+// The store's own checks and the source's assertions; in a drill also whether all is as restored.
 #include "base/error.h"
 #include "model/count_text.h"
 #include "plan/steps/steps.h"
@@ -12,8 +12,8 @@ class CheckStep final : public Step {
     static const StepKind kind{
         .name = "check",
         .summary =
-            "checks a restored store: its own integrity, the source's assertions, the "
-            "counts that were recorded at backup time",
+            "checks a restored store: its own integrity and the source's assertions; in a drill "
+            "also that rows, columns and files are as restored",
         .fields = {{.name = "source", .help = "source to check", .required = true}}};
     return kind;
   }

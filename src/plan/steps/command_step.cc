@@ -51,14 +51,17 @@ class CommandStep final : public Step {
     }
     const auto codes = exit_codes(scene.settings.list("exit-codes"));
     const auto exit = earlier_outcome(scene.context, scene.files);
-    const bool wants_output =
-        !declared(scene.settings).empty() || !scene.settings.text("expect").empty();
-    if (exit && exit->signal == 0 &&
-        std::find(codes.begin(), codes.end(), exit->status) != codes.end() && !wants_output) {
+    const bool good = exit && exit->signal == 0 &&
+                      std::find(codes.begin(), codes.end(), exit->status) != codes.end();
+    // Its exit status was kept, what it printed was not: nothing may be made up for it.
+    const bool wants_output = !declared(scene.settings).empty() ||
+                              !scene.settings.text("expect").empty() ||
+                              scene.wanted.contains("output");
+    if (good && !wants_output) {
       return {.state = Probed::kDone,
               .result = {.summary = "it had ended with " + exit->text() +
                                     " by itself while nobody watched",
-                         .outputs = {{"status", std::to_string(exit->status)}, {"output", ""}},
+                         .outputs = {{"status", std::to_string(exit->status)}},
                          .checks = {},
                          .facts = {}},
               .why = "it ended with " + exit->text()};
@@ -75,8 +78,10 @@ class CommandStep final : public Step {
     }
     return {.state = Probed::kUnknown,
             .result = {},
-            .why = exit ? "it had ended with " + exit->text() + ", and may have done a part"
-                        : "it was interrupted, and may have done all, a part or nothing"};
+            .why = good ? "it had ended with " + exit->text() +
+                              ", but what it printed, which is needed, nobody read"
+                   : exit ? "it had ended with " + exit->text() + ", and may have done a part"
+                          : "it was interrupted, and may have done all, a part or nothing"};
   }
 
   [[nodiscard]] StepResult run(StepScene& scene) const override {

@@ -167,12 +167,24 @@ class ServiceStep final : public Step {
     if (scene.settings.text("service").starts_with('-')) {
       throw Error(ErrorCode::kUsage, "a service's name does not begin with \"-\"");
     }
-    const auto words = act(scene.raw, wish, replicas);
+    std::vector<std::string> words = act(scene.raw, wish, replicas);
+    if (wish == Wish::kStart && manager_of(scene.raw) == "compose" && has_containers(scene)) {
+      // `up` would make them as many as the file says, which may be fewer than were stopped.
+      words = compose(scene.raw);
+      words.insert(words.end(), {"start", scene.raw.text("service")});
+    }
     if (words.empty()) {
       throw Error(ErrorCode::kUsage, "there is no command for it", "Give `undo-run`.");
     }
     const TextMap more = wish == Wish::kScale ? TextMap{{"REPLICAS", replicas}} : TextMap{};
     static_cast<void>(run_accepted(scene, command_order(scene, words, more), {0}));
+  }
+
+  [[nodiscard]] static bool has_containers(StepScene& scene) {
+    std::vector<std::string> words = compose(scene.raw);
+    words.insert(words.end(), {"ps", "--all", "--quiet", scene.raw.text("service")});
+    const CommandOutcome outcome = run_command(scene.context, command_order(scene, words));
+    return outcome.exit.success() && !trim_space(outcome.output).empty();
   }
 
   // "running", "stopped", a number, "unknown".
