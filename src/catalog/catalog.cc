@@ -7,10 +7,12 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "base/fd.h"
 #include "catalog/range_text.h"
 #include "codec/run_record_codec.h"
+#include "engine/postgres/postgres_proof.h"
 #include "repo/run_records.h"
 
 namespace salvor {
@@ -87,6 +89,9 @@ std::string move_aside(const Context& context, const std::string& path) {
 }
 
 Database open_file(const std::string& path) {
+  // SQLite lets everybody read what it makes; the files that it makes beside this one become as
+  // this one is. Not opened when it is there: closing it would end SQLite's locks on it.
+  UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR));
   Database database(path, kBusy);
   database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
   if (const std::string faults = database.faults(); !faults.empty()) {
@@ -98,10 +103,7 @@ Database open_file(const std::string& path) {
 }  // namespace
 
 Catalog Catalog::open(const Context& context, const std::string& directory) {
-  std::error_code failed;
-  if (fs::create_directories(directory, failed)) {
-    fs::permissions(directory, fs::perms::owner_all, failed);
-  }
+  make_passable(directory);
   const std::string path = directory + "/" + kFile;
   std::shared_ptr<void> presence = enter(directory);
   std::string aside;

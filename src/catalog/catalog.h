@@ -60,8 +60,9 @@ struct SyncState {
 // Thread-compatible. Several processes may have it open. All calls throw what database.h says.
 class Catalog {
  public:
-  // `directory` is made when absent. A file that is damaged is set aside (`set_aside`) and an empty
-  // one begun. Throws Error when that is impossible, or the file is of a newer Salvor.
+  // `directory` is made when absent, the file for its owner alone. A file that is damaged is set
+  // aside (`set_aside`) and an empty one begun. Throws Error when that is impossible, or the file
+  // is of a newer Salvor.
   [[nodiscard]] static Catalog open(const Context& context, const std::string& directory);
   // One that is gone with the process.
   [[nodiscard]] static Catalog in_memory();

@@ -67,6 +67,19 @@ class CatalogTest : public ::testing::Test {
   test::TestContext context_;
 };
 
+// Others may pass through the state directory, to a sandbox: not read this.
+TEST_F(CatalogTest, OnlyItsOwnerReadsIt) {
+  const mode_t before = ::umask(0);
+  Catalog catalog = open();
+  catalog.add(run_at(100), true);
+  ::umask(before);
+  for (const char* name : {"catalog.db", "catalog.db-wal", "catalog.db-shm", "catalog.lock"}) {
+    struct stat status{};
+    ASSERT_EQ(::stat((directory_ / name).c_str(), &status), 0) << name;
+    EXPECT_EQ(status.st_mode & 0777U, 0600U) << name;
+  }
+}
+
 TEST_F(CatalogTest, AnswersWhatRanLastAndWithinATime) {
   const RunRecord one = run_at(100);
   const RunRecord two = run_at(200);

@@ -104,8 +104,11 @@ std::string outcome_of(int status) {
 
 std::string without_passwords(std::string text) {
   const size_t scheme = text.find("://");
-  const size_t at = scheme == std::string::npos ? scheme : text.find('@', scheme);
-  if (at != std::string::npos) {
+  // The last one: a password may hold others that nobody has escaped.
+  const size_t at = scheme == std::string::npos
+                        ? scheme
+                        : text.substr(0, text.find_first_of(" '\"\n", scheme)).rfind('@');
+  if (at != std::string::npos && at > scheme) {
     const size_t colon = text.find(':', scheme + 3);
     if (colon < at) {
       text.replace(colon + 1, at - colon - 1, "***");

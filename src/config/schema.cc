@@ -248,7 +248,7 @@ void Schema::make_policy() {
       leaf(typed(FieldType::kSchedule, "check", "when the repository's own data is checked",
                  "Sat 05:00", "Sat 05:00"),
            Rule::kManualSchedule),
-      leaf(number("check-percent", "how much of the data such a check reads", "5")),
+      leaf(number("check-percent", "how much of the data such a check reads, in turn", "5")),
       leaf(number("older-point-percent", "how often an older point is proven instead of the newest",
                   "20"))};
   MappingSchema& policy = make(

@@ -146,6 +146,67 @@ TEST_F(Trail, EveryManipulationIsFound) {
   EXPECT_THAT(problems(verify()), HasSubstr("alpha 5: the record cannot be read"));
 }
 
+// Whoever can write to the repository, without the key: every record anew, none signed.
+TEST_F(Trail, ATrailThatNobodyHasSignedIsNotWhole) {
+  fill(4);
+  const std::vector<TrustedKey> trusted = keys();
+  const auto forge = [&](const std::string& writer) {
+    std::vector<StoredAuditRecord> forged;
+    std::string previous;
+    for (uint64_t i = 1; i <= 4; ++i) {
+      AuditRecord record = decode_audit_record(text("alpha", i)).record;
+      record.writer = writer;
+      record.event.outcome = "forged";
+      record.previous = previous;
+      forged.push_back({writer, i, encode_audit_record(record, nullptr), {}});
+      previous = audit_hash(forged.back().text);
+    }
+    return forged;
+  };
+  for (const auto& with : {trusted, std::vector<TrustedKey>{}}) {
+    const AuditReport report = verify_audit(forge("alpha"), with, {});
+    EXPECT_FALSE(report.sound());
+    EXPECT_THAT(problems(report), HasSubstr("alpha 1: 4 records from here on are not signed"));
+  }
+  // Of a writer that was never there, beside a trail that is whole.
+  std::vector<StoredAuditRecord> both = load_audit_records(context_, repository_.repository());
+  for (StoredAuditRecord& record : forge("beta")) {
+    both.push_back(std::move(record));
+  }
+  EXPECT_THAT(problems(verify_audit(both, trusted, {})), HasSubstr("beta 1: 4 records"));
+  // A machine that is known to have no key.
+  const std::vector<std::string> without{"beta"};
+  EXPECT_EQ(problems(verify_audit(both, trusted, {}, without)), "");
+  EXPECT_FALSE(verify_audit(forge("alpha"), trusted, {}, without).sound());
+}
+
+// The first records of a repository, while its key could not be made.
+TEST_F(Trail, WhatASignedRecordQuotesNeedsNoSignature) {
+  std::vector<StoredAuditRecord> records;
+  const SigningKey key = EvidenceKeys(repository_.repository(), {}).signer(context_, "a@b");
+  std::string previous;
+  const auto add = [&](uint64_t sequence, const SigningKey* with) {
+    const AuditRecord record{.writer = "alpha",
+                             .sequence = sequence,
+                             .previous = previous,
+                             .time = context_.clock.now(),
+                             .who = "a@b",
+                             .program = "salvor 0",
+                             .event = event("one")};
+    records.push_back({"alpha", sequence, encode_audit_record(record, with), {}});
+    previous = audit_hash(records.back().text);
+  };
+  add(1, nullptr);
+  add(2, nullptr);
+  EXPECT_FALSE(verify_audit(records, keys(), {}).sound());
+  add(3, &key);
+  const AuditReport report = verify_audit(records, keys(), {});
+  EXPECT_EQ(problems(report), "");
+  EXPECT_THAT(report.findings, SizeIs(2)) << "things to know";
+  add(4, nullptr);
+  EXPECT_THAT(problems(verify_audit(records, keys(), {})), HasSubstr("alpha 4: it is not signed"));
+}
+
 TEST_F(Trail, EvenWithTheKeyThePastCannotBeRewrittenAlone) {
   fill(4);
   const SigningKey key = EvidenceKeys(repository_.repository(), {}).signer(context_, "thief@here");

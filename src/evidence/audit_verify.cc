@@ -27,7 +27,9 @@ using Chains = std::map<std::string, std::map<uint64_t, VerifiedAuditRecord>>;
 // One chain after the other; what it finds goes into the report.
 class Verifier {
  public:
-  Verifier(std::span<const TrustedKey> keys, AuditReport& report) : keys_(keys), report_(report) {}
+  Verifier(std::span<const TrustedKey> keys, std::span<const std::string> unsigned_writers,
+           AuditReport& report)
+      : keys_(keys), unsigned_writers_(unsigned_writers), report_(report) {}
 
   void take(const StoredAuditRecord& stored) {
     if (stored.writer != writer_) {
@@ -69,6 +71,7 @@ class Verifier {
   }
 
   void finish() {
+    end_chain();
     for (const auto& [writer, chain] : chains_) {
       report_.heads.push_back({writer, {chain.rbegin()->first, chain.rbegin()->second.hash}});
     }
@@ -81,11 +84,50 @@ class Verifier {
 
  private:
   void begin(const std::string& writer) {
+    end_chain();
     writer_ = writer;
     last_ = 0;
     hash_ = std::string();
     time_ = WallTime::min();
     signed_ = false;
+  }
+
+  // What nobody has signed by the end of the chain, nobody vouches for.
+  void end_chain() {
+    if (unsigned_.empty()) {
+      return;
+    }
+    const std::string which =
+        unsigned_.size() == 1
+            ? "it is not signed"
+            : fmt::format("{} records from here on are not signed", unsigned_.size());
+    problem(unsigned_.front(),
+            which +
+                ", nor is a later one of this writer: whoever can write to the repository can "
+                "have written that");
+    unsigned_.clear();
+  }
+
+  [[nodiscard]] bool may_be_unsigned() const {
+    return std::find(unsigned_writers_.begin(), unsigned_writers_.end(), writer_) !=
+           unsigned_writers_.end();
+  }
+
+  // A signed record quotes those before it, and they those before them.
+  void check_signature(uint64_t sequence, bool is_signed) {
+    if (is_signed) {
+      for (const uint64_t earlier : unsigned_) {
+        note(earlier, "it is not signed; a later one, which is, quotes it");
+      }
+      unsigned_.clear();
+      signed_ = true;
+    } else if (may_be_unsigned()) {
+      note(sequence, "it is not signed, as was allowed");
+    } else if (signed_) {
+      problem(sequence, "it is not signed, although earlier ones are");
+    } else {
+      unsigned_.push_back(sequence);
+    }
   }
 
   void expect_number(const StoredAuditRecord& stored) {
@@ -130,12 +172,7 @@ class Verifier {
       note(stored.sequence, "its time is before that of the record before: a clock was set back");
     }
     time_ = std::max(time_, record.time);
-    if (verified.key_id.empty() && signed_) {
-      problem(stored.sequence, "it is not signed, although earlier ones are");
-    } else if (verified.key_id.empty()) {
-      note(stored.sequence, "it is not signed");
-    }
-    signed_ = signed_ || !verified.key_id.empty();
+    check_signature(stored.sequence, !verified.key_id.empty());
   }
 
   void expect_quoted(const VerifiedAuditRecord& verified) {
@@ -159,6 +196,7 @@ class Verifier {
   }
 
   std::span<const TrustedKey> keys_;
+  std::span<const std::string> unsigned_writers_;
   AuditReport& report_;
   Chains chains_;
   std::string writer_;
@@ -166,6 +204,7 @@ class Verifier {
   std::optional<std::string> hash_ = std::string();  // of the record before; nothing: not known
   WallTime time_ = WallTime::min();
   bool signed_ = false;
+  std::vector<uint64_t> unsigned_;  // that no later record has vouched for yet
 };
 
 }  // namespace
@@ -259,13 +298,14 @@ bool AuditReport::sound() const {
 }
 
 AuditReport verify_audit(std::vector<StoredAuditRecord> stored, std::span<const TrustedKey> keys,
-                         std::span<const WriterHead> known) {
+                         std::span<const WriterHead> known,
+                         std::span<const std::string> unsigned_writers) {
   std::stable_sort(stored.begin(), stored.end(),
                    [](const StoredAuditRecord& a, const StoredAuditRecord& b) {
                      return std::tie(a.writer, a.sequence) < std::tie(b.writer, b.sequence);
                    });
   AuditReport report;
-  Verifier verifier(keys, report);
+  Verifier verifier(keys, unsigned_writers, report);
   for (const StoredAuditRecord& record : stored) {
     verifier.take(record);
   }

@@ -1,7 +1,9 @@
 // Reads the audit trail and finds what was done to it.
 //
 // Found without anything from elsewhere: a changed, foreign or forged record (seal, signature), one
-// that was removed, exchanged or put in another place (numbers, hashes of the one before). The end
+// that was removed, exchanged or put in another place (numbers, hashes of the one before), one that
+// nobody has signed: whoever can write to the repository can write such. Only what stands before
+// the first signed record of its writer counts without a signature, for that one quotes it. The end
 // of a chain can be cut off without a trace in it: that is found by a head that was kept elsewhere
 // (`audit head`), by a head that another record quotes, and by what this machine remembers. Who
 // holds the signing key (with the key in the repository: who has its password) can write a new
@@ -73,9 +75,11 @@ struct AuditReport {
   [[nodiscard]] bool sound() const;  // no finding is a problem
 };
 
-// `known`: heads from elsewhere that the chains must contain.
+// `known`: heads from elsewhere that the chains must contain. `unsigned_writers`: who is known to
+// have no key (that of the drills' machine is kept there); what they recorded is anybody's word.
 [[nodiscard]] AuditReport verify_audit(std::vector<StoredAuditRecord> stored,
                                        std::span<const TrustedKey> keys,
-                                       std::span<const WriterHead> known);
+                                       std::span<const WriterHead> known,
+                                       std::span<const std::string> unsigned_writers = {});
 
 }  // namespace salvor

@@ -1,6 +1,7 @@
 #include "protect/drill.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -12,6 +13,7 @@
 #include "plan/points.h"
 #include "plan/scope.h"
 #include "protect/drill_area.h"
+#include "protect/run_facts.h"
 
 namespace salvor {
 namespace {
@@ -24,6 +26,15 @@ using plan::StepState;
 
 double seconds_between(WallTime from, WallTime to) {
   return std::chrono::duration<double>(to - from).count();
+}
+
+// The newest state that the repository can bring back; of the epoch: none.
+WallTime newest_in(const std::vector<RecoveryRange>& ranges) {
+  WallTime newest;
+  for (const RecoveryRange& range : ranges) {
+    newest = std::max(newest, range.damaged ? WallTime{} : range.until);
+  }
+  return newest;
 }
 
 class Drill {
@@ -41,7 +52,7 @@ class Drill {
     report_.started = now();
   }
 
-  DrillReport run() {
+  DrillResult run() {
     const std::filesystem::path parent = sandbox_place(order_.sandbox);
     for (const std::string& name : DrillArea::remove_dead(parent, now())) {
       tools_.say("removed " + name + ", which a drill that died had left, or whose time was over");
@@ -67,8 +78,10 @@ class Drill {
       fail(error);
     }
     report_.finished = now();
+    const bool passed = report_.outcome == RunOutcome::kSucceeded;
+    judge_points(passed);
     measure();
-    return std::move(report_);
+    return {.report = std::move(report_), .passed = passed, .points = std::move(findings_)};
   }
 
  private:
@@ -129,9 +142,18 @@ class Drill {
       site_.cut_off();
     }
     if (fault || order_.plan) {
-      report_.declared = now();
+      declare();
     }
     run_plan(std::move(graph));
+  }
+
+  // The disaster. What can be brought back is asked at this instant, not when the sandboxes were
+  // begun: production went on meanwhile, and so did its log.
+  void declare() {
+    for (const std::string& source : order_.sources) {
+      newest_[source] = newest_in(tools_.stores.open(source)->ranges(context_));
+    }
+    report_.declared = now();
   }
 
   // The newest point of each source, or now and then a random older one.
@@ -140,9 +162,9 @@ class Drill {
     for (const std::string& source : order_.sources) {
       const std::vector<RecoveryRange> ranges = tools_.stores.open(source)->ranges(context_);
       PinnedPoint point = plan::choose_point(source, "latest", ranges, now());
+      newest_[source] = newest_in(ranges);
       std::vector<const RecoveryRange*> others;
       for (const RecoveryRange& range : ranges) {
-        newest_[source] = std::max(newest_[source], range.damaged ? WallTime{} : range.until);
         if (!range.damaged && range.snapshot != point.snapshot) {
           others.push_back(&range);
         }
@@ -171,10 +193,18 @@ class Drill {
       sandbox.directory = area.path().string();
       const PinnedPoint& pinned = points_.at(point.source);
       tools_.say("restoring " + point.source + " into a sandbox");
-      site_.add(point.source,
-                tools_.stores.open(point.source)
-                    ->open_sandbox(context_, sandbox,
-                                   {.moment = pinned.moment, .base = pinned.snapshot}));
+      SandboxSeen& seen = seen_[point.source];
+      try {
+        site_.add(point.source,
+                  std::make_unique<WatchedSandbox>(
+                      tools_.stores.open(point.source)
+                          ->open_sandbox(context_, sandbox,
+                                         {.moment = pinned.moment, .base = pinned.snapshot}),
+                      seen));
+      } catch (const Error& error) {
+        seen.failure = blames_backup(error) ? error.message() : "";
+        throw;
+      }
     }
   }
 
@@ -210,10 +240,11 @@ class Drill {
       }
       tools_.say("the checks of " + point.source + " look for it");
       const std::vector<CheckResult> checks = site_.sandbox(point.source).check(context_);
+      seen_[point.source].checks.clear();  // of what was broken on purpose
       const auto seen = std::find_if(checks.begin(), checks.end(),
                                      [](const CheckResult& check) { return !check.passed; });
       if (seen == checks.end()) {
-        unseen_ = true;
+        unseen_.insert(point.source);
         finding("no check of " + point.source + " saw that " + point.fault +
                 ": give the source assertions that do");
       } else {
@@ -261,7 +292,7 @@ class Drill {
     if (!run->error().empty()) {
       finding(run->error() + (run->hint().empty() ? "" : ". " + run->hint()));
     }
-    if (unseen_ && report_.outcome == RunOutcome::kSucceeded) {
+    if (!unseen_.empty() && report_.outcome == RunOutcome::kSucceeded) {
       report_.outcome = RunOutcome::kIncomplete;
     }
     if (report_.checks.empty() && report_.outcome == RunOutcome::kSucceeded) {
@@ -304,6 +335,10 @@ class Drill {
                             record.result.checks.end());
       if (record.state == StepState::kSkipped && node.spec.only == StepScope::kAlways) {
         finding("not exercised: " + node.spec.id + " (" + record.skipped + ")");
+      }
+      const std::string left = plan::undo_skip_reason(node, plan::Mode::kDrill);
+      if (record.begun_at > 0 && !left.empty()) {
+        finding("not exercised: the undo of " + node.spec.id + " (" + left + ")");
       }
       take_point(node, record);
     }
@@ -356,6 +391,22 @@ class Drill {
       } else if (name == "snapshot" && !value.empty()) {
         it->snapshot = value;
       }
+    }
+  }
+
+  void judge_points(bool passed) {
+    for (const DrillPoint& point : report_.points) {
+      PointFinding finding = judge_point(seen_[point.source], passed);
+      if (finding.verdict == PointVerdict::kProven && unseen_.contains(point.source)) {
+        finding.verdict = PointVerdict::kNothing;  // checks that see no fault prove nothing
+      }
+      finding.error = tools_.secrets.hide(finding.error);
+      for (CheckResult& check : finding.checks) {
+        check.name = tools_.secrets.hide(check.name);
+        check.value = tools_.secrets.hide(check.value);
+        check.expected = tools_.secrets.hide(check.expected);
+      }
+      findings_[point.source] = std::move(finding);
     }
   }
 
@@ -434,12 +485,71 @@ class Drill {
   std::map<std::string, PinnedPoint> points_;
   std::map<std::string, WallTime> newest_;  // of each source, what can be reached
   std::map<std::string, WallTime> ready_;   // when its last step was done
-  bool unseen_ = false;                     // a fault that no check saw
+  std::set<std::string> unseen_;            // sources with a fault that no check saw
+  std::map<std::string, SandboxSeen> seen_;
+  std::map<std::string, PointFinding> findings_;
 };
 
 std::string record_id(const std::string& id, const std::string& source) {
   // Stable, so that the same drill is never counted twice.
   return plan::text_hash(id + "/" + source).substr(0, id.size());
+}
+
+RunRecord record_of_drill(const Application& application, const DrillReport& report) {
+  RunRecord record{.id = report.id,
+                   .kind = RunKind::kDrill,
+                   .outcome = report.outcome,
+                   .subject = !report.name.empty()   ? report.name
+                              : !report.plan.empty() ? report.plan
+                                                     : application.name,
+                   .started = report.started,
+                   .finished = report.finished,
+                   .scenario = report.scenario,
+                   .checks = report.checks,
+                   .error = report.findings.empty() ? "" : report.findings.front(),
+                   .who = report.who,
+                   .plan_hash = report.plan_hash};
+  if (!report.plan.empty()) {
+    record.facts.emplace_back("plan", report.plan);
+  }
+  return record;
+}
+
+// What the drill found out about the source's own point, whatever became of the rest.
+void take_finding(const PointFinding& finding, RunRecord& record) {
+  if (finding.verdict == PointVerdict::kNothing) {
+    set_fact(record, kProofFact, kProofNone);
+    return;
+  }
+  const bool proven = finding.verdict == PointVerdict::kProven;
+  record.outcome = proven ? RunOutcome::kSucceeded : RunOutcome::kFailed;
+  record.error = finding.error;
+  if (!proven || !finding.checks.empty()) {
+    record.checks = finding.checks;  // otherwise the drill's own have looked into it
+  }
+}
+
+RunRecord record_of_source(const Application& application, const DrillResult& result,
+                           const DrillMeasure& measure, const RunRecord& whole) {
+  RunRecord record = whole;
+  record.id = record_id(result.report.id, measure.source);
+  record.subject = measure.source;
+  record.rto_seconds = measure.rto_seconds;
+  record.rpo_seconds = measure.rpo_seconds;
+  if (const SourceSpec* source = find_named(application.sources, measure.source)) {
+    record.repository = source->repository;
+  }
+  for (const DrillPoint& point : result.report.points) {
+    if (point.source == measure.source) {
+      record.snapshot = point.snapshot;
+      record.captured = point.captured;
+      record.reached = point.reached;
+      record.read_bytes = point.restored_bytes;
+    }
+  }
+  const auto finding = result.points.find(measure.source);
+  take_finding(finding == result.points.end() ? PointFinding{} : finding->second, record);
+  return record;
 }
 
 }  // namespace
@@ -450,27 +560,13 @@ const std::vector<std::string>& drill_scenarios() {
   return names;
 }
 
-DrillReport run_drill(const Context& context, const DrillTools& tools, const DrillOrder& order) {
+DrillResult run_drill(const Context& context, const DrillTools& tools, const DrillOrder& order) {
   return Drill(context, tools, order).run();
 }
 
-std::vector<RunRecord> drill_records(const Application& application, const DrillReport& report) {
-  RunRecord whole{.id = report.id,
-                  .kind = RunKind::kDrill,
-                  .outcome = report.outcome,
-                  .subject = !report.name.empty()   ? report.name
-                             : !report.plan.empty() ? report.plan
-                                                    : application.name,
-                  .started = report.started,
-                  .finished = report.finished,
-                  .scenario = report.scenario,
-                  .checks = report.checks,
-                  .error = report.findings.empty() ? "" : report.findings.front(),
-                  .who = report.who,
-                  .plan_hash = report.plan_hash};
-  if (!report.plan.empty()) {
-    whole.facts.emplace_back("plan", report.plan);
-  }
+std::vector<RunRecord> drill_records(const Application& application, const DrillResult& result) {
+  const DrillReport& report = result.report;
+  RunRecord whole = record_of_drill(application, report);
   std::vector<RunRecord> records;
   for (const DrillMeasure& measure : report.measures) {
     if (measure.source.empty()) {
@@ -478,24 +574,16 @@ std::vector<RunRecord> drill_records(const Application& application, const Drill
       whole.rpo_seconds = measure.rpo_seconds;
       continue;
     }
-    RunRecord record = whole;
-    record.id = record_id(report.id, measure.source);
-    record.subject = measure.source;
-    record.rto_seconds = measure.rto_seconds;
-    record.rpo_seconds = measure.rpo_seconds;
-    if (const SourceSpec* source = find_named(application.sources, measure.source)) {
-      record.repository = source->repository;
-      whole.repository = whole.repository.empty() ? source->repository : whole.repository;
+    records.push_back(record_of_source(application, result, measure, whole));
+    if (whole.repository.empty()) {
+      whole.repository = records.back().repository;
     }
-    for (const DrillPoint& point : report.points) {
-      if (point.source == measure.source) {
-        record.snapshot = point.snapshot;
-        record.captured = point.captured;
-        record.reached = point.reached;
-        record.read_bytes = point.restored_bytes;
-      }
-    }
-    records.push_back(std::move(record));
+  }
+  for (const DrillPoint& point : report.points) {
+    whole.facts.emplace_back(kSourceFact, point.source);
+  }
+  if (result.passed) {
+    set_fact(whole, kProofFact, kProofPassed);
   }
   records.insert(records.begin(), std::move(whole));
   return records;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "model/drill_report.h"
 #include "plan/graph.h"
 #include "plan/plan_run.h"
+#include "protect/watched_sandbox.h"
 
 namespace salvor {
 
@@ -41,16 +43,24 @@ struct DrillTools {
   std::function<void(const plan::PlanRun&)> begin = {};
 };
 
+struct DrillResult {
+  DrillReport report;
+  // All that was restored was looked into and found right; at most an objective was missed.
+  bool passed = false;
+  std::map<std::string, PointFinding> points;  // by source, of those that a point was chosen for
+};
+
 // Blocks until the sandboxes are gone. What fails is in the report; throws Error only for what
 // keeps the drill from beginning (the plan runs already, a source is unknown).
-[[nodiscard]] DrillReport run_drill(const Context& context, const DrillTools& tools,
+[[nodiscard]] DrillResult run_drill(const Context& context, const DrillTools& tools,
                                     const DrillOrder& order);
 
 // What the catalog and `status` get to know: first the drill's record (subject: its name in the
-// calendar, else the plan, else the application), then one for each source that was restored, so
-// that its point counts as proven.
+// calendar, else the plan, else the application), then one for each source. That says what the
+// drill found out about the source's point (run_facts.h): a step that failed elsewhere, a full disk
+// or a missed objective refutes no backup.
 [[nodiscard]] std::vector<RunRecord> drill_records(const Application& application,
-                                                   const DrillReport& report);
+                                                   const DrillResult& result);
 
 // "corruption", ...
 [[nodiscard]] const std::vector<std::string>& drill_scenarios();

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "engine/postgres/postgres_proof.h"
 #include "plan/process.h"
 #include "plan/run_journal.h"
 
@@ -23,6 +24,18 @@ namespace fs = std::filesystem;
 constexpr std::string_view kPrefix = "salvor-drill-";
 constexpr const char* kNote = "kept.json";
 constexpr size_t kShownDigits = 12;  // of a drill's id, in an area's name
+
+// Whether this user made it. Sandboxes may be where everybody can make directories (/var/tmp), and
+// what a note there says is acted upon, perhaps by root: one of somebody else is left alone.
+bool is_ours(const fs::path& path, mode_t type) {
+  struct stat status{};
+  return ::lstat(path.c_str(), &status) == 0 && (status.st_mode & S_IFMT) == type &&
+         status.st_uid == ::geteuid();
+}
+
+bool is_area(const fs::path& path) {
+  return path.filename().string().starts_with(kPrefix) && is_ours(path, S_IFDIR);
+}
 
 // Processes that work in the directory or below.
 std::vector<pid_t> processes_in(const fs::path& directory) {
@@ -72,8 +85,12 @@ std::string mark_of(const std::string& area_name) {
   return "SALVOR_RUN=" + area_name.substr(kPrefix.size());
 }
 
+// `area` is ours: nobody else can put anything into it.
 std::optional<KeptArea> read_note(const fs::path& area) {
   constexpr uint64_t kLimitBytes = uint64_t{1} << 20;
+  if (!is_ours(area / kNote, S_IFREG)) {
+    return {};
+  }
   try {
     const Buffer bytes = read_file(area / kNote, kLimitBytes);
     const auto json = nlohmann::json::parse(as_text(bytes.view()));
@@ -113,10 +130,15 @@ std::optional<plan::FileLock> make_locked(const fs::path& area) {
   return lock && fs::exists(area / ".lock") ? std::move(lock) : std::nullopt;
 }
 
-// Directories elsewhere that a note names: only such as servers of ours have.
+// Directories elsewhere that a note names: only such as servers of ours have, where RuntimeFolder
+// makes them.
 void remove_outside(const KeptArea& note) {
-  for (const std::string& place : note.outside) {
-    if (fs::path(place).filename().string().starts_with("salvor-")) {
+  std::error_code none;
+  const fs::path parent = ::geteuid() == 0 ? fs::path("/tmp") : fs::temp_directory_path(none);
+  for (const std::string& text : note.outside) {
+    const fs::path place = text;
+    if (place.parent_path() == parent && place.filename().string().starts_with("salvor-") &&
+        fs::is_directory(fs::symlink_status(place, none))) {
       std::error_code ignored;
       fs::remove_all(place, ignored);
     }
@@ -144,8 +166,7 @@ std::vector<fs::path> sandbox_places(const Application& application) {
 
 DrillArea::DrillArea(const fs::path& parent, const std::string& id)
     : path_(parent / (std::string(kPrefix) + id)), mark_(mark_of(path_.filename())) {
-  std::error_code error;
-  fs::create_directories(parent, error);
+  make_passable(parent.string());
   // Between its making and its lock somebody who clears away may take it for a dead one's.
   constexpr int kTries = 10;
   for (int i = 0; i < kTries; ++i) {
@@ -183,7 +204,7 @@ std::vector<std::string> DrillArea::remove_dead(const fs::path& parent, WallTime
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(parent, none)) {
     const std::string name = entry.path().filename();
-    if (!name.starts_with(kPrefix) || !entry.is_directory(none)) {
+    if (!is_area(entry.path())) {
       continue;
     }
     const auto lock = plan::FileLock::try_take(entry.path() / ".lock");
@@ -207,7 +228,7 @@ std::vector<KeptArea> DrillArea::kept(const fs::path& parent) {
   std::vector<KeptArea> areas;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(parent, none)) {
-    if (entry.path().filename().string().starts_with(kPrefix)) {
+    if (is_area(entry.path())) {
       if (auto note = read_note(entry.path())) {
         areas.push_back(std::move(*note));
       }
@@ -220,8 +241,10 @@ std::vector<KeptArea> DrillArea::kept(const fs::path& parent) {
 
 void DrillArea::remove(const fs::path& parent, const KeptArea& area) {
   const std::string name = std::string(kPrefix) + area.id.substr(0, kShownDigits);
-  clear_away(parent / name, mark_of(name));
-  remove_outside(area);
+  if (is_area(parent / name)) {
+    clear_away(parent / name, mark_of(name));
+    remove_outside(area);
+  }
 }
 
 }  // namespace salvor

@@ -1,5 +1,6 @@
 // The directory of one drill's sandboxes, held by a lock: what a drill leaves that was killed, the
-// next one removes, its processes included.
+// next one removes, its processes included. Only directories that this user made count, whatever
+// they are called: others may be able to make some beside them.
 #pragma once
 
 #include <filesystem>
@@ -21,7 +22,7 @@ struct KeptArea {
   std::string id;  // of the drill; the area's name ends with its beginning
   WallTime until;
   std::vector<std::string> enter;    // commands, for people
-  std::vector<std::string> outside;  // directories elsewhere that go with it
+  std::vector<std::string> outside;  // servers' runtime folders that go with it
 };
 
 // Areas that are kept below one directory at a time: a further one takes the place of the oldest.

@@ -43,9 +43,9 @@ WallTime instant_of(const RunRecord& run) {
   return run.due == WallTime{} ? run.started : run.due;
 }
 
-bool may_retry(const FormerRuns& former, WallTime now) {
+bool may_retry(RunKind kind, const FormerRuns& former, WallTime now) {
   return !former.last || former.last->outcome != RunOutcome::kFailed ||
-         now - former.last->finished >= kRetryAfter;
+         now - former.last->finished >= retry_after(kind, former.failures);
 }
 
 std::optional<DueJob> due_by_schedule(const Application& application, const Job& job,
@@ -156,6 +156,15 @@ std::vector<Job> jobs_of(const Application& application) {
   return jobs;
 }
 
+std::chrono::minutes retry_after(RunKind kind, size_t failures) {
+  const bool rests = kind == RunKind::kVerify || kind == RunKind::kCheck || kind == RunKind::kDrill;
+  std::chrono::minutes wait = kRetryAfter;
+  for (size_t i = 1; rests && i < failures && wait < kLongestRetry; ++i) {
+    wait *= 2;
+  }
+  return std::min<std::chrono::minutes>(wait, kLongestRetry);
+}
+
 bool in_window(const std::optional<TimeWindow>& window, const TimeZone& zone, WallTime now) {
   if (!window || window->from == window->to) {
     return true;
@@ -174,7 +183,7 @@ std::optional<DueJob> due_now(const Application& application, const Job& job,
     return std::nullopt;
   }
   const FormerRuns runs = former(job);
-  if (!may_retry(runs, now)) {
+  if (!may_retry(job.kind, runs, now)) {
     return std::nullopt;
   }
   // Of a check the subject is the repository, whoever backs up to it.

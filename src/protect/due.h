@@ -3,8 +3,8 @@
 // A schedule's instants are moved on by a share of the policy's jitter that is always the same for
 // one job. An instant is dealt with by a run that succeeded (or was recorded as missed) for it or
 // after it, whoever started that. Of several instants that passed without one only the last is
-// caught up; the others are `missed`. What failed is tried again, but not within kRetryAfter; what
-// was interrupted is tried again at once. Outside of the policy's window nothing begins: what
+// caught up; the others are `missed`. What failed is tried again, but not within `retry_after`;
+// what was interrupted is tried again at once. Outside of the policy's window nothing begins: what
 // becomes due there waits.
 #pragma once
 
@@ -48,10 +48,16 @@ struct NextRun {
 struct FormerRuns {
   std::optional<RunRecord> last;  // any outcome
   std::optional<RunRecord> good;  // succeeded or incomplete or missed
+  size_t failures = 0;            // that failed since then, as far as anybody looked
 };
 using FormerRunsOf = std::function<FormerRuns(const Job&)>;
 
 inline constexpr std::chrono::minutes kRetryAfter{5};
+inline constexpr std::chrono::hours kLongestRetry{24};
+// How long after its last failure a job is tried again: kRetryAfter; of what reads much and rarely
+// fails for a passing reason (restore tests, checks, drills) twice as long after each further
+// failure, up to kLongestRetry.
+[[nodiscard]] std::chrono::minutes retry_after(RunKind kind, size_t failures);
 // More missed instants than this of one job are not told one by one.
 inline constexpr size_t kMostMissed = 100;
 

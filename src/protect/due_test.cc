@@ -100,6 +100,34 @@ TEST(Due, WhatFailedIsTriedAgainAfterAWhileAndIsNotMissed) {
   EXPECT_TRUE(backup_due(app, {good, interrupted}, at(11, 2, 2)));
 }
 
+// A drill that cannot work must not be run through, and take its disk and its time, every five
+// minutes.
+TEST(Due, WhatReadsMuchRestsLongerAfterEachFailure) {
+  const auto due_after = [](RunKind kind, size_t failures) { return retry_after(kind, failures); };
+  EXPECT_EQ(due_after(RunKind::kBackup, 100), minutes(5));
+  for (const RunKind kind : {RunKind::kVerify, RunKind::kCheck, RunKind::kDrill}) {
+    EXPECT_EQ(due_after(kind, 1), minutes(5));
+    EXPECT_EQ(due_after(kind, 2), minutes(10));
+    EXPECT_EQ(due_after(kind, 5), minutes(80));
+    EXPECT_EQ(due_after(kind, 9), minutes(1280));
+    EXPECT_EQ(due_after(kind, 10), hours(24));
+    EXPECT_EQ(due_after(kind, 100'000), hours(24));
+  }
+  Application app = application("daily 02:00");
+  app.drills = {{.name = "monthly", .schedule = "daily 09:00", .time_zone = "UTC"}};
+  const Job drill = jobs_of(app).back();
+  FormerRuns former;
+  former.last = run(RunOutcome::kFailed, at(10, 9), at(10, 9));
+  former.failures = 3;
+  const auto due = [&](WallTime now) {
+    return due_now(app, drill, [&](const Job&) { return former; }, now).has_value();
+  };
+  EXPECT_FALSE(due(at(10, 9, 20)));
+  EXPECT_TRUE(due(at(10, 9, 21)));
+  former.last->outcome = RunOutcome::kInterrupted;
+  EXPECT_TRUE(due(at(10, 9, 2))) << "what was interrupted, at once";
+}
+
 TEST(Due, DaylightSavingSkipsNoDayAndDoublesNone) {
   // On 29 March 2026 02:00 becomes 03:00 in Berlin: 02:30 runs at 03:00, which is 01:00 UTC.
   const Application app = application("daily 02:30", "Europe/Berlin");

@@ -3,16 +3,17 @@
 #include <algorithm>
 #include <charconv>
 
+#include "protect/run_facts.h"
+
 namespace salvor {
 namespace {
 
 constexpr size_t kSamples = 5;  // newest: machines and data change
 
-std::optional<double> fact(const RunRecord& run, std::string_view name) {
-  for (const auto& [key, text] : run.facts) {
+std::optional<double> seconds_fact(const RunRecord& run, std::string_view name) {
+  for (const std::string_view text : facts_of(run, name)) {
     double value = 0;
-    if (key == name &&
-        std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc() &&
+    if (std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc() &&
         value >= 0) {
       return value;
     }
@@ -23,7 +24,8 @@ std::optional<double> fact(const RunRecord& run, std::string_view name) {
 bool restored(const RunRecord& run) {
   return (run.kind == RunKind::kVerify || run.kind == RunKind::kRestore ||
           run.kind == RunKind::kDrill) &&
-         run.outcome == RunOutcome::kSucceeded && run.read_bytes > 0;
+         run.outcome == RunOutcome::kSucceeded && run.read_bytes > 0 &&
+         fact_of(run, kSelectionFact).empty();
 }
 
 double seconds_of(const RunRecord& run) {
@@ -54,8 +56,8 @@ std::optional<RestoreRates> measure_rates(std::span<const RunRecord> runs) {
   double fixed = 0;
   for (const RunRecord* run : samples) {
     const double all = seconds_of(*run);
-    const double log = fact(*run, "log-seconds").value_or(0);
-    const double read = std::max(fact(*run, "restore-seconds").value_or(all - log), 1e-3);
+    const double log = seconds_fact(*run, "log-seconds").value_or(0);
+    const double read = std::max(seconds_fact(*run, "restore-seconds").value_or(all - log), 1e-3);
     bytes += static_cast<double>(run->read_bytes);
     reading += read;
     fixed += std::max(all - read - log, 0.0);

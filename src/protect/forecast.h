@@ -23,7 +23,7 @@ struct RestoreRates {
   std::optional<double> log_seconds_per_second;  // of the log's time, to replay
   double fixed_seconds = 0;                      // whatever else took time, the mean
 };
-// Nothing when none of the runs restored anything successfully.
+// Nothing when none of the runs restored a whole point successfully.
 [[nodiscard]] std::optional<RestoreRates> measure_rates(std::span<const RunRecord> runs);
 
 struct Forecast {

@@ -26,6 +26,13 @@ TEST(Forecast, WithoutAMeasurementThereIsNone) {
   EXPECT_FALSE(measure_rates(std::vector<RunRecord>{failed, backup, restore(0, 10, 0)}));
 }
 
+TEST(Forecast, ARestoreOfAPartMeasuresNothing) {
+  RunRecord part = restore(0, 1, 100);
+  part.kind = RunKind::kRestore;
+  part.facts = {{"selection", "/srv/uploads/one"}};
+  EXPECT_FALSE(measure_rates(std::vector<RunRecord>{part}));
+}
+
 TEST(Forecast, TwiceTheDataTakesTwiceAsLong) {
   const auto rates = measure_rates(std::vector<RunRecord>{restore(0, 100, 1000)});
   ASSERT_TRUE(rates);

@@ -23,6 +23,7 @@ FormerRuns among(std::vector<RunRecord> newest_first, const Application& applica
     if (!former.last && record.outcome != RunOutcome::kMissed) {
       former.last = record;
     }
+    former.failures += record.outcome == RunOutcome::kFailed ? 1 : 0;
     if (dealt_with(record)) {
       former.good = std::move(record);
       break;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "protect/run_facts.h"
+
 namespace salvor {
 namespace {
 
@@ -30,6 +32,13 @@ struct Spread {
     return count == 0 ? std::nullopt : std::optional(most);
   }
 };
+
+// Of a part of a point neither the time nor the loss says anything of the whole.
+bool measures_recovery(const RunRecord& run) {
+  return (run.kind == RunKind::kVerify || run.kind == RunKind::kDrill ||
+          run.kind == RunKind::kRestore) &&
+         fact_of(run, kSelectionFact).empty();
+}
 
 // `first`: the first run there is. It began a little after it was due, and counts for that.
 void count_expected(const Promises& promises, std::vector<WallTime> good, WallTime first,
@@ -89,8 +98,7 @@ KeyFigures key_figures(const Promises& promises, std::span<const RunRecord> runs
       } else {
         ++figures.failed;
       }
-    } else if (run.kind == RunKind::kVerify || run.kind == RunKind::kDrill ||
-               run.kind == RunKind::kRestore) {
+    } else if (measures_recovery(run)) {
       const bool proof = run.kind != RunKind::kRestore;
       figures.proofs += proof ? 1 : 0;
       figures.proofs_passed += proof && succeeded ? 1 : 0;

@@ -111,6 +111,17 @@ TEST(KeyFigures, MeansAndWorstOfWhatWasMeasured) {
   EXPECT_EQ(figures.added_bytes, 20U);
 }
 
+TEST(KeyFigures, ARestoreOfAFileMeasuresNoRecovery) {
+  RunRecord part;
+  part.kind = RunKind::kRestore;
+  part.outcome = RunOutcome::kSucceeded;
+  part.started = part.finished = kNow - hours(1);
+  part.rto_seconds = 1;
+  part.facts = {{"selection", "/srv/uploads/one"}};
+  const std::vector<RunRecord> runs{backup(night(0)), part};
+  EXPECT_FALSE(key_figures(nightly(), runs, days(7), kNow).mean_recovery_seconds);
+}
+
 TEST(KeyFigures, TheFirstRunCountsForWhatItWasDueFor) {
   const std::vector<RunRecord> runs{backup(night(1) + std::chrono::seconds(30)),
                                     backup(night(0) + std::chrono::seconds(30))};

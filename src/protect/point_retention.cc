@@ -239,21 +239,30 @@ class Planner {
     }
   }
 
-  void keep_last_resorts() {
-    std::optional<size_t> newest_good;
-    std::optional<size_t> last_proven;
+  // The one whose proof is the newest; nothing: none was ever proven.
+  [[nodiscard]] std::optional<size_t> proven_last(PointQuality at_least) const {
+    std::optional<size_t> last;
     for (size_t i = 0; i < plan_.decisions.size(); ++i) {
       const RetentionPoint& point = plan_.decisions[i].point;
-      if (point.quality == PointQuality::kGood && !newest_good) {
-        newest_good = i;
-      }
-      if (point.proven_at && point.quality == PointQuality::kGood &&
-          (!last_proven || *point.proven_at > *plan_.decisions[*last_proven].point.proven_at)) {
-        last_proven = i;
+      if (point.proven_at && point.quality >= at_least &&
+          (!last || *point.proven_at > *plan_.decisions[*last].point.proven_at)) {
+        last = i;
       }
     }
-    if (last_proven) {
-      keep(*last_proven, "proven last");
+    return last;
+  }
+
+  void keep_last_resorts() {
+    std::optional<size_t> newest_good;
+    for (size_t i = 0; i < plan_.decisions.size() && !newest_good; ++i) {
+      if (plan_.decisions[i].point.quality == PointQuality::kGood) {
+        newest_good = i;
+      }
+    }
+    for (const PointQuality at_least : {PointQuality::kBad, PointQuality::kGood}) {
+      if (const auto last = proven_last(at_least)) {
+        keep(*last, "proven last");
+      }
     }
     if (newest_good) {
       keep(*newest_good, "the newest good one");

@@ -7,13 +7,14 @@
 //
 // A point is good when it was restored and looked into, or when its backup was complete and its
 // cheap check passed. Only good points fill slots: when backups fail for a month, the last good one
-// does not grow old. Points that nobody has said anything about (made by restic, or before there
-// were records) can neither fill slots nor be thrown away for it: the rules are applied a second
-// time as if they were good, and what that keeps stays, too.
+// does not grow old. Points that are not known to be good (made by restic, or before there were
+// records, or the last attempt to restore them failed) can neither fill slots nor be thrown away
+// for it: the rules are applied a second time as if they were good, and what that keeps stays, too.
 //
-// Whatever the rules say, these stay: everything under a legal hold; what was proven last, and the
-// newest good point; what is newer than that (it may be all there is of those days); tags and
-// labels that promise it; what the log is needed from.
+// Whatever the rules say, these stay: everything under a legal hold; what was proven last, whatever
+// was found of it since, and what was proven last of what is good; the newest good point; what is
+// newer than that (it may be all there is of those days); tags and labels that promise it; what the
+// log is needed from.
 #pragma once
 
 #include <optional>
@@ -28,8 +29,8 @@
 namespace salvor {
 
 enum class PointQuality : uint8_t {
-  kBad,      // incomplete, damaged, a check failed, or the last attempt to restore it did
-  kUnknown,  // nothing is written down about it
+  kBad,      // incomplete, damaged, or a check failed when it was made
+  kUnknown,  // nothing is written down about it, or the last attempt to restore it failed
   kGood,
 };
 

@@ -153,6 +153,19 @@ TEST(PointRetention, WhatWasProvenLastIsNeverRemoved) {
   EXPECT_EQ(reasons(plan, "d19"), "proven last");
 }
 
+// A drill that failed for a full disk says nothing of the backup that an earlier one has proven.
+TEST(PointRetention, WhatWasProvenLastStaysWhateverALaterAttemptSaid) {
+  std::vector<RetentionPoint> points = daily_points(20);
+  points[17].proven_at = kNow - hours(24 * 5);
+  points[17].quality = PointQuality::kUnknown;  // refuted since
+  points[18].proven_at = kNow - hours(24 * 7);
+  points[18].quality = PointQuality::kBad;
+  points[19].proven_at = kNow - hours(24 * 10);
+  const PointRetentionPlan plan = plan_point_retention(points, {.last = 2}, TimeZone::utc(), kNow);
+  EXPECT_EQ(kept(plan), (std::set<std::string>{"d1", "d2", "d18", "d20"}))
+      << "the one proven last, and the one of the good ones";
+}
+
 TEST(PointRetention, TagsLabelsAndHoldsStay) {
   std::vector<RetentionPoint> points = daily_points(10);
   points[5].tags = {"audit"};
@@ -210,7 +223,7 @@ Drawn draw() {
                                kNow - seconds(*rc::gen::inRange<int64_t>(0, stretch * 86400)));
     one.quality = *rc::gen::weightedElement<PointQuality>(
         {{6, PointQuality::kGood}, {2, PointQuality::kUnknown}, {2, PointQuality::kBad}});
-    if (one.quality == PointQuality::kGood && *rc::gen::inRange(0, 5) == 0) {
+    if (*rc::gen::inRange(0, 5) == 0) {
       one.proven_at = one.captured + hours(*rc::gen::inRange(1, 500));
     }
     if (*rc::gen::inRange(0, 20) == 0) {
@@ -272,19 +285,22 @@ TEST(PointRetentionProperty, TheLastProvenAndTheNewestGoodStayAndCountsAreBounde
     Drawn drawn = draw();
     const PointRetentionPlan plan = plan_of(drawn);
     const RetentionPoint* proven = nullptr;
+    const RetentionPoint* proven_good = nullptr;
     const RetentionPoint* newest = nullptr;
+    const auto later = [](const RetentionPoint& one, const RetentionPoint* than) {
+      return one.proven_at && (than == nullptr || *one.proven_at > *than->proven_at);
+    };
     for (const PointDecision& decision : plan.decisions) {
       const RetentionPoint& one = decision.point;
-      if (one.proven_at && (proven == nullptr || *one.proven_at > *proven->proven_at)) {
-        proven = &one;
-      }
-      if (one.quality == PointQuality::kGood && newest == nullptr) {
-        newest = &one;
-      }
+      const bool good = one.quality == PointQuality::kGood;
+      proven = later(one, proven) ? &one : proven;
+      proven_good = good && later(one, proven_good) ? &one : proven_good;
+      newest = good && newest == nullptr ? &one : newest;
       RC_ASSERT(decision.keep() == decision.why_not.empty());
     }
     const std::set<std::string> stay = kept(plan);
     RC_ASSERT((proven == nullptr || stay.contains(proven->snapshot)));
+    RC_ASSERT((proven_good == nullptr || stay.contains(proven_good->snapshot)));
     RC_ASSERT((newest == nullptr || stay.contains(newest->snapshot)));
     const RetentionRule& rule = drawn.rule;
     const size_t slots =
@@ -294,7 +310,7 @@ TEST(PointRetentionProperty, TheLastProvenAndTheNewestGoodStayAndCountsAreBounde
       const RetentionPoint& one = decision.point;
       const bool young = one.captured >= kNow - rule.within && rule.within.count() > 0;
       slotted += one.quality == PointQuality::kGood && decision.keep() && !young &&
-                         one.tags.empty() && &one != newest && &one != proven
+                         one.tags.empty() && &one != newest && &one != proven && &one != proven_good
                      ? 1
                      : 0;
     }

@@ -5,6 +5,8 @@
 #include <map>
 #include <set>
 
+#include "protect/run_facts.h"
+
 namespace salvor {
 namespace {
 
@@ -97,9 +99,27 @@ std::vector<std::vector<Span>> spans_of_all(PointsOfSources sources, Standard st
   return all;
 }
 
-bool restores(RunKind kind) {
-  return kind == RunKind::kVerify || kind == RunKind::kDrill || kind == RunKind::kRestore ||
-         kind == RunKind::kPlan;
+// A restore into its place without checks copied something; nobody looked into it. A failed one
+// says more about the place than about the backup.
+bool looked_into(const RunRecord& run) {
+  switch (run.kind) {
+    case RunKind::kVerify:
+    case RunKind::kDrill:
+      return true;
+    case RunKind::kRestore:
+    case RunKind::kPlan:
+      return !run.checks.empty() && run.outcome == RunOutcome::kSucceeded;
+    default:
+      return false;
+  }
+}
+
+bool says_something(const RunRecord& run) {
+  // A drill is incomplete when an objective was missed or nothing could be checked: neither says
+  // that the backup is bad.
+  const bool decided = run.outcome == RunOutcome::kSucceeded || run.outcome == RunOutcome::kFailed;
+  return decided && !run.snapshot.empty() && looked_into(run) &&
+         fact_of(run, kProofFact) != kProofNone && fact_of(run, kSelectionFact).empty();
 }
 
 }  // namespace
@@ -112,14 +132,7 @@ std::string_view name_of(ProofState state) {
 std::vector<ProofRun> proofs_among(std::span<const RunRecord> runs) {
   std::vector<ProofRun> proofs;
   for (const RunRecord& run : runs) {
-    const bool decided = run.outcome == RunOutcome::kSucceeded ||
-                         run.outcome == RunOutcome::kIncomplete ||
-                         run.outcome == RunOutcome::kFailed;
-    // A restore into its place without checks copied something; nobody looked into it. A failed one
-    // says more about the place than about the backup.
-    const bool real = run.kind == RunKind::kRestore || run.kind == RunKind::kPlan;
-    if (!restores(run.kind) || !decided || run.snapshot.empty() ||
-        (real && (run.checks.empty() || run.outcome != RunOutcome::kSucceeded))) {
+    if (!says_something(run)) {
       continue;
     }
     const bool checks = std::all_of(run.checks.begin(), run.checks.end(),

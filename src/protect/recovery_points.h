@@ -40,7 +40,8 @@ struct ProofRun {
   std::string error;
 };
 // The proofs among the runs of a source, newest first: restores into a sandbox, drills, and real
-// restores whose checks passed. Interrupted ones prove nothing either way.
+// restores of all of it whose checks passed. Interrupted and incomplete ones prove nothing either
+// way, nor do drills that failed for something else than the backup (run_facts.h).
 [[nodiscard]] std::vector<ProofRun> proofs_among(std::span<const RunRecord> runs);
 
 struct RecoveryPoint {

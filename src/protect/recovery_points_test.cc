@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "protect/run_facts.h"
 #include "support/properties.h"
 
 namespace salvor {
@@ -92,6 +93,31 @@ TEST(RecoveryPoints, WhatWasNotLookedIntoOrNotFinishedProvesNothing) {
   EXPECT_EQ(proofs_among(std::vector<RunRecord>{plain}).size(), 1U);
   plain.outcome = RunOutcome::kFailed;  // the place may have been full
   EXPECT_TRUE(proofs_among(std::vector<RunRecord>{plain}).empty());
+}
+
+TEST(RecoveryPoints, ARestoreOfAPartProvesNothingOfTheWhole) {
+  RunRecord part = proof("a", 600);
+  part.kind = RunKind::kRestore;
+  part.checks = {{"files verified", true, "1 of 1 files read again"}};
+  EXPECT_EQ(points({range("a", 100)}, {part})[0].proof, ProofState::kProven);
+  set_fact(part, kSelectionFact, "/srv/uploads/one");
+  EXPECT_EQ(points({range("a", 100)}, {part})[0].proof, ProofState::kNone);
+}
+
+// A drill that failed for a full disk or a wrong request, or only took a second too long.
+TEST(RecoveryPoints, WhatSaysNothingOfTheBackupRefutesNoProof) {
+  const std::vector<RecoveryRange> ranges{range("a", 100)};
+  RunRecord drill = proof("a", 700, false);
+  drill.kind = RunKind::kDrill;
+  EXPECT_EQ(points(ranges, {proof("a", 600), drill})[0].proof, ProofState::kRefuted)
+      << "as of records from before the fact";
+  set_fact(drill, kProofFact, kProofNone);
+  EXPECT_EQ(points(ranges, {proof("a", 600), drill})[0].proof, ProofState::kProven);
+  RunRecord late = proof("a", 700);
+  late.kind = RunKind::kDrill;
+  late.outcome = RunOutcome::kIncomplete;
+  EXPECT_EQ(points(ranges, {proof("a", 600), late})[0].proof, ProofState::kProven);
+  EXPECT_EQ(points(ranges, {late})[0].proof, ProofState::kNone);
 }
 
 TEST(RecoveryPoints, DamagedOnesDoNotCount) {

@@ -10,6 +10,7 @@ namespace salvor {
 namespace {
 
 struct Verdict {
+  PointQuality backup = PointQuality::kUnknown;  // as the backup itself found it
   PointQuality quality = PointQuality::kUnknown;
   std::optional<WallTime> proven_at;
 };
@@ -26,18 +27,23 @@ std::vector<RetentionPoint> retention_points(std::span<const PlacedSnapshot> sna
   std::map<std::string_view, Verdict> verdicts;
   for (const RunRecord& run : runs) {
     if (run.kind == RunKind::kBackup && !run.snapshot.empty()) {
-      verdicts[run.snapshot].quality = run.outcome == RunOutcome::kSucceeded && all_passed(run)
-                                           ? PointQuality::kGood
-                                           : PointQuality::kBad;
+      Verdict& verdict = verdicts[run.snapshot];
+      verdict.backup = run.outcome == RunOutcome::kSucceeded && all_passed(run)
+                           ? PointQuality::kGood
+                           : PointQuality::kBad;
+      verdict.quality = verdict.backup;
     }
   }
   std::vector<ProofRun> proofs = proofs_among(runs);
   std::reverse(proofs.begin(), proofs.end());  // the newest has the last word
   for (const ProofRun& proof : proofs) {
     Verdict& verdict = verdicts[proof.snapshot];
-    verdict.quality = proof.passed ? PointQuality::kGood : PointQuality::kBad;
     if (proof.passed) {
+      verdict.quality = PointQuality::kGood;
       verdict.proven_at = proof.at;
+    } else {
+      // Nobody relies on it any more, and nobody throws it away for that.
+      verdict.quality = std::min(verdict.backup, PointQuality::kUnknown);
     }
   }
   std::vector<RetentionPoint> points;

@@ -19,9 +19,10 @@ struct PlacedSnapshot {
   bool damaged = false;
 };
 
-// `runs` of the source, any order. A point is bad when it is marked as damaged, when its backup was
-// not complete or found a check failing, and when the last attempt to restore it failed; good when
-// its backup was complete or a restore passed; otherwise nobody knows.
+// `runs` of the source, any order. A point is bad when it is marked as damaged, or when its backup
+// was not complete or found a check failing and no restore has passed since; good when its backup
+// was complete or a restore passed. Otherwise nobody knows: there are no records of it, or the last
+// attempt to restore it failed, which a full disk or a wrong assertion does as well as damage.
 [[nodiscard]] std::vector<RetentionPoint> retention_points(
     std::span<const PlacedSnapshot> snapshots, std::span<const RunRecord> runs, WallTime now);
 

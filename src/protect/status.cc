@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "model/duration_text.h"
+#include "protect/run_facts.h"
 #include "protect/time_text.h"
 
 namespace salvor {
@@ -220,8 +221,9 @@ void judge_copies(const SourceFacts& facts, WallTime now, StoreStatus& store) {
     }
     if (place.errors > 0) {
       concern(store, Assurance::kUnknown,
-              fmt::format("the last check of {} found errors", place.repository),
-              "Run `salvor check` there; it names what is hit and what to do.");
+              fmt::format("a check of {} found errors", place.repository),
+              "Run `salvor check --read-data` there; it names what is hit and what to do. They "
+              "count until `salvor run` has read the same again and found none.");
     }
   }
 }
@@ -274,12 +276,21 @@ StoreStatus assess_store(const Application& application, const SourceSpec& sourc
   return store;
 }
 
+// Whether a drill proved every source. One that only missed an objective did.
+bool proves_whole(const RunRecord& drill, const StatusReport& report) {
+  const std::vector<std::string_view> restored = facts_of(drill, kSourceFact);
+  return drill.kind == RunKind::kDrill &&
+         (good(drill) || fact_of(drill, kProofFact) == kProofPassed) &&
+         std::all_of(report.stores.begin(), report.stores.end(), [&](const StoreStatus& store) {
+           return std::find(restored.begin(), restored.end(), store.source) != restored.end();
+         });
+}
+
 // Whether one drill proved all sources together, and how long that took.
 void take_whole_proof(const std::vector<RunRecord>& drills, StatusReport& report) {
   const RunRecord* last = nullptr;
   for (const RunRecord& run : drills) {
-    if (run.kind == RunKind::kDrill && good(run) &&
-        (last == nullptr || run.finished > last->finished)) {
+    if (proves_whole(run, report) && (last == nullptr || run.finished > last->finished)) {
       last = &run;
     }
   }

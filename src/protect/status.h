@@ -32,7 +32,9 @@ struct PlaceFacts {
   // known.
   std::optional<bool> immutable;
   std::optional<WallTime> immutable_seen_at;  // when it did; nothing: never
-  uint64_t errors = 0;                        // that its last check found
+  // Snapshots that cannot be read, and one more where a check has found errors that none since has
+  // found gone.
+  uint64_t errors = 0;
   bool reachable = true;
   WallTime seen_at;                    // when the following was so
   std::vector<std::string> snapshots;  // ids in the source's own repository
@@ -104,8 +106,8 @@ struct StatusReport {
   Promises promises;                  // of the whole
   std::optional<CommonPoint> common;  // to which all sources can be brought
   std::optional<CommonPoint> proven_common;
-  // Of the whole: the last drill that passed, else the oldest of the sources' last proofs with the
-  // slowest of their times.
+  // Of the whole: the last drill that proved every source, else the oldest of the sources' last
+  // proofs with the slowest of their times.
   std::optional<WallTime> proven_at;
   std::optional<double> recovery_seconds;
   bool recovery_measured = false;
@@ -114,8 +116,8 @@ struct StatusReport {
   std::vector<Concern> concerns;  // of the whole
 };
 
-// `facts` by source; one that is missing is a source that nothing is known of. `drills`: runs of
-// plans and drills of several sources, any order.
+// `facts` by source; one that is missing is a source that nothing is known of. `drills`: their own
+// records, any order; those that do not name every source (run_facts.h) say nothing of the whole.
 [[nodiscard]] StatusReport assess_status(const Application& application,
                                          const std::map<std::string, SourceFacts>& facts,
                                          const std::vector<RunRecord>& drills, WallTime now);

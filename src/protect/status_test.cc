@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "protect/run_facts.h"
 #include "protect/status_sentence.h"
 
 namespace salvor {
@@ -233,6 +234,64 @@ TEST(Status, TheWholeIsAsGoodAsItsWorstSource) {
   EXPECT_EQ(report.state, Assurance::kUnproven);
   EXPECT_EQ(report.common->time, kNow - minutes(50));
   EXPECT_FALSE(report.proven_at) << "one source was never proven";
+}
+
+// Two sources, each with a proof of its own; what is said of the whole is what a drill of both
+// took.
+class WholeProof : public ::testing::Test {
+ protected:
+  WholeProof() {
+    app_.sources.push_back(
+        {.name = "uploads", .kind = "files", .repository = "main", .policy = "standard"});
+  }
+  static RunRecord drill(WallTime finished, double took, const std::vector<std::string>& sources) {
+    RunRecord record = run(RunKind::kDrill, finished - hours(1));
+    record.finished = finished;
+    record.rto_seconds = took;
+    record.subject = "shop";
+    record.snapshot.clear();
+    for (const std::string& source : sources) {
+      record.facts.emplace_back(kSourceFact, source);
+    }
+    return record;
+  }
+  [[nodiscard]] StatusReport report(const std::vector<RunRecord>& drills) const {
+    return assess_status(app_, {{"database", good_facts()}, {"uploads", good_facts()}}, drills,
+                         kNow);
+  }
+  Application app_ = application();
+  const RunRecord full_ = drill(kNow - hours(2), 3600, {"uploads", "database"});
+};
+
+TEST_F(WholeProof, IsTheLastDrillOfAllSources) {
+  EXPECT_DOUBLE_EQ(*report({}).recovery_seconds, 372);
+  EXPECT_DOUBLE_EQ(*report({full_}).recovery_seconds, 3600);
+  EXPECT_EQ(report({full_}).proven_at, full_.finished);
+}
+
+TEST_F(WholeProof, ADrillOfOneSourceIsNotOfTheWhole) {
+  const RunRecord partial = drill(kNow - minutes(1), 5, {"uploads"});
+  const RunRecord untold = drill(kNow - minutes(1), 5, {});  // of before, or a source's own record
+  const RunRecord same_time = drill(full_.finished, 5, {});
+  for (const auto& drills : {std::vector{full_, partial}, std::vector{untold, full_},
+                             std::vector{full_, same_time}, std::vector{same_time, full_}}) {
+    EXPECT_DOUBLE_EQ(*report(drills).recovery_seconds, 3600);
+    EXPECT_EQ(report(drills).proven_at, full_.finished);
+  }
+  EXPECT_DOUBLE_EQ(*report({partial}).recovery_seconds, 372);
+}
+
+TEST_F(WholeProof, AMissedObjectiveIsABreachWithItsTime) {
+  RunRecord slow = full_;
+  slow.outcome = RunOutcome::kIncomplete;
+  EXPECT_DOUBLE_EQ(*report({slow}).recovery_seconds, 372) << "nobody knows what was missing";
+  set_fact(slow, kProofFact, kProofPassed);
+  const StatusReport found = report({slow});
+  EXPECT_DOUBLE_EQ(*found.recovery_seconds, 3600);
+  EXPECT_EQ(found.state, Assurance::kBreached);
+  EXPECT_NE(concerns(found).find("the last recovery took 1 h, the objective is 15 min"),
+            std::string::npos)
+      << concerns(found);
 }
 
 TEST(Promises, AnObjectiveOfTheSourceGoesBeforeAnyAndZeroIsNotABackups) {

@@ -7,7 +7,9 @@
 #include "base/task.h"
 #include "catalog/run_log.h"
 #include "engine/copies/copies.h"
+#include "protect/check_shares.h"
 #include "protect/patience.h"
+#include "protect/run_facts.h"
 
 namespace salvor {
 namespace {
@@ -52,6 +54,9 @@ class Surveyor {
     }
     with_catalog(context_,
                  [&] { survey.drills = runs({.kind = RunKind::kDrill, .from = now_ - kHistory}); });
+    // Beside a drill's own record there is one for each of its sources, which is among theirs.
+    std::erase_if(survey.drills,
+                  [](const RunRecord& run) { return fact_of(run, kSourceFact).empty(); });
     return survey;
   }
 
@@ -236,13 +241,9 @@ class Surveyor {
   }
 
   uint64_t errors_of(const std::string& name) {
-    uint64_t errors = unreadable_[name];
-    const auto checks =
-        request_.catalog.runs({.kind = RunKind::kCheck, .repository = name, .limit = 1});
-    if (!checks.empty() && checks[0].outcome == RunOutcome::kFailed) {
-      ++errors;
-    }
-    return errors;
+    const std::vector<RunRecord> checks = request_.catalog.runs(
+        {.kind = RunKind::kCheck, .repository = name, .from = now_ - kHistory});
+    return unreadable_[name] + (standing_errors(checks).empty() ? 0 : 1);
   }
 
   const Context& context_;

@@ -35,7 +35,7 @@ struct SurveyRequest {
 
 struct Survey {
   std::map<std::string, SourceFacts> facts;
-  std::vector<RunRecord> drills;
+  std::vector<RunRecord> drills;  // their own records, that name the sources which were restored
 };
 
 // Throws Error{kCancelled} when the context is stopped; what else fails is in the facts, and

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "catalog/run_log.h"
+#include "protect/run_facts.h"
 #include "support/small_repository.h"
 #include "support/temp_directory.h"
 
@@ -15,6 +16,8 @@ class SnapshotStore final : public Store {
   SnapshotStore(const SourceSpec& spec, Repository& repository)
       : spec_(spec), repository_(repository) {}
   const SourceSpec& spec() const override { return spec_; }
+  TextMap outputs() const override { return {}; }
+  std::vector<CheckResult> check(const Context&) override { return {}; }
   RunRecord back_up(const Context&, const BackupOrder&) override { return {}; }
   std::vector<RecoveryRange> ranges(const Context& context) override {
     std::vector<RecoveryRange> ranges;
@@ -172,6 +175,31 @@ TEST_F(SurveyTest, ANewMachineSeesTheSameStatus) {
   catalog_ = Catalog::in_memory();
   EXPECT_EQ(told(), here);
   EXPECT_EQ(std::get<0>(here), Assurance::kProven);
+}
+
+// Saturday's check found a damaged pack; five minutes later another share of the packs was well.
+TEST_F(SurveyTest, DamageIsNotForgottenForAnotherShareThatIsWell) {
+  main_.backup({{"a", "1"}});
+  const WallTime start = (*context_).clock.now() - std::chrono::hours(1);
+  unsigned minute = 0;
+  const auto check = [&](RunOutcome outcome, const std::string& share) {
+    RunRecord run;
+    run.kind = RunKind::kCheck;
+    run.outcome = outcome;
+    run.subject = run.repository = "main";
+    run.started = run.finished = start + std::chrono::minutes(++minute);
+    if (!share.empty()) {
+      set_fact(run, kShareFact, share);
+      set_fact(run, kErrorsFact, outcome == RunOutcome::kFailed ? "1" : "0");
+    }
+    record_run(*context_, &main_.repository(), catalog_, run);
+    return take().facts.at("files").places[0].errors;
+  };
+  EXPECT_EQ(check(RunOutcome::kSucceeded, "2/20"), 0U);
+  EXPECT_EQ(check(RunOutcome::kFailed, "3/20"), 1U);
+  EXPECT_EQ(check(RunOutcome::kInterrupted, ""), 1U);
+  EXPECT_EQ(check(RunOutcome::kSucceeded, "4/20"), 1U);
+  EXPECT_EQ(check(RunOutcome::kSucceeded, "3/20"), 0U);
 }
 
 TEST_F(SurveyTest, RunsOfAnotherApplicationInTheRepositoryAreNotOurs) {

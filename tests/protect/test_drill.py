@@ -149,14 +149,20 @@ class Files(ApplicationCase):
               recover:
                 steps:
                   - {{name: stop app, stop: {{service: app, run: "echo stopped >> {log}"}}}}
-                  - restore: uploads
-                  - {{name: look, command: "test -s ${{target.directory}}/file3"}}
+                  - {{restore: uploads, undo: {{command: "echo restarted >> {log}"}}}}
+                  - {{name: look, command: "test -s ${{target.directory}}/file3",
+                     undo: {{command: "echo undone >> {log}"}}}}
                   - check: uploads
+                  - {{name: mark, command: "touch ${{target.directory}}/mark",
+                     undo: {{command: "rm ${{target.directory}}/mark && touch {log}-inside"}}}}
             """)
         report = self.drill("recover", "--scenario", "deletion")
         self.assertEqual(report["outcome"], "succeeded", report)
-        self.assertFalse((self.folder / "log").exists(), "the drill stopped production")
-        self.assertTrue(any("not exercised: stop-app" in f for f in report["findings"]), report)
+        self.assertFalse((self.folder / "log").exists(), "the drill stopped production, or took something back there")
+        self.assertTrue((self.folder / "log-inside").exists(), "what refers to the target is taken back")
+        for left in ("stop-app", "the undo of restore-uploads", "the undo of look"):
+            self.assertTrue(any(f"not exercised: {left} (" in f for f in report["findings"]), report)
+        self.assertFalse(any("mark" in f for f in report["findings"]), report)
 
     def test_objective_missed(self):
         self.setup("""

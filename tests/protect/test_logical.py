@@ -141,6 +141,19 @@ class Logical(_LogicalCase):
         self.assertNotEqual(missing.code, 0)
 
     @limit(300)
+    def test_partitions_made_since_are_kept_for_undo(self):
+        self.sql("CREATE TABLE m (id int) PARTITION BY RANGE (id); CREATE TABLE m1 PARTITION OF m FOR VALUES FROM (0) TO (50);"
+                 "INSERT INTO m VALUES (1)")
+        self.shop("backup", "db")
+        self.sql("CREATE TABLE m2 PARTITION OF m DEFAULT; INSERT INTO m VALUES (2), (77)")
+        refused = self.shop("restore", "db", "--include", "m", expect=64)
+        self.assertIn("the 1 rows of partition public.m2, made since the backup, are removed", refused.errors)
+        self.shop("restore", "db", "--include", "m", "--yes")
+        self.assertEqual(self.sql("SELECT string_agg(id::text, ',' ORDER BY id) FROM m"), "1")
+        self.shop("restore", "db", "--undo", "--yes")
+        self.assertEqual(self.sql("SELECT string_agg(id::text, ',' ORDER BY id) FROM m"), "1,2,77")
+
+    @limit(300)
     def test_run_and_plan(self):
         self.write("""
                 schedule: daily 02:00

@@ -121,10 +121,36 @@ class Files(PlanCase):
         self.assertEqual(self.lines()["unlast"], 1)
         self.run_plan()
         run = self.journal()[0]["values"]["id"]
+        refused = self.shop("plan", "finish", run[:8], expect=64)
+        self.assertIn("nobody can be asked", refused.errors)
         self.shop("plan", "finish", run[:8], "--yes")
-        self.assertEqual([p.name for p in self.folder.iterdir() if ".before-" in p.name], [])
+        self.assertEqual(self.old_data(), [])
         kinds = [record["kind"] for record in self.records()]
         self.assertEqual(kinds.count("plan"), 3)
+
+    def old_data(self):
+        return [p for p in self.folder.iterdir() if ".before-" in p.name]
+
+    def test_finish_keeps_the_old_data_of_a_run_that_proved_nothing(self):
+        self.plan(last="exit 3")
+        self.run_plan(expect=1)
+        run = self.journal()[0]["values"]["id"]
+        for _ in range(2):  # refused, it is as it was
+            refused = self.shop("plan", "finish", run, "--yes", expect=64)
+            self.assertIn(f"run {run[:8]} (failed): nothing proves what it restored", refused.errors)
+            self.assertIn("--although-it-failed", refused.errors)
+            self.assertEqual([(p / "one").read_text() for p in self.old_data()], ["bad"])
+        self.shop("plan", "resume", run, expect=1)
+        self.shop("plan", "undo", run)
+        self.assertEqual((self.uploads / "one").read_text(), "bad")
+        # Killed: nobody knows how far it came.
+        self.plan()
+        self.run_plan(expect=-signal.SIGKILL, env={"LD_PRELOAD": self.shim("killer", KILLER), "KILL_AFTER": "12"})
+        run = self.journal()[0]["values"]["id"]
+        self.assertIn("(interrupted)", self.shop("plan", "finish", run, "--yes", expect=64).errors)
+        self.assertEqual([(p / "one").read_text() for p in self.old_data()], ["bad"])
+        self.shop("plan", "finish", run, "--yes", "--although-it-failed")
+        self.assertEqual(self.old_data(), [])
 
     def test_dry_run_says_what_would_be_done(self):
         self.shop("verify", "uploads")  # measures a restore, not the plan

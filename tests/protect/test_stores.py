@@ -5,7 +5,7 @@ import time
 
 import postgres
 from protect_case import ApplicationCase
-from toolbox import limit
+from toolbox import PASSWORD, limit
 
 
 class Files(ApplicationCase):
@@ -160,6 +160,53 @@ class Postgres(ApplicationCase):
         self.cluster.start()
         self.assertEqual(self.cluster.sql("SELECT to_regclass('orders') IS NULL"), "t")
         self.assertFalse(os.path.exists(done["old_data"]))
+
+    def slow_server(self):
+        """A folder of programs whose server waits, when it is started, until `go` is there; says so by `asked`."""
+        folder = self.place.path / "programs"
+        folder.mkdir()
+        (folder / "postgres").write_text(
+            "#!/bin/sh\n"
+            f'case "$*" in --version) ;; *) touch "{folder}/asked"; while [ ! -e "{folder}/go" ]; do sleep 0.05; done ;; esac\n'
+            f'exec {postgres.DEBIAN_15}/postgres "$@"\n')
+        (folder / "pg_ctl").write_text(f'#!/bin/sh\nexec {postgres.DEBIAN_15}/pg_ctl "$@"\n')
+        for program in folder.iterdir():
+            program.chmod(0o755)
+        self.place.own(folder)
+        return folder
+
+    @limit(300)
+    def test_what_is_archived_during_a_restore_to_a_moment_stays_out(self):
+        """Production runs on while its copy, as of the last commit or later, is made."""
+        programs = self.slow_server()
+        self.configure("""
+            sources:
+              db:
+                postgres: {{url: env:SHOP_URL, data-directory: "{data}", wal: archive, binaries: "{programs}"}}
+            """, data=self.cluster.data, programs=programs)
+        self.shop("backup", "db")
+        self.cluster.sql("INSERT INTO orders VALUES (1001, 'in time')")
+        time.sleep(0.05)
+        moment = self.cluster.sql("SELECT now()")
+        time.sleep(1.1)
+        self.cluster.sql("CHECKPOINT")
+        self.archive()
+        target = self.place.path / "look"
+        restore = self.background(self.salvor.start(
+            None, "restore", "db", "--at", moment, "--target", target, password=None, cwd=self.app,
+            env={"SHOP_PASSWORD": PASSWORD, "SHOP_URL": self.cluster.url}))
+        until = time.monotonic() + 60
+        while not (programs / "asked").exists():
+            self.assertIsNone(restore.poll(), "the restore has ended before it started the server")
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.05)
+        self.cluster.sql("INSERT INTO orders VALUES (1002, 'late')")
+        self.archive()
+        (programs / "go").touch()
+        self.finish(restore)
+        copy = postgres.Cluster(self, target)
+        copy.start()
+        self.assertEqual(copy.sql("SELECT string_agg(what, ',') FROM orders WHERE n > 1000"), "in time")
 
     @limit(300)
     def test_back_to_before_a_migration(self):

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/application/configuration_access.h"
 #include "cli/command_audit.h"
 #include "config/fingerprint.h"
 #include "model/utc_text.h"
@@ -112,6 +113,7 @@ ApplicationAudit::ApplicationAudit(Session& session, const config::Configuration
   if (!on_) {
     return;
   }
+  make_state_directory(configuration.application);
   options_ = audit_options(session, configuration.application.state_directory);
   queue_.emplace(*options_);
   see_configuration();

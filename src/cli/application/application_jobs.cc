@@ -11,13 +11,30 @@
 #include "engine/copies/replicator.h"
 #include "engine/maintenance/checker.h"
 #include "engine/postgres/wal_copy.h"
+#include "plan/points.h"
 #include "protect/former_runs.h"
+#include "protect/run_facts.h"
+#include "protect/watched_sandbox.h"
 
 namespace salvor::cli {
 namespace {
 
 double seconds_since(const Context& context, MonotonicTime begun) {
   return std::chrono::duration<double>(context.clock.monotonic() - begun).count();
+}
+
+// The snapshot that a restore would begin with; empty: nobody can tell.
+std::string snapshot_for(const Context& context, Store& store, const VerifyChoice& choice) {
+  try {
+    return plan::choose_point(store.spec().name, choice.moment.display(), store.ranges(context),
+                              context.clock.now())
+        .snapshot;
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled) {
+      throw;
+    }
+    return {};
+  }
 }
 
 }  // namespace
@@ -109,8 +126,7 @@ RunRecord ApplicationJobs::verify_source(const Context& context, const std::stri
     opened = store->open_sandbox(context, sandbox, order);
   } catch (const Error& error) {
     // That it cannot be restored is what this is to find out; what says nothing of that is not.
-    if (error.code() == ErrorCode::kCancelled || error.code() == ErrorCode::kUsage ||
-        error.code() == ErrorCode::kUnreachable) {
+    if (!blames_backup(error)) {
       throw;
     }
     record.checks.push_back({.name = "restored and started",
@@ -120,7 +136,7 @@ RunRecord ApplicationJobs::verify_source(const Context& context, const std::stri
                              .seconds = seconds_since(context, begun)});
     record.error = error.message();
     record.hint = error.hint();
-    record.snapshot = choice.base;
+    record.snapshot = choice.base.empty() ? snapshot_for(context, *store, choice) : choice.base;
     record.finished = context.clock.now();
     return record;
   }
@@ -166,23 +182,31 @@ RunRecord ApplicationJobs::verify(const Context& context, const Job& job) {
   return verify_source(context, job.subject, choice);
 }
 
+// Which of the repository's packs the next check reads.
+CheckShare ApplicationJobs::share_to_check(const std::string& repository) {
+  unsigned percent = VerificationRule{}.check_percent;
+  for (const SourceSpec& one : application().sources) {
+    const PolicySpec* policy = find_named(application().policies, one.policy);
+    if (one.repository == repository && policy != nullptr) {
+      percent = policy->verification.check_percent;
+      break;
+    }
+  }
+  return next_share(catalog().runs({.kind = RunKind::kCheck, .repository = repository}),
+                    parts_for(percent));
+}
+
 RunRecord ApplicationJobs::check(const Context& context, const Job& job) {
   SourceSpec whole;  // a source that is nothing but the repository
   whole.name = job.repository;
   whole.repository = job.repository;
   RunRecord record = begin_record(site(), context, RunKind::kCheck, whole);
-  unsigned percent = VerificationRule{}.check_percent;
-  for (const SourceSpec& one : application().sources) {
-    const PolicySpec* policy = find_named(application().policies, one.policy);
-    if (one.repository == job.repository && policy != nullptr) {
-      percent = policy->verification.check_percent;
-      break;
-    }
-  }
+  const CheckShare share = share_to_check(job.repository);
   SourceRepository at(site(), context, whole,
                       {.lock = LockMode::kExclusive, .no_lock = NoLock::kIgnored, .cache = false});
   CheckOptions options;
-  options.read = ReadPercent{static_cast<double>(std::min(percent, 100U))};
+  options.read =
+      share.everything() ? ReadSubset(ReadAll{}) : ReadSubset(ReadPart{share.part, share.parts});
   options.threads = std::max(1U, std::thread::hardware_concurrency());
   const CheckReport report = run_under_lock(at.session(), at.opened(), [&] {
     return Checker(at.context(), at.repository(), options).run();
@@ -190,15 +214,20 @@ RunRecord ApplicationJobs::check(const Context& context, const Job& job) {
   record.read_bytes = report.bytes_read;
   record.items = report.packs_read;
   record.outcome = report.ok() ? RunOutcome::kSucceeded : RunOutcome::kFailed;
-  record.facts.emplace_back("errors", std::to_string(report.errors));
+  record.facts.emplace_back(kErrorsFact, std::to_string(report.errors));
+  record.facts.emplace_back(kShareFact, share.text());
   record.checks.push_back(
       {.name = "repository",
        .passed = report.ok(),
-       .value = fmt::format("{} snapshots, {} of {} packs read, {} errors", report.snapshots,
-                            report.packs_read, report.packs, report.errors)});
+       .value = fmt::format("{} snapshots, {} of {} packs read ({}), {} errors", report.snapshots,
+                            report.packs_read, report.packs,
+                            share.everything() ? "all" : "part " + share.text(), report.errors)});
   if (!report.ok()) {
     record.error = report.findings.front().object + ": " + report.findings.front().what;
-    record.hint = "`salvor check --read-data` says all of it and what is affected.";
+    record.hint = fmt::format(
+        "`salvor check --read-data-subset={}` says all of it and what is affected; `--read-data` "
+        "looks at the rest, too.",
+        share.text());
   }
   record.finished = context.clock.now();
   return record;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "cli/application/protected_application.h"
+#include "protect/check_shares.h"
 #include "protect/point_retention.h"
 #include "protect/runner.h"
 
@@ -78,6 +79,7 @@ class ApplicationJobs final : public JobWorker, public RunSink {
   // (bundle_records) and removes copies of plans' journals that nobody needs (remove_old_copies).
   void tidy(const Context& context, const std::string& repository, RunRecord& record);
   [[nodiscard]] std::set<std::string> recorded_plan_runs();
+  [[nodiscard]] CheckShare share_to_check(const std::string& repository);
   [[nodiscard]] std::vector<RunRecord> runs_of(const SourceSpec& from);
   // Snapshots of the source's own repository that the copy's retention would keep.
   [[nodiscard]] std::set<std::string> worth_copying(const Context& context, const SourceSpec& from,

@@ -57,9 +57,11 @@ std::vector<PlacedSnapshot> placed_as(const std::vector<RecoveryRange>& ranges) 
   return placed;
 }
 
-// The log before the oldest backup that stays is needed by nobody.
+// The log before the oldest backup that stays in that place is needed by nobody there, and no copy
+// brings it back (copy_wal).
 size_t drop_log(const StoreSite& site, SourceRepository& at, const SourceSpec& source) {
-  const PostgresPoints points = postgres_points(site, at.context(), at.repository(), source);
+  const PostgresPoints points =
+      postgres_points(site, at.context(), at.repository(), source, DamagedSnapshots::kRefused);
   if (!points.archive || points.backups.empty()) {
     return 0;
   }
@@ -174,8 +176,8 @@ void ApplicationJobs::apply_retention(const Context& context, const std::string&
       throw Error(ErrorCode::kIncomplete,
                   fmt::format("{} snapshots could not be removed", result.not_removed));
     }
-    if (own && there.kind == "postgres") {
-      record.facts.emplace_back("log removed", std::to_string(drop_log(site(), at, there)));
+    if (there.kind == "postgres") {
+      record.facts.emplace_back("log removed" + where, std::to_string(drop_log(site(), at, there)));
     }
     static_cast<void>(
         run_prune(at.session(), at.opened(), prune_options({}, at.session().global), false));

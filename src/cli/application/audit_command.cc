@@ -28,6 +28,7 @@ struct Choices {
   std::optional<std::string> file;
   std::vector<std::string> keys;
   std::vector<std::string> heads;
+  std::vector<std::string> unsigned_writers;
   std::string since;
   std::string until;
   std::string who;
@@ -113,7 +114,7 @@ Verified read_trail(const Choices& choices, Session& session) {
       throw error.within(path);
     }
   }
-  result.report = verify_audit(std::move(records), keys, known);
+  result.report = verify_audit(std::move(records), keys, known, choices.unsigned_writers);
   return result;
 }
 
@@ -302,6 +303,13 @@ CommandSpec audit_command() {
                        .help = "public keys in PEM form (default: those of the repository)",
                        .target = &choices->keys,
                        .hint = ValueHint::kFile};
+  const OptionSpec without_key{
+      .long_name = "allow-unsigned",
+      .value_name = "writer",
+      .help =
+          "a machine that has no key: what it recorded without a signature is no problem (may "
+          "be repeated)",
+      .target = &choices->unsigned_writers};
   const OptionSpec head{.long_name = "head",
                         .value_name = "file",
                         .help = "heads that `audit head` wrote and somebody kept elsewhere",
@@ -344,7 +352,8 @@ CommandSpec audit_command() {
                             "only backup, restore, access, verification, drill, plan, approval, "
                             "retention, copy, key, configuration or repair",
                         .target = &choices->action},
-                       key},
+                       key,
+                       without_key},
            .examples = {{"salvor audit show --since 2026-11-01 --action restore", "Restores"}},
            .exit_codes = codes,
            .run = [choices](Session& session) { return run_show(*choices, session); }},
@@ -354,10 +363,12 @@ CommandSpec audit_command() {
                "Follows every chain from its first record on: numbers, hashes, signatures, what "
                "this machine and other records know of each chain's end. The end of a chain can be "
                "cut off without a trace in what is left; --head finds that with a head that was "
-               "kept elsewhere.",
+               "kept elsewhere. A record without a signature counts only before the first signed "
+               "one of its writer, or with --allow-unsigned.",
            .positionals = {file},
            .options = {head,
                        key,
+                       without_key,
                        {.long_name = "record",
                         .help = "record the ends of all chains in this machine's chain",
                         .target = &choices->record}},
@@ -367,7 +378,7 @@ CommandSpec audit_command() {
            .run = [choices](Session& session) { return run_verify(*choices, session); }},
           {.name = "head",
            .summary = "Write the ends of all chains, signed, to be kept elsewhere",
-           .options = {output},
+           .options = {output, without_key},
            .exit_codes = codes,
            .run = [choices](Session& session) { return run_head(*choices, session); }},
           {.name = "export",

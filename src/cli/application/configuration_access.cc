@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include "engine/postgres/postgres_proof.h"
 #include "plan/step_kinds.h"
 
 namespace salvor::cli {
@@ -139,6 +140,13 @@ config::Configuration load_configuration_for(Session& session,
       show_problem(session, problem, error.sources());
     }
     throw Error(error.code(), error.message(), error.hint());
+  }
+}
+
+void make_state_directory(const Application& application) {
+  try {
+    make_passable(application.state_directory);
+  } catch (const Error&) {  // not everybody who looks may write there
   }
 }
 

@@ -37,6 +37,11 @@ struct ConfigurationOptions {
 [[nodiscard]] config::Configuration load_configuration_for(Session& session,
                                                            const ConfigurationOptions& options);
 
+// Makes the state directory before anybody keeps something in it, so that a server which root
+// starts gets through to a sandbox below, whoever came first and whatever the umask. Does not
+// throw: who needs the directory says why it cannot be made.
+void make_state_directory(const Application& application);
+
 // Resolves the references of this configuration. The session must outlive it.
 [[nodiscard]] config::SecretResolver secret_resolver(Session& session);
 

@@ -1,10 +1,19 @@
 #include "cli/application/configured_application.h"
 
 namespace salvor::cli {
+namespace {
+
+config::Configuration load_and_prepare(Session& session, const ConfigurationOptions& options) {
+  config::Configuration configuration = load_configuration_for(session, options);
+  make_state_directory(configuration.application);
+  return configuration;
+}
+
+}  // namespace
 
 ConfiguredApplication::ConfiguredApplication(Session& session, const ConfigurationOptions& options)
     : session_(session),
-      configuration_(load_configuration_for(session, options)),
+      configuration_(load_and_prepare(session, options)),
       audit_(session, configuration_),
       resolver_(secret_resolver(session)),
       site_{.session = session,

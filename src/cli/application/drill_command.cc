@@ -295,7 +295,8 @@ std::pair<DrillReport, std::vector<RunRecord>> rehearse(PlanSession& plans, Sess
   if (!options.no_evidence) {
     prepare_evidence(plans, session, order);
   }
-  DrillReport report = run_drill(session.context, tools, order);
+  DrillResult result = run_drill(session.context, tools, order);
+  const DrillReport& report = result.report;
   plans.tree().close();
   if (session.terminal.json()) {
     print_json(session, report);
@@ -305,8 +306,8 @@ std::pair<DrillReport, std::vector<RunRecord>> rehearse(PlanSession& plans, Sess
   if (!options.no_evidence && report.outcome != RunOutcome::kInterrupted) {
     keep_evidence(plans, session, report);
   }
-  std::vector<RunRecord> records = drill_records(plans.application(), report);
-  return {std::move(report), std::move(records)};
+  std::vector<RunRecord> records = drill_records(plans.application(), result);
+  return {std::move(result.report), std::move(records)};
 }
 
 int run_drill_command(const Options& options, Session& session) {

@@ -12,6 +12,7 @@
 #include "base/slug.h"
 #include "config/configuration.h"
 #include "config/yaml_printer.h"
+#include "crypto/sha256.h"
 #include "engine/store_kinds.h"
 
 namespace salvor::cli {
@@ -41,6 +42,12 @@ void collect(const std::string& text, References& found) {
   }
 }
 
+void collect(const std::vector<std::string>& texts, References& found) {
+  for (const std::string& text : texts) {
+    collect(text, found);
+  }
+}
+
 void collect(const TextMap& map, References& found) {
   for (const auto& [name, text] : map) {
     collect(text, found);
@@ -49,11 +56,7 @@ void collect(const TextMap& map, References& found) {
 
 void collect(const Settings& settings, References& found) {
   for (const auto& [name, value] : settings.all()) {
-    if (const auto* text = std::get_if<std::string>(&value)) {
-      collect(*text, found);
-    } else if (const auto* map = std::get_if<TextMap>(&value)) {
-      collect(*map, found);
-    }
+    std::visit([&found](const auto& held) { collect(held, found); }, value);
   }
 }
 
@@ -72,21 +75,43 @@ References references(const Application& application) {
   for (const PlanSpec& plan : application.plans) {
     for (const StepSpec& step : plan.steps) {
       collect(step.action.settings, found);
+      if (step.undo) {
+        collect(step.undo->settings, found);
+      }
     }
   }
   return found;
 }
 
-// Kubernetes allows no more than 63 characters, and more are added.
 std::string short_name(const std::string& name) {
   constexpr size_t kLongest = 40;
-  const std::string result = slug(name);
-  return result.empty() ? "application" : result.substr(0, kLongest);
+  const std::string result = slug(slug(name).substr(0, kLongest));  // no "-" at the end of it
+  return result.empty() ? "application" : result;
 }
 
+// A name that is too long loses its end to a few digits, so that two of them stay two.
+std::string fitted(const std::string& name, size_t longest) {
+  constexpr size_t kDigits = 8;
+  if (name.size() <= longest) {
+    return name;
+  }
+  std::string kept = name.substr(0, longest - kDigits - 1);
+  while (kept.ends_with('-')) {
+    kept.pop_back();
+  }
+  return kept + "-" + to_hex(sha256(as_bytes(name))).substr(0, kDigits);
+}
+
+// Of a Kubernetes CronJob: the names of its jobs have eleven characters more.
+constexpr size_t kLongestName = 52;
+// Of a label, which the pods of a followed log have.
+constexpr size_t kLongestLabel = 63;
+
 std::string object_name(const Application& application) {
-  return "salvor-" + short_name(application.name) +
-         (application.environment.empty() ? "" : "-" + short_name(application.environment));
+  return fitted(
+      "salvor-" + short_name(application.name) +
+          (application.environment.empty() ? "" : "-" + short_name(application.environment)),
+      kLongestName);
 }
 
 // Local folders that a backup writes: a protected file system must leave them open.
@@ -109,7 +134,16 @@ std::string environment_flag(const Application& application) {
   return application.environment.empty() ? "" : " --environment " + application.environment;
 }
 
-// systemd takes "%" for a specifier and blanks for the end of a word.
+// systemd takes "%" for a specifier, everywhere.
+std::string unit_text(const std::string& text) {
+  std::string result;
+  for (const char c : text) {
+    result += c == '%' ? "%%" : std::string(1, c);
+  }
+  return result;
+}
+
+// And blanks for the end of a word, where a line holds several.
 std::string unit_word(const std::string& text) {
   std::string result;
   for (const char c : text) {
@@ -136,7 +170,8 @@ std::vector<FollowedLog> followed_logs(const Application& application) {
     if (!words.empty()) {
       words.push_back(source.name);
       logs.push_back({.source = source.name,
-                      .name = object_name(application) + "-log-" + short_name(source.name),
+                      .name = fitted(object_name(application) + "-log-" + short_name(source.name),
+                                     kLongestLabel),
                       .words = std::move(words)});
     }
   }
@@ -146,11 +181,12 @@ std::vector<FollowedLog> followed_logs(const Application& application) {
 // What services of both kinds have: where secrets come from, and how little they may do.
 std::string systemd_surroundings(const Application& application) {
   const References found = references(application);
+  // One path, to the end of the line: quotes would be a part of it.
   std::string text =
       fmt::format("WorkingDirectory={}\n",
-                  unit_word(std::filesystem::path(application.file).parent_path().string()));
+                  unit_text(std::filesystem::path(application.file).parent_path().string()));
   for (const std::string& credential : found.credentials) {
-    text += fmt::format("LoadCredential={0}:/etc/salvor/credentials/{0}\n", unit_word(credential));
+    text += fmt::format("LoadCredential={0}:/etc/salvor/credentials/{0}\n", unit_text(credential));
   }
   if (!found.variables.empty()) {
     text += "# NAME=value lines, mode 0600, for:";
@@ -166,7 +202,7 @@ std::string systemd_surroundings(const Application& application) {
       "ProtectControlGroups=yes\n"
       "RestrictRealtime=yes\n";
   for (const std::string& folder : written_folders(application)) {
-    text += fmt::format("ReadWritePaths=-{}\n", unit_word(folder));
+    text += fmt::format("ReadWritePaths={}\n", unit_word("-" + folder));
   }
   return text;
 }
@@ -192,7 +228,7 @@ GeneratedFile systemd_log_service(const Application& application, const Schedule
                       "\n"
                       "[Install]\n"
                       "WantedBy=multi-user.target\n",
-                      unit_word(application.name), unit_word(log.source), command,
+                      unit_text(application.name), unit_text(log.source), command,
                       unit_word(application.file), environment_flag(application),
                       systemd_surroundings(application))};
 }
@@ -215,7 +251,7 @@ std::vector<GeneratedFile> systemd_files(const Application& application,
       "Nice=10\n"
       "IOSchedulingClass=idle\n"
       "{4}",
-      unit_word(application.name), unit_word(setting.program), unit_word(application.file),
+      unit_text(application.name), unit_word(setting.program), unit_word(application.file),
       environment_flag(application), systemd_surroundings(application));
   const std::string timer = fmt::format(
       "# Looks every {1} minutes what is due; what was missed while the machine was off is caught "
@@ -231,7 +267,7 @@ std::vector<GeneratedFile> systemd_files(const Application& application,
       "\n"
       "[Install]\n"
       "WantedBy=timers.target\n",
-      unit_word(application.name), kEvery);
+      unit_text(application.name), kEvery);
   std::vector<GeneratedFile> files{{name + ".service", service}, {name + ".timer", timer}};
   for (const FollowedLog& log : followed_logs(application)) {
     files.push_back(systemd_log_service(application, setting, log));

@@ -31,7 +31,8 @@ void print_json(Session& session, const LockReport& report, bool dry_run) {
   JsonWriter json;
   json.begin_message("retention").field("dry_run", dry_run);
   json.field("objects", report.objects()).field("protected", report.held());
-  json.field("extended", report.extended()).field("legal_holds", report.legal_holds);
+  json.field("extended", report.extended()).field("failed", report.failed);
+  json.field("legal_holds", report.legal_holds);
   json.field("compliance", report.compliance).key("protected_until");
   const auto first = report.first_end();
   first ? json.value(zone.stamp(*first)) : json.null();
@@ -82,7 +83,8 @@ int run(const Options& options, Session& session) {
   LockOptions locks{.dry_run = options.dry_run,
                     .threads = std::max(1U, std::thread::hardware_concurrency())};
   if (options.days) {
-    locks.until = opened.context.clock.now() + std::chrono::days(*options.days);
+    locks.until =
+        opened.repository->storage().server_time(opened.context) + std::chrono::days(*options.days);
   }
   const LockReport report = run_under_lock(
       session, opened, [&] { return survey_locks(opened.context, *opened.repository, locks); });
@@ -91,7 +93,7 @@ int run(const Options& options, Session& session) {
   } else {
     print_text(session, report, options);
   }
-  return 0;
+  return session.events.errors() > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
 }
 
 }  // namespace
@@ -113,7 +115,8 @@ CommandSpec retention_command() {
       .summary = "Show until when what the snapshots need is protected",
       .description = "Asks for each object; reads trees and listings, changes nothing.",
       .examples = {{"salvor retention show --json", "For monitoring"}},
-      .exit_codes = kRepositoryExitCodes,
+      .exit_codes = with_exit_codes(
+          kRepositoryExitCodes, {{3, "an object could not be looked at; the others were counted"}}),
       .run = [shown](Session& session) { return run(*shown, session); },
   };
   auto extended = std::make_shared<Options>();
@@ -137,7 +140,8 @@ CommandSpec retention_command() {
                    .help = "only show what would be extended",
                    .target = &extended->dry_run}},
       .examples = {{"salvor retention extend --days 30", "After each backup"}},
-      .exit_codes = kRepositoryExitCodes,
+      .exit_codes = with_exit_codes(kRepositoryExitCodes,
+                                    {{3, "an object could not be protected; the others were"}}),
       .run = [extended](Session& session) { return run(*extended, session); },
   };
   group.commands = {retention_apply_command(), std::move(extend), retention_plan_command(),

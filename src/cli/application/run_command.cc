@@ -124,8 +124,9 @@ CommandSpec run_command() {
           "Does everything of the configuration that is due now, once, and ends: for cron, a "
           "systemd timer, a Kubernetes CronJob or a CI job that calls it every few minutes. What "
           "was missed while the machine was off is done once and told as missed. A job that fails "
-          "does not keep the others from being done and is tried again after five minutes. Two of "
-          "them at once do not do a thing twice.",
+          "does not keep the others from being done and is tried again after five minutes; restore "
+          "tests, checks and drills rest longer after each further failure. Two of them at once do "
+          "not do a thing twice.",
       .options = {{.long_name = "only",
                    .value_name = "name",
                    .help = "only this source, repository or drill",

@@ -7,12 +7,14 @@
 #include "base/format.h"
 #include "cli/application/configured_repository.h"
 #include "cli/output/json_writer.h"
+#include "cli/stores/logical_store.h"
 #include "connector/postgres/backup_facts.h"
 #include "engine/snapshots/retention.h"
 #include "engine/snapshots/snapshot_labels.h"
 #include "model/duration_text.h"
 #include "protect/due.h"
 #include "protect/job_lock.h"
+#include "protect/run_facts.h"
 #include "protect/time_text.h"
 
 namespace salvor::cli {
@@ -69,8 +71,18 @@ int back_up_one(Session& session, ApplicationJobs& jobs, const std::string& name
 void set_target(RestoreOrder& order, const SourceSpec& source, const std::string& target) {
   const bool database =
       source.kind == "postgres" && source.settings.text("method", "physical") == "logical";
-  const bool url = target.find("://") != std::string::npos || SecretReference::parse(target);
-  order.target.set(!database ? "directory" : url ? "url" : "database", target);
+  if (!database) {
+    order.target.set("directory", target);
+    return;
+  }
+  const bool reference = SecretReference::parse(target).has_value();
+  if (!reference && names_connection(target)) {
+    throw Error(ErrorCode::kUsage, "the target's URL is not a reference",
+                "It may hold a password, and where a restore went is written down, so that --undo "
+                "finds it again. Say where the URL is (--target env:TARGET_URL, --target "
+                "file:/etc/target-url), or name a database on the source's own server.");
+  }
+  order.target.set(reference ? "url" : "database", target);
 }
 
 RestoreOrder restore_order(const SourceRestoreChoices& choices, const SourceSpec& source,
@@ -336,6 +348,9 @@ int run_source_restore(Session& session, const ConfigurationOptions& configurati
     session.terminal.message(destroyed);
   }
   RunRecord record = begin_record(jobs.site(), session.context, RunKind::kRestore, store->spec());
+  for (const std::string& part : order.selection) {
+    record.facts.emplace_back(kSelectionFact, part);
+  }
   if (!choices.dry_run) {
     AuditEvent event = audit_event_of(record);
     event.outcome.clear();

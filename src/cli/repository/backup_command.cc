@@ -203,9 +203,9 @@ BackupOptions backup_options(const Options& options, Session& session) {
   return backup;
 }
 
-std::optional<StoredSnapshot> find_parent(const Context& context, const Repository& repository,
-                                          const Options& options, const BackupOptions& backup,
-                                          const std::vector<std::string>& paths) {
+std::optional<StoredSnapshot> parent_of(const Context& context, const Repository& repository,
+                                        const Options& options, const BackupOptions& backup,
+                                        const std::vector<std::string>& paths) {
   if (options.force || options.stdin_data || options.stdin_from_command) {
     return std::nullopt;
   }
@@ -213,8 +213,8 @@ std::optional<StoredSnapshot> find_parent(const Context& context, const Reposito
     return find_snapshot(context, repository, options.parent, {});
   }
   const GroupBy by = parse_group_by(options.group_by);
-  return choose_parent(repository.load_snapshots(context), backup, paths,
-                       {.same_host = by.host, .same_paths = by.paths, .same_tags = by.tags});
+  return find_parent(context, repository, backup, paths,
+                     {.same_host = by.host, .same_paths = by.paths, .same_tags = by.tags});
 }
 
 std::unique_ptr<Source> make_source(const Options& options, Session& session,
@@ -273,7 +273,7 @@ int run(const Options& options, Session& session) {
     std::future<void> index = std::async(
         repository.storage().traits().remote ? std::launch::async : std::launch::deferred,
         [&] { repository.load_index(opened.context); });
-    backup.parent = find_parent(opened.context, repository, options, backup, source->paths());
+    backup.parent = parent_of(opened.context, repository, options, backup, source->paths());
     index.get();
   }
   report.parent(backup.parent, !options.force);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 #include <thread>
 
 #include <fmt/format.h>
@@ -155,7 +156,8 @@ void print_text(Session& session, const std::vector<Place>& names,
                    printable(snapshot.hostname), paths, in});
   }
   session.terminal.print(table.text());
-  session.terminal.print_line("\n3-2-1-1-0, with the original:");
+  session.terminal.print_line(
+      "\n3-2-1-1-0, with the original, each for the snapshot that has the fewest:");
   session.terminal.print_line(marked(
       rule.copies >= 3, fmt::format("3 copies: every snapshot has at least {}", rule.copies)));
   session.terminal.print_line(
@@ -167,11 +169,23 @@ void print_text(Session& session, const std::vector<Place>& names,
   session.terminal.print_line(marked(rule.errors == 0, fmt::format("0 errors: {}", rule.errors)));
 }
 
+// A place that is counted twice makes three copies of two.
+void refuse_twice(const Options& options, const std::string& main) {
+  std::set<std::string> keys{place_key(main)};
+  for (const std::string& location : options.with) {
+    if (!keys.insert(place_key(location)).second) {
+      throw Error(ErrorCode::kUsage, display_location(location) + " is named twice",
+                  "A repository is one copy, however often it is named: leave it out.");
+    }
+  }
+}
+
 int run(const Options& options, Session& session) {
   if (options.password_files.size() > 1 && options.password_files.size() != options.with.size()) {
     throw Error(ErrorCode::kUsage,
                 "--with-password-file must be given once, or as often as --with");
   }
+  refuse_twice(options, repository_location(session));
   const OpenedRepository opened =
       open_repository(session, {.lock = LockMode::kNone, .keep_password = true});
   std::vector<Place> names{{repository_location(session), opened.location}};

@@ -39,6 +39,9 @@ class Output {
   void write(ByteView bytes) const {
     write_full(file_ ? file_.get() : STDOUT_FILENO, bytes, name_);
   }
+  // Throws where the file system refuses the data only now. Standard output stays open, but may be
+  // such a file: closing one of its descriptors is what asks.
+  void finish() { (file_ ? std::move(file_) : UniqueFd(::dup(STDOUT_FILENO))).close(name_); }
 
  private:
   std::string name_;
@@ -105,7 +108,7 @@ int run(const Options& options, Session& session) {
                 "Redirect standard output, or name a file with --target.");
   }
   BlobStream stream(context, *opened.repository, std::max(1U, std::thread::hardware_concurrency()));
-  const Output output(options.target);
+  Output output(options.target);
   if (is_file) {
     dump_file(stream, *node, output);
   } else {
@@ -113,6 +116,7 @@ int run(const Options& options, Session& session) {
       dump_directory(context, reader, stream, node ? *node->subtree : tree, options, output);
     });
   }
+  output.finish();
   return 0;
 }
 

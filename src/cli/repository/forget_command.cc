@@ -130,18 +130,33 @@ std::string short_names(const std::vector<SnapshotId>& ids) {
   return text + "}";
 }
 
+// Those that are named, also where their files are damaged: nothing can be restored from these, and
+// nothing can be pruned as long as they are there.
+std::vector<SnapshotId> named_ids(Session& session, const SnapshotSelection& selection,
+                                  const std::vector<UnreadableObject>& damaged) {
+  std::vector<SnapshotId> ids;
+  for (const StoredSnapshot& stored : selection.snapshots) {
+    ids.push_back(stored.id);
+  }
+  for (const UnreadableObject& one : damaged) {
+    session.terminal.warn(
+        one.reason, "Nothing can be restored from it; named as it was, it goes like any other.");
+    // Listed, so a hash. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
+    ids.push_back(*SnapshotId::parse(one.object.name));
+  }
+  return ids;
+}
+
 std::vector<SnapshotId> choose(const Options& options, Session& session,
                                const OpenedRepository& opened) {
-  const SnapshotSelection selection =
-      select_snapshots(opened.context, *opened.repository, options.ids, options.filter.filter());
+  std::vector<UnreadableObject> damaged;
+  const SnapshotSelection selection = select_snapshots(
+      opened.context, *opened.repository, options.ids, options.filter.filter(), &damaged);
   report_ignored(session, selection);
   if (!options.ids.empty()) {
-    std::vector<SnapshotId> ids;
-    for (const StoredSnapshot& stored : selection.snapshots) {
-      ids.push_back(stored.id);
-    }
-    return ids;
+    return named_ids(session, selection, damaged);
   }
+  report_unreadable(session, damaged);  // no policy can say anything about them: they stay
   Terminal& terminal = session.terminal;
   const ForgetRules rules = rules_of(options);
   if (!rules.policy.empty() || (rules.allow_remove_all && rules.filtered)) {
@@ -160,6 +175,19 @@ std::vector<SnapshotId> choose(const Options& options, Session& session,
   return plan.remove;
 }
 
+// False when some are still there.
+bool remove_chosen(Session& session, const OpenedRepository& opened,
+                   const std::vector<SnapshotId>& chosen) {
+  const ForgetResult result = remove_snapshots(opened.context, *opened.repository, chosen,
+                                               [&opened] { opened.confirm_lock(opened.context); });
+  session.terminal.print_summary("removed " + std::to_string(result.removed.size()) + " snapshots");
+  if (result.not_removed > 0) {
+    session.terminal.warn("failed to remove one or more snapshots",
+                          "They are still there; run the command again when the cause is gone.");
+  }
+  return result.not_removed == 0;
+}
+
 int run(const Options& options, Session& session) {
   Terminal& terminal = session.terminal;
   (void)rules_of(options);  // wrong words are told before the password is asked for
@@ -172,25 +200,15 @@ int run(const Options& options, Session& session) {
       open_repository(session, {.lock = LockMode::kExclusive,
                                 .no_lock = options.dry_run ? NoLock::kHonoured : NoLock::kIgnored});
   const std::vector<SnapshotId> chosen = choose(options, session, opened);
+  const int status = session.events.errors() > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
   if (chosen.empty()) {
-    return 0;
+    return status;
   }
-  ForgetResult result;
   if (options.dry_run) {
     terminal.print_summary("Would have removed the following snapshots:\n" + short_names(chosen) +
                            "\n");
-  } else {
-    result = remove_snapshots(opened.context, *opened.repository, chosen, [&opened] {
-      if (opened.lock) {
-        opened.lock->confirm(opened.context);
-      }
-    });
-    terminal.print_summary("removed " + std::to_string(result.removed.size()) + " snapshots");
-    if (result.not_removed > 0) {
-      terminal.warn("failed to remove one or more snapshots",
-                    "They are still there; run the command again when the cause is gone.");
-      return exit_status(ErrorCode::kIncomplete);
-    }
+  } else if (!remove_chosen(session, opened, chosen)) {
+    return exit_status(ErrorCode::kIncomplete);
   }
   if (options.prune) {
     terminal.print_summary(std::to_string(chosen.size()) +
@@ -199,7 +217,7 @@ int run(const Options& options, Session& session) {
     prune.ignore_snapshots = chosen;
     run_prune(session, opened, std::move(prune), options.dry_run);
   }
-  return 0;
+  return status;
 }
 
 std::vector<OptionSpec> keep_option_table(Options& options) {
@@ -268,7 +286,9 @@ CommandSpec forget_command() {
                    {"salvor forget --keep-within 30d --prune", "Apply one, and free the space"},
                    {"salvor forget 1a2b3c4d", "Remove one snapshot"}},
       .exit_codes = with_exit_codes(kRepositoryExitCodes,
-                                    {{3, "one or more snapshots could not be removed"}}),
+                                    {{3,
+                                      "one or more snapshots could not be removed, or are damaged "
+                                      "and were left out"}}),
       .run = [options](Session& session) { return run(*options, session); },
   };
   add_options(command.options, filter_option_table(options->filter, false));

@@ -68,17 +68,30 @@ int run_index(const IndexOptions& options, Session& session) {
 
 // --- packs ---------------------------------------------------------------------------------------
 
+// Nothing when there is no such pack: then nothing can be lost with it either.
+std::optional<Buffer> load_pack(const OpenedRepository& opened, const PackId& pack) {
+  try {
+    return opened.repository->storage().get(opened.context, pack_object(pack));
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kNotFound) {
+      return std::nullopt;
+    }
+    throw Error(error.code(), "no copy of pack " + pack.hex() + " can be kept: " + error.message(),
+                "Nothing was changed. If the disk cannot read all of it any more, save what can be "
+                "read (with ddrescue, for example), put that in its place, and try again.");
+  }
+}
+
 // A copy in the current directory, as restic makes one: the repair removes the original.
 void keep_copy(const OpenedRepository& opened, Terminal& terminal, const PackId& pack) {
-  Buffer bytes;
-  try {
-    bytes = opened.repository->storage().get(opened.context, pack_object(pack));
-  } catch (const Error& error) {
-    terminal.warn("no copy of pack " + pack.hex() + " can be kept: " + error.message());
+  const std::optional<Buffer> loaded = load_pack(opened, pack);
+  if (!loaded) {
+    terminal.warn("pack " + pack.hex() + " is not there, so that no copy of it can be kept");
     return;
   }
+  const Buffer& bytes = *loaded;
   const std::string name = "pack-" + pack.hex();
-  const UniqueFd file(::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  UniqueFd file(::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!file && errno == EEXIST &&
       as_text(read_file(name, UINT64_MAX).view()) == as_text(bytes.view())) {
     return;  // kept by an interrupted run
@@ -92,6 +105,7 @@ void keep_copy(const OpenedRepository& opened, Terminal& terminal, const PackId&
   if (::fsync(file.get()) != 0) {
     throw Error::from_errno(errno, "cannot write " + name);
   }
+  file.close(name);
   terminal.message("saved a copy of the pack as " + name);
 }
 
@@ -179,14 +193,17 @@ int run_snapshots(const SnapshotsOptions& options, Session& session) {
                                 .no_lock = options.dry_run ? NoLock::kHonoured : NoLock::kIgnored,
                                 .cache = false});
   opened.repository->load_index(opened.context);
-  const SnapshotSelection selection =
-      select_snapshots(opened.context, *opened.repository, options.ids, options.filter.filter());
+  std::vector<UnreadableObject> unreadable;
+  const SnapshotSelection selection = select_snapshots(
+      opened.context, *opened.repository, options.ids, options.filter.filter(), &unreadable);
+  report_unreadable(session, unreadable);
   report_ignored(session, selection);
   const std::vector<SnapshotRepair> repairs =
       repair_snapshots(opened.context, *opened.repository, selection.snapshots,
                        {.repair = repair_options(session.global, opened),
                         .dry_run = options.dry_run,
                         .forget = options.forget});
+  const int status = unreadable.empty() ? 0 : exit_status(ErrorCode::kIncomplete);
   Terminal& terminal = session.terminal;
   size_t modified = 0;
   for (size_t i = 0; i < repairs.size(); ++i) {
@@ -199,14 +216,14 @@ int run_snapshots(const SnapshotsOptions& options, Session& session) {
     JsonWriter json;
     json.begin_message("summary").field("snapshots", repairs.size());
     terminal.print_json(json.field("modified", modified).end_object());
-    return 0;
+    return status;
   }
   const std::string would = options.dry_run ? "would be modified" : "were modified";
   terminal.print_summary(modified == 0
                              ? "\nno snapshots " + would
                              : "\n" + std::string(options.dry_run ? "would modify " : "modified ") +
                                    std::to_string(modified) + " snapshots");
-  return 0;
+  return status;
 }
 
 // --- the table -----------------------------------------------------------------------------------
@@ -273,7 +290,9 @@ CommandSpec snapshots_command_of_repair() {
                    .help = "remove original snapshots after creating new ones",
                    .target = &options->forget}},
       .examples = {{"salvor repair snapshots --dry-run", "What is lost"}},
-      .exit_codes = kRepositoryExitCodes,
+      .exit_codes = with_exit_codes(
+          kRepositoryExitCodes,
+          {{3, "one or more snapshots cannot be read; only `salvor forget` can remove them"}}),
       .run = [options](Session& session) { return run_snapshots(*options, session); },
   };
   add_options(command.options, filter_option_table(options->filter));

@@ -1,16 +1,44 @@
 #include "cli/repository/snapshot_options.h"
 
+#include <algorithm>
 #include <array>
 #include <ctime>
+#include <filesystem>
 #include <iterator>
+#include <system_error>
 
 #include "base/format.h"
 #include "codec/documents.h"
+#include "model/text_file.h"
 
 namespace salvor::cli {
+namespace {
+
+std::string hint_for(const ObjectName& unreadable) {
+  const std::string check = "\"salvor check\" says what is affected";
+  return unreadable.kind == ObjectKind::kSnapshot
+             ? check + "; \"salvor forget " + unreadable.name + "\" removes the snapshot."
+             : check + ".";
+}
+
+// As a backup from here would record it; one that was recorded by Windows as it is.
+std::string recorded_path(const std::string& path) {
+  const bool of_windows = path.size() > 2 && path[1] == ':' && (path[2] == '\\' || path[2] == '/');
+  if (of_windows) {
+    return path;
+  }
+  std::error_code unknown;
+  const std::string here =
+      path.starts_with('/') ? "" : std::filesystem::current_path(unknown).string();
+  return unknown ? path : clean_path(here + "/" + path);
+}
+
+}  // namespace
 
 SnapshotFilter FilterOptions::filter() const {
-  return make_snapshot_filter(hosts, tags, paths);
+  std::vector<std::string> recorded;
+  std::ranges::transform(paths, std::back_inserter(recorded), recorded_path);
+  return make_snapshot_filter(hosts, tags, recorded);
 }
 
 std::vector<OptionSpec> filter_option_table(FilterOptions& options, bool short_host,
@@ -49,7 +77,7 @@ void report_unreadable(Session& session, const std::vector<UnreadableObject>& un
     session.events.on(ItemFailed{.operation = "load",
                                  .item = item.object.display(),
                                  .message = item.reason,
-                                 .hint = "\"salvor check\" says what is affected."});
+                                 .hint = hint_for(item.object)});
   }
 }
 

@@ -16,6 +16,7 @@ struct FilterOptions {
   std::vector<std::string> tags;
   std::vector<std::string> paths;
 
+  // Paths are meant from the working directory, as a backup there records them.
   [[nodiscard]] SnapshotFilter filter() const;
 };
 
