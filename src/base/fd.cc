@@ -11,6 +11,12 @@
 
 namespace salvor {
 
+void UniqueFd::close(std::string_view what) {
+  if (const int error = try_close(); error != 0) {
+    throw Error::from_errno(error, "cannot write " + std::string(what));
+  }
+}
+
 size_t read_some(int fd, MutableBytes out, std::string_view what) {
   for (;;) {
     const ssize_t got = ::read(fd, out.data(), out.size());

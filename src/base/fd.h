@@ -1,6 +1,7 @@
 // RAII around file descriptors, and the few system calls that must be retried.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <string_view>
 #include <utility>
@@ -31,11 +32,15 @@ class UniqueFd {
   [[nodiscard]] bool valid() const { return fd_ >= 0; }
   explicit operator bool() const { return valid(); }
   [[nodiscard]] int release() { return std::exchange(fd_, -1); }
-  void reset() {
-    if (fd_ >= 0) {
-      ::close(fd_);
-      fd_ = -1;
-    }
+  // For what was read, or will be synced: nobody learns whether the file system refused anything.
+  void reset() { static_cast<void>(try_close()); }
+  // For what was written: file systems may refuse the data (disk full, quota, server gone) only
+  // when it is closed, as NFS, SMB and FUSE do. `what` names the file for the error. The descriptor
+  // is gone in any case.
+  void close(std::string_view what);
+  // The same without throwing: errno, or 0.
+  [[nodiscard]] int try_close() {
+    return fd_ < 0 || ::close(std::exchange(fd_, -1)) == 0 ? 0 : errno;
   }
 
  private:

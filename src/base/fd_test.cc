@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "support/errors.h"
 #include "support/temp_directory.h"
 
 namespace salvor {
@@ -26,6 +27,19 @@ TEST(UniqueFd, ClosesOnceAndMoves) {
     raw = other.get();
   }
   EXPECT_EQ(::fcntl(raw, F_GETFD), -1);
+}
+
+TEST(UniqueFd, ARefusedCloseIsSaidAndTheDescriptorIsGone) {
+  UniqueFd good(::open("/", O_RDONLY | O_CLOEXEC));
+  good.close("good");
+  EXPECT_FALSE(good);
+  good.close("closed already");
+  // Closed behind its back: the only refusal that needs no special file system.
+  UniqueFd bad(::open("/", O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(::close(bad.get()), 0);
+  const Error error = test::error_of([&] { bad.close("the file"); });
+  EXPECT_NE(error.message().find("the file"), std::string::npos);
+  EXPECT_FALSE(bad);
 }
 
 TEST(Fd, WholeTransfersOverAPipeInPieces) {

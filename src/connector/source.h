@@ -23,8 +23,9 @@ class ByteReader {
   // Brings `node`'s metadata up to what it is now that the file is open (another process may have
   // replaced it since it was listed). Name, content and type stay.
   virtual void refresh(Node& node) = 0;
-  // After the last read: whether the file was changed by somebody since `refresh` (size or times),
-  // so that what was read may be a mixture. Streams cannot tell and answer false.
+  // After the last read: whether the file was changed by somebody since `refresh` (size or
+  // modification time), so that what was read may be a mixture. Streams cannot tell and answer
+  // false.
   [[nodiscard]] virtual bool changed_since_refresh() = 0;
 };
 

@@ -103,7 +103,7 @@ bool decodes_to(const std::string& name, ByteView plain, ByteView content, const
                 Decompressor& decompressor) {
   const Decoded decoded = parse(name, plain);
   if (decoded.size != content.size() || !equal(decoded.hash, ByteView(hash))) {
-    return false;
+    return false;  // its beginning is not what was sealed
   }
   if (!decoded.compressed) {
     return equal(decoded.payload, content);
@@ -173,11 +173,11 @@ JournalPut Journal::put(const Context& context, std::string_view position, ByteV
   }
   const Buffer existing = get(context, position);
   if (sha256(existing.view()) != hash) {
-    throw Error(ErrorCode::kFailed, "another content is stored as " + name.name + " already",
-                "Nothing was overwritten. Two servers may be writing to one archive (a clone, or a "
-                "restored "
-                "copy that was promoted): give one of them a repository of its own, or switch its "
-                "archiving off.");
+    throw JournalConflict(ErrorCode::kFailed,
+                          "another content is stored as " + name.name + " already",
+                          "Nothing was overwritten. Two servers may be writing to one archive (a "
+                          "clone, or a restored copy that was promoted): give one of them a "
+                          "repository of its own, or switch its archiving off.");
   }
   return JournalPut::kExisted;
 }

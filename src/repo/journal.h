@@ -29,6 +29,12 @@ struct JournalEntry {
 
 enum class JournalPut : uint8_t { kStored, kExisted };
 
+// Another content is stored under the name already. Nothing was changed.
+class JournalConflict final : public Error {
+ public:
+  using Error::Error;
+};
+
 // What putting works in. Who stores many objects keeps one a thread: fresh memory for each (up to
 // three times the content) costs the system about as much as compressing it. Not thread-safe.
 struct JournalScratch {
@@ -50,8 +56,8 @@ class Journal {
   [[nodiscard]] static Journal at(const Repository& repository, std::string prefix);
 
   // Stores `content` under `position`; what will be stored is decoded and compared first. The same
-  // content again is kExisted; another one throws Error{kFailed} and changes nothing. Durable on
-  // return.
+  // content again is kExisted; another one throws JournalConflict (an Error{kFailed}) and changes
+  // nothing. Durable on return.
   // Throws Error{kUnreachable} when a local repository has gone since it was opened (unmounted).
   JournalPut put(const Context& context, std::string_view position, ByteView content) const {
     JournalScratch scratch;

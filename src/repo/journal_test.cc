@@ -50,6 +50,7 @@ TEST_F(JournalTest, TheSameAgainIsFineAnotherContentIsRefused) {
   EXPECT_EQ(journal_.put(context_, "a", as_bytes(content(5000, 'x'))), JournalPut::kExisted);
   EXPECT_EQ(code_of([&] { journal_.put(context_, "a", as_bytes(content(5000, 'y'))); }),
             ErrorCode::kFailed);
+  EXPECT_THROW(journal_.put(context_, "a", as_bytes(content(5000, 'y'))), JournalConflict);
   EXPECT_EQ(got("a"), content(5000, 'x'));
 }
 
@@ -133,6 +134,17 @@ TEST_F(JournalTest, ADirectoryThatIsNoLongerARepositoryTakesNothing) {
   small_.storage().remove(context_, {ObjectKind::kConfig, ""});
   EXPECT_EQ(code_of([&] { journal_.put(context_, "a", as_bytes("1")); }), ErrorCode::kUnreachable);
   EXPECT_FALSE(journal_.contains(context_, "a"));
+}
+
+// "Another content" must not be said of a storage that is away: who hears it may stop trying.
+TEST_F(JournalTest, OnlyAnotherContentIsAConflict) {
+  small_.storage().remove(context_, {ObjectKind::kConfig, ""});
+  try {
+    journal_.put(context_, "a", as_bytes("1"));
+    ADD_FAILURE() << "it was stored";
+  } catch (const Error& error) {
+    EXPECT_EQ(dynamic_cast<const JournalConflict*>(&error), nullptr);
+  }
 }
 
 TEST_F(JournalTest, AbsentIsNotFound) {

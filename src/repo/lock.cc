@@ -97,6 +97,17 @@ FoundLocks find_locks(const Context& context, Repository& repository, const Lock
 }  // namespace
 
 struct RepositoryLock::State {
+  // On both clocks. The calendar goes on while the machine sleeps, and others judge the lock by it,
+  // but it may be set back; the other clock never is.
+  struct Moment {
+    WallTime wall;
+    MonotonicTime monotonic;
+  };
+  struct Written {
+    LockId id;
+    Moment made;  // as the file says
+  };
+
   State(const Context& outer, Repository& repo, bool is_exclusive, LockPace lock_pace)
       : context(outer),
         repository(repo),
@@ -107,14 +118,23 @@ struct RepositoryLock::State {
   void acquire();
   void look_again();
   void wait_until_checked();
+  void wait_until_fresh(const Context& under);
   void acquire_within(std::chrono::nanoseconds retry_for);
   void throw_on_conflict(const LockId* own);
   [[nodiscard]] bool seen_lately() const;
-  LockId write() const;
+  [[nodiscard]] Moment moment() const { return {context.clock.now(), context.clock.monotonic()}; }
+  [[nodiscard]] std::chrono::nanoseconds since(const Moment& then) const;
+  [[nodiscard]] bool overdue() const { return since(made) > pace.give_up; }
+  [[nodiscard]] bool is_there(const LockId& lock) const;
+  Written write() const;
+  void set_current(const Written& lock);
   void refresh();
   void remove_replaced(const Context& under);
   bool succeeds(std::string_view what, const std::function<void()>& attempt) const;
+  [[nodiscard]] bool pause(std::chrono::nanoseconds time, const std::stop_token& done);
   void keep_fresh(const std::stop_token& done);
+  void keep_refreshing(const std::stop_token& done);
+  void give_up();
   void remove_own() noexcept;
 
   const Context context;
@@ -126,10 +146,12 @@ struct RepositoryLock::State {
   std::atomic<bool> lost = false;
   bool checked = false;         // guarded by mutex
   std::exception_ptr conflict;  // what the second look found; guarded by mutex
-  mutable std::mutex mutex;     // guards current and seen
+  mutable std::mutex mutex;     // guards current, made and seen
   LockId current;
+  Moment made;
   std::optional<MonotonicTime> seen;  // when the storage was last asked and had it
-  // Replaced by `current`, not removed yet. Of the refresher, and of remove_own after it.
+  // Ours besides `current`: replaced by it, or never in its place, and not removed yet. Of the
+  // refresher, and of remove_own after it.
   std::vector<LockId> replaced;
   std::condition_variable_any wake;
   std::jthread refresher;
@@ -159,10 +181,11 @@ void RepositoryLock::State::throw_on_conflict(const LockId* own) {
   }
 }
 
-LockId RepositoryLock::State::write() const {
+RepositoryLock::State::Written RepositoryLock::State::write() const {
+  const Moment now = moment();
   LockDocument lock;
   LocalZone zone;
-  lock.time = zone.stamp(context.clock.now());
+  lock.time = zone.stamp(now.wall);
   lock.exclusive = exclusive;
   lock.hostname = local_hostname();
   lock.pid = getpid();
@@ -170,13 +193,33 @@ LockId RepositoryLock::State::write() const {
   lock.gid = getgid();
   lock.username = user_name(lock.uid);
   const std::string json = encode_lock(lock);
+  const std::string name = repository.save_document(context, ObjectKind::kLock, as_bytes(json));
   // Named by its hash. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
-  return *LockId::parse(repository.save_document(context, ObjectKind::kLock, as_bytes(json)));
+  return {*LockId::parse(name), now};
+}
+
+void RepositoryLock::State::set_current(const Written& lock) {
+  {
+    const std::scoped_lock guard(mutex);
+    current = lock.id;
+    made = lock.made;
+    seen.reset();
+  }
+  wake.notify_all();
+}
+
+std::chrono::nanoseconds RepositoryLock::State::since(const Moment& then) const {
+  const Moment now = moment();
+  return std::max<std::chrono::nanoseconds>(now.wall - then.wall, now.monotonic - then.monotonic);
+}
+
+bool RepositoryLock::State::is_there(const LockId& lock) const {
+  return repository.storage().stat(context, lock_object(lock)).has_value();
 }
 
 void RepositoryLock::State::acquire() {
   throw_on_conflict(nullptr);
-  current = write();
+  set_current(write());
   const bool at_once = repository.storage().traits().lists_at_once;
   if (!exclusive && !at_once) {
     return;  // keep_fresh looks again
@@ -219,6 +262,13 @@ void RepositoryLock::State::wait_until_checked() {
   }
 }
 
+// After a sleep of the machine others may have called the lock stale, and removed it: the refresher
+// finds that out first.
+void RepositoryLock::State::wait_until_fresh(const Context& under) {
+  std::unique_lock guard(mutex);
+  wake.wait(guard, under.stop, [this] { return lost || !overdue(); });
+}
+
 void RepositoryLock::State::acquire_within(std::chrono::nanoseconds retry_for) {
   const MonotonicTime give_up = context.clock.monotonic() + retry_for;
   std::chrono::nanoseconds pause = std::chrono::seconds(5);
@@ -248,17 +298,25 @@ bool RepositoryLock::State::seen_lately() const {
 }
 
 // A refreshed lock is a new file; the old one goes afterwards, so there is no moment without one.
+// Of an old one that others may call stale that is only known when it is still there after the new
+// one is (as restic): in between somebody may have removed it, and locked what seemed free.
 void RepositoryLock::State::refresh() {
   const LockId old = current;
-  if (!repository.storage().stat(context, lock_object(old))) {
+  if (!is_there(old)) {
     lost = true;
     return;
   }
-  const LockId fresh = write();
-  const std::scoped_lock guard(mutex);
-  current = fresh;
-  seen.reset();
-  replaced.push_back(old);
+  const Written fresh = write();
+  replaced.push_back(fresh.id);
+  if (overdue()) {
+    std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(kLockRecheck, pace.refresh));
+    if (!is_there(old)) {
+      lost = true;
+      return;
+    }
+  }
+  replaced.back() = old;
+  set_current(fresh);
 }
 
 // One that stays would block others long after this run.
@@ -281,36 +339,49 @@ bool RepositoryLock::State::succeeds(std::string_view what,
   }
 }
 
+// False when it is time to end.
+bool RepositoryLock::State::pause(std::chrono::nanoseconds time, const std::stop_token& done) {
+  std::unique_lock guard(mutex);
+  wake.wait_for(guard, done, time, [] { return false; });
+  return !done.stop_requested();
+}
+
 void RepositoryLock::State::keep_fresh(const std::stop_token& done) {
-  MonotonicTime refreshed = context.clock.monotonic();
   if (!checked) {
-    {
-      std::unique_lock guard(mutex);
-      wake.wait_for(guard, done, kLockRecheck, [] { return false; });
-    }
-    if (done.stop_requested()) {
+    if (!pause(kLockRecheck, done)) {
       return;  // a short read-only command: nothing was written under this lock
     }
     look_again();
   }
-  while (!done.stop_requested()) {
-    {
-      std::unique_lock guard(mutex);
-      wake.wait_for(guard, done, pace.refresh, [] { return false; });
+  keep_refreshing(done);
+}
+
+// Pauses stand still while the machine sleeps, so that they are short and the clock is asked.
+void RepositoryLock::State::keep_refreshing(const std::stop_token& done) {
+  Moment tried = made;
+  while (pause(std::min(pace.refresh, kLockPoll), done)) {
+    if (since(tried) < pace.refresh && !overdue()) {
+      continue;
     }
-    if (done.stop_requested()) {
+    tried = moment();
+    const bool refreshed = succeeds("refresh the lock", [this] { refresh(); });
+    if (lost || (!refreshed && overdue())) {
+      give_up();
       return;
     }
-    if (succeeds("refresh the lock", [this] { refresh(); })) {
-      refreshed = context.clock.monotonic();
+    if (refreshed) {
       succeeds("remove a lock that was refreshed", [this] { remove_replaced(context); });
     }
-    if (lost || context.clock.monotonic() - refreshed > pace.give_up) {
-      lost = true;
-      stop.request_stop();
-      return;
-    }
   }
+}
+
+void RepositoryLock::State::give_up() {
+  {
+    const std::scoped_lock guard(mutex);  // whoever waits for a fresh lock sees it, or is woken
+    lost = true;
+  }
+  stop.request_stop();
+  wake.notify_all();
 }
 
 void RepositoryLock::State::remove_own() noexcept {
@@ -327,20 +398,15 @@ void RepositoryLock::State::remove_own() noexcept {
 RepositoryLock::RepositoryLock(const Context& context, Repository& repository, LockMode mode,
                                std::chrono::nanoseconds retry_for, LockPace pace)
     : state_(std::make_unique<State>(context, repository, mode == LockMode::kExclusive, pace)) {
-  if (mode == LockMode::kNone) {
-    return;
-  }
   state_->acquire_within(retry_for);
   state_->refresher = std::jthread(
       [state = state_.get()](const std::stop_token& done) { state->keep_fresh(done); });
 }
 
 RepositoryLock::~RepositoryLock() {
-  if (state_->refresher.joinable()) {
-    state_->refresher.request_stop();
-    state_->refresher.join();
-    state_->remove_own();
-  }
+  state_->refresher.request_stop();
+  state_->refresher.join();
+  state_->remove_own();
 }
 
 std::stop_token RepositoryLock::stop_token() const {
@@ -352,11 +418,8 @@ void RepositoryLock::confirm(const Context& context) const {
       ErrorCode::kLocked, "the lock on the repository was lost",
       "Somebody removed it (unlock), or it could not be refreshed in time. Nothing was "
       "deleted; run the command again.");
-  if (!state_->refresher.joinable()) {
-    context.check_stopped();
-    return;  // --no-lock
-  }
   state_->wait_until_checked();
+  state_->wait_until_fresh(context);
   if (state_->lost) {
     throw lost;
   }

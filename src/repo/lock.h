@@ -29,6 +29,8 @@ inline constexpr std::chrono::seconds kLockGiveUp{1350};
 // Between writing a lock and looking for others again, as restic. No wait where
 // StorageTraits::lists_at_once holds (ADR 7).
 inline constexpr std::chrono::milliseconds kLockRecheck{200};
+// How often the lock's age is looked at: the machine may have slept for hours.
+inline constexpr std::chrono::nanoseconds kLockPoll = std::chrono::seconds(1);
 // `confirm` of a shared lock in a remote repository does not ask again after less than this.
 inline constexpr std::chrono::milliseconds kLockSighting{1000};
 
@@ -39,12 +41,14 @@ struct LockPace {
 };
 
 // Held from construction to destruction; refreshed by a thread of its own, which warns where that
-// fails and goes on trying. Thread-safe.
+// fails and goes on trying until the lock is so old that others may call it stale. After a sleep of
+// the machine that is at once; then the lock counts as lost unless it is still there and can be
+// refreshed. Thread-safe.
 class RepositoryLock {
  public:
-  // Blocks for the re-check delay; with `retry_for`, tries again (5 s doubling to 60 s) as long.
-  // Throws Error{kLocked} that names who holds the other lock, since when, and whether it looks
-  // stale.
+  // `mode` is not kNone. Blocks for the re-check delay; with `retry_for`, tries again (5 s doubling
+  // to 60 s) as long. Throws Error{kLocked} that names who holds the other lock, since when, and
+  // whether it looks stale.
   RepositoryLock(const Context& context, Repository& repository, LockMode mode,
                  std::chrono::nanoseconds retry_for = {}, LockPace pace = {});
   // Removes the lock; failures are swallowed (the lock then goes stale).
@@ -57,7 +61,7 @@ class RepositoryLock {
   [[nodiscard]] std::stop_token stop_token() const;
   // Throws Error{kLocked} when the lock is lost, Error{kCancelled} when the run was stopped; call
   // before deleting or indexing anything. Looks at the storage; for a shared lock at a remote one
-  // once a second at most.
+  // once a second at most. Waits where the lock is overdue until it was refreshed or is lost.
   void confirm(const Context& context) const;
 
  private:

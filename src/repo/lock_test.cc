@@ -15,7 +15,9 @@
 #include "storage/decorators/fault_storage.h"
 #include "storage/decorators/forwarding_storage.h"
 #include "storage/local/local_storage.h"
+#include "support/errors.h"
 #include "support/small_repository.h"
+#include "support/storage_helpers.h"
 #include "support/temp_directory.h"
 
 namespace salvor {
@@ -160,11 +162,12 @@ class FarStorage final : public ForwardingStorage {
 
 class LaterClock final : public Clock {
  public:
-  [[nodiscard]] WallTime now() const override { return clock_.now(); }
+  [[nodiscard]] WallTime now() const override { return clock_.now() + slept.load(); }
   [[nodiscard]] MonotonicTime monotonic() const override {
     return clock_.monotonic() + later.load();
   }
   std::atomic<std::chrono::milliseconds> later{};
+  std::atomic<std::chrono::milliseconds> slept{};  // the machine: only the calendar went on
 
  private:
   SystemClock clock_;
@@ -201,6 +204,76 @@ TEST(RepositoryLock, WhoDeletesAsksARemoteRepositoryEachTime) {
   lock.confirm(made.context());
   EXPECT_EQ(remove_locks(made.context(), made.repository(), true), 1U);
   EXPECT_THROW(lock.confirm(made.context()), Error);
+}
+
+constexpr std::chrono::hours kNight{10};
+
+TEST(RepositoryLock, ALockThatWasRemovedWhileTheMachineSleptStopsTheWorkAtOnce) {
+  SmallRepository made;
+  LaterClock clock;
+  const Context before = made.context();
+  const Context context{before.stop, before.events, clock, before.random};
+  const RepositoryLock lock(context, made.repository(), LockMode::kShared);
+  lock.confirm(context);
+  EXPECT_EQ(remove_locks(context, made.repository(), true), 1U);
+  EXPECT_FALSE(lock.stop_token().stop_requested()) << "nobody has looked";
+  clock.slept = kNight;
+  wait_for([&] { return lock.stop_token().stop_requested(); });
+  EXPECT_EQ(test::code_of([&] { lock.confirm(context); }), ErrorCode::kLocked);
+}
+
+TEST(RepositoryLock, ALockThatIsStillThereAfterALongSleepIsRefreshedBeforeItIsConfirmed) {
+  for (const LockMode mode : {LockMode::kShared, LockMode::kExclusive}) {
+    SmallRepository made;
+    LaterClock clock;
+    const Context before = made.context();
+    const Context context{before.stop, before.events, clock, before.random};
+    const RepositoryLock lock(context, made.repository(), mode);
+    lock.confirm(context);
+    clock.slept = kNight;
+    lock.confirm(context);
+    const WallTime now = clock.now();
+    const std::vector<StoredLock> locks = list_locks(context, made.repository());
+    EXPECT_TRUE(std::ranges::any_of(
+        locks, [&](const StoredLock& found) { return !is_stale(found, now, "elsewhere"); }));
+    EXPECT_FALSE(lock.stop_token().stop_requested());
+  }
+}
+
+// Somebody removes the stale lock and locks for itself after its owner looked for it, before the
+// new one is there.
+class StolenBetween final : public ForwardingStorage {
+ public:
+  StolenBetween() : ForwardingStorage(make_memory_storage()) {}
+  using Storage::put;
+  void put(const Context& context, const ObjectName& object,
+           std::span<const ByteView> parts) override {
+    if (object.kind == ObjectKind::kLock && steal.exchange(false)) {
+      for (const ObjectInfo& info : base_->list_all(context, ObjectKind::kLock)) {
+        base_->remove(context, {ObjectKind::kLock, info.name});
+      }
+    }
+    base_->put(context, object, parts);
+  }
+  std::atomic<bool> steal = false;
+};
+
+TEST(RepositoryLock, AStaleLockThatIsRemovedWhileItIsRefreshedIsLost) {
+  auto storage = std::make_unique<StolenBetween>();
+  StolenBetween& thief = *storage;
+  SmallRepository made(2, std::move(storage));
+  LaterClock clock;
+  const Context before = made.context();
+  const Context context{before.stop, before.events, clock, before.random};
+  {
+    const RepositoryLock lock(context, made.repository(), LockMode::kShared);
+    lock.confirm(context);
+    thief.steal = true;
+    clock.slept = kNight;
+    EXPECT_EQ(test::code_of([&] { lock.confirm(context); }), ErrorCode::kLocked);
+    EXPECT_TRUE(lock.stop_token().stop_requested());
+  }
+  EXPECT_EQ(made.list(ObjectKind::kLock).size(), 0U) << "the new one is in nobody's way";
 }
 
 TEST(RepositoryLock, StaleLocksStillBlockButAreExplained) {
@@ -275,6 +348,28 @@ TEST(RepositoryLock, NoTwoHoldItWhereListingsAreAtOnce) {
   }
   EXPECT_FALSE(broken);
   EXPECT_GT(acquired, 0);
+}
+
+// It may be that of a program at work, so that nothing may be deleted; to add something is safe.
+TEST(RepositoryLock, ALockThatCannotBeReadKeepsOutWhoDeletes) {
+  SmallRepository made;
+  const ObjectName unreadable = test::named_by_hash(ObjectKind::kLock, as_bytes("not sealed"));
+  made.storage().put(made.context(), unreadable, as_bytes("not sealed"));
+  {
+    const RepositoryLock shared(made.context(), made.repository(), LockMode::kShared);
+    shared.confirm(made.context());
+  }
+  const auto lock = [&] {
+    const RepositoryLock exclusive(made.context(), made.repository(), LockMode::kExclusive);
+  };
+  const Error error = test::error_of(lock);
+  EXPECT_EQ(error.code(), ErrorCode::kLocked);
+  EXPECT_NE(error.message().find("1 lock file(s)"), std::string::npos) << error.message();
+  EXPECT_NE(error.message().find(unreadable.name), std::string::npos) << error.message();
+  EXPECT_NE(error.hint().find("unlock --remove-all"), std::string::npos);
+  EXPECT_EQ(remove_locks(made.context(), made.repository(), false), 0U) << "perhaps it is in use";
+  EXPECT_EQ(remove_locks(made.context(), made.repository(), true), 1U);
+  EXPECT_NO_THROW(lock());
 }
 
 }  // namespace

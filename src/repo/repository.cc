@@ -280,7 +280,8 @@ SnapshotId Repository::save_snapshot(const Context& context, const Snapshot& sna
   return *SnapshotId::parse(save_document(context, ObjectKind::kSnapshot, as_bytes(json)));
 }
 
-void Repository::load_index(const Context& context, std::vector<UnreadableObject>* unreadable) {
+void Repository::load_index(const Context& context, std::vector<UnreadableObject>* unreadable,
+                            const PackVisitor& on_pack) {
   auto index = std::make_unique<Index>();
   std::vector<IndexId> files;
   std::map<PackId, MarkedPack> marked;
@@ -301,6 +302,9 @@ void Repository::load_index(const Context& context, std::vector<UnreadableObject
               json.view(),
               [&](const PackId& pack, std::span<const PackedBlob> blobs) {
                 index->add_pack(pack, blobs);
+                if (on_pack) {
+                  on_pack(pack, blobs);
+                }
               },
               [&](MarkedPack pack) {
                 const std::scoped_lock lock(mutex);
@@ -308,7 +312,9 @@ void Repository::load_index(const Context& context, std::vector<UnreadableObject
                 marked.emplace(id, std::move(pack));
               });
         } catch (const Error& error) {
-          if (unreadable == nullptr || error.code() != ErrorCode::kDamaged) {
+          const bool lost =
+              error.code() == ErrorCode::kDamaged || error.code() == ErrorCode::kNotFound;
+          if (unreadable == nullptr || !lost) {
             throw;
           }
           const std::scoped_lock lock(mutex);

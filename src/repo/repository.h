@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -83,7 +84,11 @@ class Repository {
 
   // --- index
   // Reads every index file (again). Must be called, under a lock, before blobs are read or written.
-  void load_index(const Context& context, std::vector<UnreadableObject>* unreadable = nullptr);
+  // Unreadable ones, and those that vanish meanwhile, go to `unreadable`; without it the first
+  // throws. `on_pack` is called for each pack of each file, from several threads at a time.
+  using PackVisitor = std::function<void(const PackId&, std::span<const PackedBlob>)>;
+  void load_index(const Context& context, std::vector<UnreadableObject>* unreadable = nullptr,
+                  const PackVisitor& on_pack = {});
   [[nodiscard]] Index& index() { return *index_; }
   [[nodiscard]] const Index& index() const { return *index_; }
   // Index files that make up index().

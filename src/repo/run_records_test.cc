@@ -71,5 +71,24 @@ TEST(RunRecords, AnIdThatIsNoneIsRefused) {
   }
 }
 
+TEST(RunRecords, OtherNamesAreNeitherRunsNorBundles) {
+  test::SmallRepository small;
+  SeededRandom random(5);
+  const RunRecord record = record_at(random, 1'700'000'000);
+  const RunRecords records(small.repository());
+  records.store(small.context(), record);
+  records.store_bundle(small.context(), {record});
+  for (const char* name : {"records/bundles/2023", "records/2023-11/notes",
+                           "records/bundles/20231114T221320Z+20231115T221320Z",
+                           "records/others-/20231114T221320Z-20231115T221320Z"}) {
+    small.storage().put(small.context(), {ObjectKind::kSalvor, name}, as_bytes("x"));
+  }
+  const RecordNames names = records.list_all(small.context());
+  EXPECT_EQ(names.positions, std::vector<std::string>{run_record_position(record)});
+  ASSERT_EQ(names.bundles.size(), 1U);
+  EXPECT_EQ(names.bundles[0].from, "20231114T221320Z");
+  EXPECT_EQ(names.bundles[0].to, "20231114T221320Z");
+}
+
 }  // namespace
 }  // namespace salvor

@@ -103,27 +103,26 @@ struct WriteSession::State {
   void store_pack(const FinishedPack& pack);
   void confirm_pack(const PackId& pack, uint64_t size_bytes) const;
   void list_pack(FinishedPack& pack);
+  struct ListedPack {
+    PackId id;
+    std::vector<PackedBlob> blobs;
+  };
+
   void write_index(const Context& under);
+  void store_index(const Context& under, const std::vector<ListedPack>& packs) const;
+  [[nodiscard]] std::vector<ListedPack> take_unindexed();
+  void give_back(std::vector<ListedPack> packs);
   void confirm_lock(const Context& under) const {
     if (options.confirm_lock) {
       options.confirm_lock(under);
     }
   }
-  void confirm_lock_once(const Context& under) {
-    std::call_once(first_index, [&] { confirm_lock(under); });
-  }
-
-  struct ListedPack {
-    PackId id;
-    std::vector<PackedBlob> blobs;
-  };
 
   const Context context;
   Repository& repository;
   const WriteOptions options;
   const bool remote;
   WriteCounters counters;
-  std::once_flag first_index;
   std::array<PackAssembler, 2> assemblers;
   std::mutex closing_mutex;
   ClosingPacks closing;
@@ -237,23 +236,44 @@ void WriteSession::State::list_pack(FinishedPack& pack) {
   }
 }
 
-void WriteSession::State::write_index(const Context& under) {
-  std::vector<ListedPack> packs;
-  {
-    const std::scoped_lock lock(index_mutex);
-    packs.swap(unindexed);
-    unindexed_blobs = 0;
-    index_started = context.clock.monotonic();
+std::vector<WriteSession::State::ListedPack> WriteSession::State::take_unindexed() {
+  const std::scoped_lock lock(index_mutex);
+  unindexed_blobs = 0;
+  index_started = context.clock.monotonic();
+  return std::exchange(unindexed, {});
+}
+
+void WriteSession::State::give_back(std::vector<ListedPack> packs) {
+  const std::scoped_lock lock(index_mutex);
+  for (ListedPack& pack : packs) {
+    unindexed_blobs += pack.blobs.size();
+    unindexed.push_back(std::move(pack));
   }
+}
+
+void WriteSession::State::write_index(const Context& under) {
+  std::vector<ListedPack> packs = take_unindexed();
   if (packs.empty() || options.dry_run) {
     return;
   }
-  confirm_lock_once(under);
+  try {
+    store_index(under, packs);
+  } catch (...) {
+    give_back(std::move(packs));  // the end of an interrupted run may still index them
+    throw;
+  }
+}
+
+// The lock is looked at for each index: since the last one it may have been lost, and with it the
+// packs, which nothing lists, to a prune.
+void WriteSession::State::store_index(const Context& under,
+                                      const std::vector<ListedPack>& packs) const {
   IndexEncoder encoder;
   for (const ListedPack& pack : packs) {
     encoder.add_pack(pack.id, pack.blobs);
   }
   const std::string json = encoder.finish();
+  confirm_lock(under);
   repository.save_document(under, ObjectKind::kIndex, as_bytes(json));
 }
 
@@ -281,10 +301,7 @@ WriteSession::~WriteSession() {
     NullEventSink quiet;
     const Context& context = state_->context;
     const Context rescue{{}, quiet, context.clock, context.random};
-    if (!state_->unindexed.empty()) {
-      state_->confirm_lock(rescue);
-      state_->write_index(rescue);
-    }
+    state_->write_index(rescue);
   } catch (...) {
     // Packs without an index entry are harmless; the next prune removes them.
   }
@@ -307,7 +324,9 @@ void WriteSession::finish(const Context& context) {
     }
   }
   if (state_->stored_any && !state_->options.dry_run) {
-    state_->confirm_lock_once(context);  // a round trip, while the last packs are on their way
+    // A round trip, while the last packs are on their way: where they are there within a second,
+    // the lock was seen lately enough for the index.
+    state_->confirm_lock(context);
   }
   state_->uploads.wait();
   state_->write_index(context);

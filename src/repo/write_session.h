@@ -32,10 +32,10 @@ struct WriteOptions {
   bool dry_run = false;  // everything but the storing
   // Ask for each pack once it is stored. Not for storages that cannot be read yet.
   bool confirm_packs = true;
-  // RepositoryLock::confirm belongs here. Called before the first index is stored, before the
-  // snapshot, and before what an interrupted run uploaded is indexed: entries for packs that a
-  // prune may have removed meanwhile would be damage. Packs need no leave: without an index entry
-  // they harm nobody.
+  // RepositoryLock::confirm belongs here. Called before each index is stored (also for what an
+  // interrupted run uploaded) and before the snapshot: entries for packs that a prune may have
+  // removed meanwhile would be damage. Packs need no leave: without an index entry they harm
+  // nobody.
   std::function<void(const Context&)> confirm_lock;
 };
 

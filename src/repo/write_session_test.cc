@@ -10,8 +10,10 @@
 #include "codec/tree_codec.h"
 #include "crypto/sha256.h"
 #include "repo/repository.h"
+#include "storage/decorators/fault_storage.h"
 #include "storage/decorators/forwarding_storage.h"
 #include "storage/memory_storage.h"
+#include "support/errors.h"
 #include "support/storage_helpers.h"
 #include "support/test_context.h"
 
@@ -192,6 +194,103 @@ TEST(WriteSession, NothingIsIndexedBeforeTheLockIsConfirmed) {
     EXPECT_THROW(session.finish(*made.test), Error);
   }
   EXPECT_EQ(made.objects(ObjectKind::kIndex), 0U);
+}
+
+TEST(WriteSession, EachIndexIsStoredOnlyUnderALockThatIsStillHeld) {
+  Made made;
+  {
+    WriteOptions options;
+    options.pack_size_bytes = uint64_t{256} << 10;
+    options.confirm_lock = [&](const Context&) {
+      if (made.objects(ObjectKind::kIndex) > 0) {
+        throw Error(ErrorCode::kLocked, "lost after the first index");
+      }
+    };
+    WriteSession session(*made.test, *made.repository, options);
+    {
+      const auto writer = session.make_writer();
+      for (uint32_t i = 0; i < 80'000; ++i) {
+        const ByteView blob = std::as_bytes(std::span(&i, 1));
+        writer->add(BlobType::kData, id_of(blob), blob);
+      }
+      writer->flush();
+    }
+    EXPECT_EQ(test::code_of([&] { session.finish(*made.test); }), ErrorCode::kLocked);
+  }
+  EXPECT_EQ(made.objects(ObjectKind::kIndex), 1U);
+  EXPECT_GE(made.stored_blobs(), 50'000U);
+  EXPECT_LT(made.stored_blobs(), 80'000U);
+}
+
+// The packs are on their way until somebody lets them arrive.
+class HeldStorage final : public ForwardingStorage {
+ public:
+  HeldStorage() : ForwardingStorage(make_memory_storage()) {}
+  using Storage::put;
+  void put(const Context& context, const ObjectName& object,
+           std::span<const ByteView> parts) override {
+    if (object.kind == ObjectKind::kPack) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return released_; });
+    }
+    base_->put(context, object, parts);
+  }
+  void release() {
+    {
+      const std::scoped_lock lock(mutex_);
+      released_ = true;
+    }
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool released_ = false;
+};
+
+TEST(WriteSession, ALockThatGoesDuringTheLastUploadsLeavesThemWithoutAnIndex) {
+  auto storage = std::make_unique<HeldStorage>();
+  HeldStorage& held = *storage;
+  Made made(2, std::move(storage));
+  {
+    WriteOptions options;
+    unsigned looks = 0;
+    options.confirm_lock = [&](const Context&) {
+      if (++looks > 1) {
+        throw Error(ErrorCode::kLocked, "lost");
+      }
+      held.release();
+    };
+    WriteSession session(*made.test, *made.repository, options);
+    {
+      const auto writer = session.make_writer();
+      const Buffer blob = random_blob(made, 1000);
+      writer->add(BlobType::kData, id_of(blob.view()), blob.view());
+      writer->flush();
+    }
+    EXPECT_EQ(test::code_of([&] { session.finish(*made.test); }), ErrorCode::kLocked);
+  }
+  EXPECT_EQ(made.objects(ObjectKind::kPack), 1U);
+  EXPECT_EQ(made.objects(ObjectKind::kIndex), 0U);
+}
+
+TEST(WriteSession, AnIndexThatCouldNotBeStoredIsStoredAtTheEndOfTheRun) {
+  auto storage = std::make_unique<FaultStorage>(make_memory_storage());
+  storage->add({.call = StorageCall::kPut, .kind = ObjectKind::kIndex});
+  Made made(2, std::move(storage));
+  {
+    WriteSession session(*made.test, *made.repository, {});
+    {
+      const auto writer = session.make_writer();
+      const Buffer blob = random_blob(made, 1000);
+      writer->add(BlobType::kData, id_of(blob.view()), blob.view());
+      writer->flush();
+    }
+    EXPECT_THROW(session.finish(*made.test), Error);
+    EXPECT_EQ(made.objects(ObjectKind::kIndex), 0U);
+  }
+  EXPECT_EQ(made.stored_blobs(), 1U);
 }
 
 // Far away; a pack arrives when so many others are on their way, or after a while.

@@ -3,6 +3,7 @@
 Each time: the run ends with an error that names the cause, the repository is whole, what was committed
 before restores, and the same run succeeds when the trouble is gone.
 """
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,57 @@ import treestate
 from toolbox import RESTIC_NEW, TestCase, limit, needs_root
 
 FAILS = range(1, 128)
+# A file system that takes everything, and says when a file is closed that it did not.
+REFUSE = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+int close(int fd) {
+  int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "close");
+  const char *below = getenv("REFUSE_BELOW");
+  char link[64], path[4096];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t size = readlink(link, path, sizeof path - 1);
+  int flags = fcntl(fd, F_GETFL);
+  int result = real(fd);
+  if (below && size > (ssize_t)strlen(below) && !memcmp(path, below, strlen(below)) &&
+      (flags & O_ACCMODE) != O_RDONLY) {
+    errno = atoi(getenv("REFUSE_WITH"));
+    return -1;
+  }
+  return result;
+}
+"""
+# A disk with a sector that cannot be read any more: byte 100 of a file.
+BAD_SECTOR = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static ssize_t look(const char *call, int fd, void *out, size_t size, off_t at) {
+  ssize_t (*real)(int, void *, size_t, off_t) =
+      (ssize_t (*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, call);
+  const char *bad = getenv("BAD_FILE");
+  char link[64], path[4096];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t length = readlink(link, path, sizeof path - 1);
+  if (bad && length == (ssize_t)strlen(bad) && !memcmp(path, bad, length) && at <= 100 && at + (off_t)size > 100) {
+    errno = EIO;
+    return -1;
+  }
+  return real(fd, out, size, at);
+}
+ssize_t pread(int fd, void *out, size_t size, off_t at) { return look("pread", fd, out, size, at); }
+ssize_t pread64(int fd, void *out, size_t size, off_t at) { return look("pread64", fd, out, size, at); }
+"""
 NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 
 
@@ -95,6 +147,60 @@ class Trouble(TestCase):
         self.salvor.restore(repository, place)
         self.assert_same_tree(self.state, place)
 
+    def shim(self, name, text, **variables):
+        """Variables under which a program's system calls go wrong."""
+        source, library = self.path(f"{name}.c"), self.path(f"{name}.so")
+        source.write_text(text)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+        return {"LD_PRELOAD": str(library), **{key: str(value) for key, value in variables.items()},
+                "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}
+
+    def refusing(self, place, error):
+        """Whatever is written below `place` is refused when it is closed."""
+        return self.shim("refuse", REFUSE, REFUSE_BELOW=place, REFUSE_WITH=error)
+
+    @staticmethod
+    def lose_content(place):
+        """As a server does that has refused the data: names, sizes and times stay."""
+        for path in place.rglob("*"):
+            if path.is_file():
+                status = path.stat()
+                path.write_bytes(bytes(status.st_size))
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def test_restore_target_refuses_at_close(self):
+        """NFS, FUSE and quotas may not say earlier that there is no room: nothing was restored."""
+        repository = self.new_repository()
+        tree = self.make_tree("kinds", {"empty": b"", "small": self.bytes(1000),
+                                        "large": self.bytes(12_000_000)})
+        self.salvor.backup(repository, tree)
+        for error, code in ((errno.EDQUOT, 21), (errno.EIO, 3)):
+            with self.subTest(errno.errorcode[error]):
+                target = self.path(f"target{error}")
+                result = self.salvor.restore(repository, target, expect=code,
+                                             env=self.refusing(target, error))
+                self.assertIn(os.strerror(error), result.errors)
+                if code == 3:
+                    for name in ("empty", "small", "large"):
+                        self.assertIn("/" + name, result.errors)
+                self.lose_content(target)
+                self.salvor.restore(repository, target, "latest", "--overwrite", "if-changed")
+                self.assert_same_tree(tree, target)
+
+    def test_dump_target_refuses_at_close(self):
+        self.needs("dump")
+        repository = self.new_repository()
+        self.salvor.backup(repository, self.tree)
+        place = self.path("dumps")
+        place.mkdir()
+        refuse = self.refusing(place, errno.EDQUOT)
+        redirected = ("sh", "-c", 'file=$1; shift; exec "$@" > "$file"', "sh", place / "redirected")
+        for arguments, prefix in ((("--target", place / "file"), ()), ((), redirected)):
+            with self.subTest(prefix[:1]):
+                result = self.salvor(repository, "dump", *arguments, "latest", "/f1", expect=21,
+                                     env=refuse, prefix=prefix)
+                self.assertIn(os.strerror(errno.EDQUOT), result.errors)
+
     @needs_root
     def test_cache_disk_full(self):
         """A cache is a convenience: without it the work is done all the same."""
@@ -127,6 +233,23 @@ class Trouble(TestCase):
         target = self.path("target")
         self.salvor.restore(repository, target, prefix=tight)
         self.assert_same_tree(tree, target)
+
+    # a failing disk
+
+    def test_no_pack_is_repaired_of_which_no_copy_can_be_kept(self):
+        self.needs("repair")
+        repository = self.new_repository()
+        self.salvor.backup(repository, self.tree)
+        pack = max(repository.glob("data/*/*"), key=lambda p: p.stat().st_size)
+        bad = self.shim("sector", BAD_SECTOR, BAD_FILE=pack)
+        result = self.salvor(repository, "repair", "packs", pack.name, cwd=self.folder, env=bad, expect=FAILS)
+        self.assertIn(os.strerror(errno.EIO), result.errors)
+        self.assertIn("HINT", result.errors)
+        self.assertTrue(pack.exists())
+        self.restic.check(repository)
+        pack.unlink()  # of this there is no copy to be kept
+        self.salvor(repository, "repair", "packs", pack.name, cwd=self.folder)
+        self.assertFalse((self.folder / f"pack-{pack.name}").exists())
 
     # no permission
 

@@ -49,6 +49,14 @@ class _Reading(TestCase):
                 self.assert_covers(without(ours.json(), "summary"),
                                    without(theirs.json(), "summary"))
 
+    def test_the_latest_of_a_relative_path(self):
+        self.needs("ls")
+        for path in (".", "./", f"../{self.tree.name}"):
+            with self.subTest(path):
+                ours, theirs = self.both("ls", "--quiet", "latest", "--path", path, cwd=self.tree)
+                self.assertEqual(ours.text, theirs.text)
+        self.salvor(self.repository, "ls", "latest", "--path", "links", cwd=self.tree, expect=24)
+
     def test_ls(self):
         self.needs("ls")
         for arguments in (["latest"], ["latest", "/links"], ["latest", "/links", "--recursive"],

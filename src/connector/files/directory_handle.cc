@@ -13,6 +13,7 @@ namespace salvor {
 namespace {
 
 constexpr int kDirectoryFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK;
+constexpr int kEnterFlags = O_PATH | O_DIRECTORY | O_CLOEXEC;  // needs no right to read
 // Below PATH_MAX, which counts the final NUL.
 constexpr size_t kLongestPath = 4000;
 
@@ -30,6 +31,11 @@ std::vector<std::string> split_long_path(const std::string& path) {
   }
   pieces.push_back(path.substr(at));
   return pieces;
+}
+
+// The next piece of a path, from where the one before it led to (none: the working directory).
+UniqueFd open_piece(const UniqueFd& from, const std::string& piece, int flags) {
+  return UniqueFd(openat(from ? from.get() : AT_FDCWD, piece.empty() ? "/" : piece.c_str(), flags));
 }
 
 int open_component_wise(int directory, const std::string& relative) {
@@ -107,15 +113,28 @@ UniqueFd open_directory_beneath(int directory, const std::string& relative) {
 UniqueFd open_directory_path(const std::string& path) {
   UniqueFd current;
   const std::vector<std::string> pieces = split_long_path(path);
-  for (const std::string& piece : pieces) {
-    const int from = current ? current.get() : AT_FDCWD;
-    UniqueFd next(openat(from, piece.empty() ? "/" : piece.c_str(), kDirectoryFlags));
-    if (!next) {
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const int flags = i + 1 < pieces.size() ? kEnterFlags : kDirectoryFlags;
+    current = open_piece(current, pieces[i], flags);
+    if (!current) {
       return {};
     }
-    current = std::move(next);
   }
   return current;
+}
+
+UniqueFd enter_directory_path(const std::string& path) {
+  UniqueFd fd = open_directory_path(path);
+  if (fd || errno != EACCES) {
+    return fd;
+  }
+  for (const std::string& piece : split_long_path(path)) {
+    fd = open_piece(fd, piece, kEnterFlags);
+    if (!fd) {
+      return {};
+    }
+  }
+  return fd;
 }
 
 std::shared_ptr<DirectoryHandle> DirectoryHandle::anchor(std::string path,
@@ -180,7 +199,7 @@ UniqueFd DirectoryHandle::reopen() const {
   UniqueFd anchor_fd;
   int start = from ? from->get() : -1;
   if (!from) {
-    anchor_fd = open_directory_path(way.back()->name_);
+    anchor_fd = enter_directory_path(way.back()->name_);
     way.pop_back();
     if (!anchor_fd || way.empty()) {
       return anchor_fd;

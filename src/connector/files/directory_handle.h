@@ -37,7 +37,8 @@ class DescriptorBudget {
 // Thread-safe.
 class DirectoryHandle {
  public:
-  // `path` may contain symbolic links: the user named it. Opened when first needed.
+  // `path` may contain symbolic links: the user named it. Opened when first needed, as
+  // enter_directory_path does.
   [[nodiscard]] static std::shared_ptr<DirectoryHandle> anchor(
       std::string path, std::shared_ptr<DescriptorBudget> budget);
   // The entry `name` of `parent`; `fd` is its open descriptor.
@@ -77,5 +78,8 @@ class DirectoryHandle {
 [[nodiscard]] UniqueFd open_directory_beneath(int directory, const std::string& relative);
 // Opens a directory by a path of any length, following links in all but the last component.
 [[nodiscard]] UniqueFd open_directory_path(const std::string& path);
+// The same for a directory that may be entered but not listed, too (/home is so on some machines);
+// of that one the descriptor serves only to find what is in it by name (O_PATH).
+[[nodiscard]] UniqueFd enter_directory_path(const std::string& path);
 
 }  // namespace salvor

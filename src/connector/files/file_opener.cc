@@ -67,9 +67,10 @@ class OpenFile final : public ByteReader {
   }
 
   bool changed_since_refresh() override {
+    // Not the ctime: renaming, linking or chmod, as by logrotate, leave the content alone.
     struct stat now{};
     return fstat(fd_.get(), &now) != 0 || now.st_size != stat_.st_size ||
-           !same_time(now.st_mtim, stat_.st_mtim) || !same_time(now.st_ctim, stat_.st_ctim);
+           !same_time(now.st_mtim, stat_.st_mtim);
   }
 
  private:

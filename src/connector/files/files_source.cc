@@ -50,7 +50,7 @@ int stat_path(const std::string& path, struct stat& stat) {
     return errno;
   }
   const auto [directory, name] = split_last(path);
-  const UniqueFd fd = open_directory_path(directory);
+  const UniqueFd fd = enter_directory_path(directory);
   return fd && fstatat(fd.get(), name.c_str(), &stat, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : errno;
 }
 
@@ -124,7 +124,7 @@ bool FilesSource::Plan::stream_inner(Walker& walker, TreeSink& sink, TreeSink::D
   // behind.
   UniqueFd fd(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!fd && errno == ENAMETOOLONG) {
-    fd = open_directory_path(path);
+    fd = enter_directory_path(path);
   }
   struct stat stat{};
   if (!fd || fstat(fd.get(), &stat) != 0) {
@@ -135,7 +135,7 @@ bool FilesSource::Plan::stream_inner(Walker& walker, TreeSink& sink, TreeSink::D
   // By name, since O_PATH descriptors have no attributes to list; of a link they are the link's
   // own.
   const auto [directory, last] = split_last(path);
-  const UniqueFd holder = open_directory_path(directory);
+  const UniqueFd holder = enter_directory_path(directory);
   if (holder && last != ".." && last != "." && !last.empty()) {
     std::optional<Error> error =
         walker.metadata().read_extended_attributes(node, holder.get(), last.c_str());

@@ -213,16 +213,16 @@ UniqueFd FilesTarget::create_file(int directory, const std::string& name) {
   fail("cannot create the file");
 }
 
-UniqueFd FilesTarget::open_existing(int directory, const std::string& name, bool write,
+UniqueFd FilesTarget::open_existing(int directory, const std::string& name, Purpose purpose,
                                     const struct stat& expected) {
   // Looking must not leave a trace in the access time, or comparing would itself be a change.
   const auto open = [&] {
     constexpr int kWriting = O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
-    return write ? UniqueFd(openat(directory, name.c_str(), kWriting))
-                 : open_quietly(directory, name.c_str(), O_RDONLY);
+    return purpose == Purpose::kWriting ? UniqueFd(openat(directory, name.c_str(), kWriting))
+                                        : open_quietly(directory, name.c_str(), O_RDONLY);
   };
   UniqueFd fd = open();
-  if (!fd && errno == EACCES &&
+  if (!fd && errno == EACCES && purpose != Purpose::kLooking &&
       change_mode_at(directory, name.c_str(), (expected.st_mode & 07777) | 0600) == 0) {
     fd = open();  // closed even to its owner, who we are
   }

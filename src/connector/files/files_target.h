@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -64,8 +65,12 @@ class FilesTarget {
   [[nodiscard]] static std::optional<struct stat> look(int directory, const std::string& name);
   // A new, empty regular file, mode 0600, open for writing. Whatever has the name is removed first.
   [[nodiscard]] UniqueFd create_file(int directory, const std::string& name);
-  // An existing regular file. Nothing when it is gone, or not the one that `expected` describes.
-  [[nodiscard]] UniqueFd open_existing(int directory, const std::string& name, bool write,
+  // What an existing file is opened for. A mode that keeps out even its owner, who we are, is
+  // changed, unless nothing is to be changed.
+  enum class Purpose : uint8_t { kLooking, kReading, kWriting };
+  // An existing regular file. Nothing when it is gone, cannot be opened, or is not the one that
+  // `expected` describes.
+  [[nodiscard]] UniqueFd open_existing(int directory, const std::string& name, Purpose purpose,
                                        const struct stat& expected);
   // A symbolic link, device or fifo; whatever has the name is removed first.
   void make_special(int directory, const Node& node);

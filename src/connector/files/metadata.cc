@@ -111,6 +111,14 @@ Node MetadataReader::node_from_stat(std::string name, const struct stat& stat) {
 
 std::optional<Error> MetadataReader::read_extended_attributes(Node& node, int fd,
                                                               const char* entry) {
+  std::optional<Error> failure = read_attributes_found(node, fd, entry);
+  if (failure && node.type == NodeType::kFile) {
+    node.error = "incomplete metadata: " + failure->message();
+  }
+  return failure;
+}
+
+std::optional<Error> MetadataReader::read_attributes_found(Node& node, int fd, const char* entry) {
   node.extended_attributes.clear();
   if (const int error = list_xattrs(fd, entry, names_, scratch_); error != 0) {
     return Error::from_errno(error, "cannot list extended attributes");

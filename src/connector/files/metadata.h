@@ -37,13 +37,17 @@ class MetadataReader {
   // Everything that stat knows. Extended attributes and link target are separate.
   [[nodiscard]] Node node_from_stat(std::string name, const struct stat& stat);
   // As xattr.h: `entry` of directory `fd`, or `fd` itself when null. What cannot be read is left
-  // out; the first such failure is returned for the caller to report. Throws nothing else.
+  // out; the first such failure is returned for the caller to report. A regular file's node says so
+  // too (`error`): a later backup must not take its attributes for all there are. Throws nothing
+  // else.
   [[nodiscard]] std::optional<Error> read_extended_attributes(Node& node, int fd,
                                                               const char* entry);
   // 0 or an errno.
   [[nodiscard]] int read_link_target(Node& node, int fd, const char* entry);
 
  private:
+  [[nodiscard]] std::optional<Error> read_attributes_found(Node& node, int fd, const char* entry);
+
   const bool with_atime_;
   LocalZone zone_;
   AccountNames accounts_;

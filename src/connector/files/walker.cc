@@ -60,7 +60,7 @@ struct Walker::Frame {
   std::unique_ptr<Job> job;
   SharedFd fd;  // null while deep below
   Listing names;
-  size_t next = 0;      // first name not looked at
+  size_t next = 0;      // first name not looked at; the end where nothing more can be
   size_t unshared = 0;  // directories from here on have been handed over
   std::vector<const WalkRules::Tag*> tags;
   std::shared_ptr<DirectoryFileOpener> opener;  // made for the first file
@@ -98,6 +98,7 @@ class Walker::Worker {
   void push(Frame& frame, Item& item);
   void descend(Frame& frame, size_t index);
   std::unique_ptr<Job> open_sub_directory(Frame& frame, size_t index);
+  [[nodiscard]] SharedFd reopen(Frame& frame);
   [[nodiscard]] bool left_out_by_name(const Frame& frame, size_t index);
   [[nodiscard]] std::string path_of(std::string_view name) const;
   void report(std::string_view name, int error, const char* what);
@@ -230,7 +231,8 @@ void Walker::Worker::share() {
   std::vector<std::unique_ptr<Job>> jobs;
   for (Frame& frame : stack_) {
     const size_t half = (frame.next + std::max(frame.next, frame.unshared)) / 2;
-    while (frame.unshared > (jobs.empty() ? frame.next : half) && jobs.size() < kShared) {
+    while (frame.unshared > std::max(frame.next, jobs.empty() ? 0 : half) &&
+           jobs.size() < kShared) {
       const size_t index = --frame.unshared;
       if (frame.names.entry(index).type != DT_DIR || left_out_by_name(frame, index)) {
         continue;
@@ -331,7 +333,10 @@ void Walker::Worker::step() {
     return;
   }
   if (!frame.fd) {
-    frame.fd = frame.job->handle->open();
+    frame.fd = reopen(frame);
+    if (!frame.fd) {
+      return;
+    }
   }
   const Filled filled = fill_batch(frame);
   for (size_t i = 0; i < filled.count; ++i) {
@@ -359,6 +364,18 @@ void Walker::Worker::push(Frame& frame, Item& item) {
   }
 }
 
+// A directory far above the top of the stack was closed. Null where it cannot be opened any more
+// (it was removed, renamed or closed to us): it then keeps what was found in it so far.
+SharedFd Walker::Worker::reopen(Frame& frame) {
+  try {
+    return frame.job->handle->open();
+  } catch (const Error& error) {
+    walker_.report(path_.substr(0, frame.path_length), error);
+    frame.next = frame.names.size();
+    return nullptr;
+  }
+}
+
 // Null when there is nothing to walk: it is excluded or cannot be opened.
 std::unique_ptr<Walker::Job> Walker::Worker::open_sub_directory(Frame& frame, size_t index) {
   const char* const name = frame.names.c_name(index);
@@ -367,7 +384,10 @@ std::unique_ptr<Walker::Job> Walker::Worker::open_sub_directory(Frame& frame, si
   if (walker_.rules_.excludes_directory(path)) {
     return nullptr;
   }
-  const SharedFd fd = frame.fd ? frame.fd : frame.job->handle->open();
+  const SharedFd fd = frame.fd ? frame.fd : reopen(frame);
+  if (!fd) {
+    return nullptr;
+  }
   bool pushed = false;
   return open_job(frame.job->sink, fd->get(), frame.job->handle, name,
                   std::string(frame.names.name(index)), std::move(path), frame.job->scope,

@@ -20,6 +20,22 @@ bool contains_all(const std::vector<std::string>& all, const std::vector<std::st
   });
 }
 
+// "salvor" of "salvor 1.2".
+std::string_view program_of(std::string_view version) {
+  return version.substr(0, version.find(' '));
+}
+
+ChangeDetection change_detection(const BackupOptions& options) {
+  ChangeDetection detection = options.detection;
+  if (options.parent) {
+    const Snapshot& parent = options.parent->snapshot;
+    detection.parent_marks_incomplete =
+        program_of(parent.program_version) == program_of(options.program_version) &&
+        parent.uid == options.uid;
+  }
+  return detection;
+}
+
 }  // namespace
 
 BackupResult Archiver::run(const Context& context, Source& source, const BackupOptions& options) {
@@ -64,7 +80,7 @@ std::optional<BlobId> Archiver::store(const Context& context, Source& source, Wr
 
   TreeBuilder builder(inner, repository_, writers, cpu, progress_,
                       options.parent ? std::optional(options.parent->snapshot.tree) : std::nullopt,
-                      options.detection);
+                      change_detection(options));
   FileSaver saver(inner, tables, writers, cpu, builder, progress_,
                   {options.read_concurrency, options.memory_bytes});
   builder.set_file_saver(saver);
@@ -121,6 +137,20 @@ SnapshotSummary Archiver::summarize(const Context& context, const WriteCounters&
   summary.total_files_processed = progress_.files_done();
   summary.total_bytes_processed = progress_.bytes_done;
   return summary;
+}
+
+std::optional<StoredSnapshot> find_parent(const Context& context, const Repository& repository,
+                                          const BackupOptions& options,
+                                          const std::vector<std::string>& paths,
+                                          const ParentRule& rule) {
+  std::vector<UnreadableObject> unreadable;
+  const std::vector<StoredSnapshot> snapshots = repository.load_snapshots(context, &unreadable);
+  for (const UnreadableObject& one : unreadable) {
+    context.events.on(Warning{one.reason + ", so that nothing can be compared with it",
+                              "`salvor check` says what is affected; `salvor forget " +
+                                  one.object.name + "` removes the snapshot."});
+  }
+  return choose_parent(snapshots, options, paths, rule);
 }
 
 std::optional<StoredSnapshot> choose_parent(std::span<const StoredSnapshot> snapshots,

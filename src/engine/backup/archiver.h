@@ -71,6 +71,13 @@ struct ParentRule {
   bool same_tags = false;
 };
 
+// choose_parent from what is stored. A snapshot that cannot be read is told as a warning and is not
+// chosen: that costs time, never content.
+[[nodiscard]] std::optional<StoredSnapshot> find_parent(const Context& context,
+                                                        const Repository& repository,
+                                                        const BackupOptions& options,
+                                                        const std::vector<std::string>& paths,
+                                                        const ParentRule& rule);
 // restic's choice (restic format, section 7): the newest snapshot not newer than `options.time`
 // that agrees. `paths` is a subset test. Nothing when there is none.
 [[nodiscard]] std::optional<StoredSnapshot> choose_parent(std::span<const StoredSnapshot> snapshots,

@@ -12,6 +12,7 @@
 #include "connector/files/files_source.h"
 #include "crypto/sha256.h"
 #include "storage/memory_storage.h"
+#include "support/errors.h"
 #include "support/temp_directory.h"
 #include "support/test_context.h"
 
@@ -115,6 +116,32 @@ TEST_F(ArchiverTest, StoresFilesOfEverySizeToTheLastByte) {
     EXPECT_EQ(node.size, content.size()) << name;
     EXPECT_TRUE(content_of(node) == content) << name;
   }
+}
+
+TEST_F(ArchiverTest, ADamagedSnapshotIsNoParentAndStopsNoBackup) {
+  write("f", "content");
+  const SnapshotId first = *back_up().snapshot;
+  const SnapshotId second = *back_up().snapshot;
+  Storage& storage = repository_->storage();
+  Buffer bytes = storage.get(*test_, snapshot_object(second));
+  bytes.data()[40] ^= std::byte{1};
+  storage.remove(*test_, snapshot_object(second));
+  storage.put(*test_, snapshot_object(second), bytes.view());
+
+  BackupOptions options;
+  options.time = LocalZone().stamp(std::chrono::system_clock::now());
+  options.hostname = "host";
+  const std::vector<std::string> paths = FilesSource({.targets = {source().string()}}).paths();
+  const std::optional<StoredSnapshot> parent =
+      find_parent(*test_, *repository_, options, paths, {});
+  ASSERT_TRUE(parent.has_value());
+  EXPECT_EQ(parent->id, first);
+  const std::vector<Event> events = test_.events.events();
+  EXPECT_TRUE(std::ranges::any_of(events, [&](const Event& event) {
+    const auto* warning = std::get_if<Warning>(&event);
+    return warning != nullptr && warning->message.find(second.short_hex()) != std::string::npos &&
+           warning->hint.find("salvor forget " + second.hex()) != std::string::npos;
+  }));
 }
 
 TEST_F(ArchiverTest, UnchangedFilesAreNotReadAndAddNothing) {
@@ -353,10 +380,158 @@ TEST_F(ArchiverTest, FilesThatDoNotKeepStillAreStoredAsReadAndReported) {
                                                         {"f shrank", small}}));
 }
 
+// One file that never changes; whether its attributes can be read does.
+class FileWithAttributes final : public Source {
+ public:
+  [[nodiscard]] std::vector<std::string> paths() const override { return {"/one"}; }
+  void stream_into(const Context& /*context*/, TreeSink& sink) override {
+    Node node;
+    node.name = "file";
+    node.mode = 0644;
+    node.size = 7;
+    node.inode = 5;
+    node.mtime = node.ctime = {1'600'000'000, 0, 0};
+    sink.add_file(sink.root(), node, std::make_shared<Opener>(*this, sink));
+    sink.close_directory(sink.root());
+  }
+
+  bool readable = true;
+  int looks = 0;
+
+ private:
+  void read_attributes(Node& node, TreeSink& sink) {
+    ++looks;
+    if (readable) {
+      node.extended_attributes = {{"user.a", "1"}};
+      return;
+    }
+    node.error = "incomplete metadata";
+    sink.report_unreadable("/one/file", Error(ErrorCode::kPermission, "incomplete metadata"));
+  }
+
+  class Opener final : public FileOpener {
+   public:
+    Opener(FileWithAttributes& source, TreeSink& sink) : source_(source), sink_(sink) {}
+    std::unique_ptr<ByteReader> open(const Node& /*node*/) override {
+      return std::make_unique<Reader>(*this);
+    }
+    void complete(Node& node) override { source_.read_attributes(node, sink_); }
+    std::string path_of(const Node& node) const override { return "/one/" + node.name; }
+
+   private:
+    class Reader final : public ByteReader {
+     public:
+      explicit Reader(Opener& opener) : opener_(opener) {}
+      size_t read(MutableBytes out) override {
+        const ByteView content = as_bytes(std::string_view("content")).subspan(at_);
+        std::ranges::copy(content, out.begin());
+        at_ += content.size();
+        return content.size();
+      }
+      void refresh(Node& node) override { opener_.complete(node); }
+      bool changed_since_refresh() override { return false; }
+
+     private:
+      Opener& opener_;
+      size_t at_ = 0;
+    };
+
+    FileWithAttributes& source_;
+    TreeSink& sink_;
+  };
+};
+
+TEST_F(ArchiverTest, AttributesThatCouldNotBeReadAreReadAgainUntilTheyCan) {
+  FileWithAttributes source;
+  BackupOptions options;
+  options.hostname = "host";
+  options.program_version = "salvor 1.0";
+  options.detection.attributes_deferred = true;
+  const auto back_up = [&] {
+    repository_->load_index(*test_);
+    options.time = LocalZone().stamp(std::chrono::system_clock::now());
+    options.parent = find_parent(*test_, *repository_, options, source.paths(), {});
+    return Archiver(*repository_).run(*test_, source, options);
+  };
+  const auto attributes = [&](const BackupResult& result) {
+    return BlobReader(*repository_)
+        .load_tree(*test_, result.tree)
+        .nodes.front()
+        .extended_attributes.size();
+  };
+  source.readable = false;
+  EXPECT_EQ(back_up().errors, 1U);
+  const BackupResult again = back_up();
+  EXPECT_EQ(again.errors, 1U) << "still missing, still told";
+  EXPECT_EQ(attributes(again), 0U);
+  EXPECT_EQ(again.summary.files_unmodified, 1U);
+  source.readable = true;
+  const BackupResult healed = back_up();
+  EXPECT_EQ(healed.errors, 0U);
+  EXPECT_EQ(attributes(healed), 1U);
+  EXPECT_EQ(source.looks, 3);
+  EXPECT_EQ(attributes(back_up()), 1U);
+  EXPECT_EQ(source.looks, 3) << "taken over without looking";
+  // Whoever else made the parent may have seen less.
+  options.uid = 4711;
+  EXPECT_EQ(attributes(back_up()), 1U);
+  EXPECT_EQ(source.looks, 4);
+  options.program_version = "restic 0.19";
+  EXPECT_EQ(attributes(back_up()), 1U);
+  EXPECT_EQ(source.looks, 5);
+}
+
 TEST_F(ArchiverTest, InterruptedRunMakesNoSnapshot) {
   write("file", random_text(1000));
   test_.stop.request_stop();
   EXPECT_THROW(back_up(), Error);
+}
+
+TEST_F(ArchiverTest, FromWhichNothingCouldBeReadThereIsNoSnapshot) {
+  MovingFiles source({{"only", {.listed_size = 10, .open_fails = ErrorCode::kPermission}}});
+  repository_->load_index(*test_);
+  const Error error = test::error_of(
+      [&] { (void)Archiver(*repository_).run(*test_, source, {.hostname = "host"}); });
+  EXPECT_EQ(error.code(), ErrorCode::kFailed);
+  EXPECT_NE(error.message().find("would be empty"), std::string::npos);
+  EXPECT_TRUE(repository_->load_snapshots(*test_).empty());
+}
+
+// As with --ignore-ctime, where the change of mode alone does not make a file read again.
+TEST_F(ArchiverTest, OnlyTheMetadataOfAnUnchangedFileIsStoredAnew) {
+  const std::string content = random_text(2000);
+  write("file", content);
+  (void)back_up();
+  fs::permissions(source() / "file", fs::perms::owner_read);
+  BackupOptions options;
+  options.detection.ignore_ctime = true;
+  const BackupResult second = back_up(options);
+  EXPECT_EQ(second.summary.files_changed, 1U);
+  EXPECT_EQ(second.summary.data_blobs, 0U);
+  EXPECT_EQ(second.summary.tree_blobs, 2U);
+  EXPECT_EQ(node_at(second, "file").mode, 0400U);
+  EXPECT_EQ(content_of(node_at(second, "file")), content);
+}
+
+TEST(ParentChoice, AsksForEqualTagsOnlyWhereItIsTold) {
+  StoredSnapshot stored;
+  stored.snapshot.hostname = "host";
+  stored.snapshot.paths = {"/a", "/b"};
+  stored.snapshot.tags = {"x", "y"};
+  stored.snapshot.time = {1000, 0, 0};
+  BackupOptions options;
+  options.hostname = "host";
+  options.time = {2000, 0, 0};
+  const auto chosen = [&](std::vector<std::string> tags, bool same_tags) {
+    options.tags = std::move(tags);
+    return choose_parent(std::span(&stored, 1), options, {"/b"}, {.same_tags = same_tags})
+        .has_value();
+  };
+  EXPECT_TRUE(chosen({}, false));
+  EXPECT_TRUE(chosen({"y", "x"}, true));
+  EXPECT_FALSE(chosen({}, true));
+  EXPECT_FALSE(chosen({"x"}, true)) << "the snapshot has more";
+  EXPECT_FALSE(chosen({"x", "y", "z"}, true)) << "the snapshot has fewer";
 }
 
 }  // namespace

@@ -134,7 +134,8 @@ bool TreeBuilder::content_unchanged(const Node& old, const Node& node) const {
 }
 
 void TreeBuilder::complete_attributes(const Node& old, Node& node, FileOpener& opener) const {
-  if (old.ctime.same_instant(node.ctime) && old.inode == node.inode &&
+  const bool complete = detection_.parent_marks_incomplete && old.error.empty();
+  if (complete && old.ctime.same_instant(node.ctime) && old.inode == node.inode &&
       old.device_id == node.device_id) {
     node.extended_attributes = old.extended_attributes;
   } else {

@@ -27,8 +27,11 @@ struct ChangeDetection {
   bool ignore_ctime = false;
   // The source leaves out extended attributes (FilesOptions::defer_extended_attributes). Changing
   // one changes the ctime, so a file whose ctime and inode are the parent's has the parent's
-  // attributes.
+  // attributes, if those were all that it had: whoever could not read one has set Node::error.
   bool attributes_deferred = false;
+  // The parent was made by this program, which marks such nodes, and as the same user, who may read
+  // the same. Set by Archiver.
+  bool parent_marks_incomplete = false;
 };
 
 // Thread-safe as TreeSink says.

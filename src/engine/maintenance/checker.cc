@@ -111,7 +111,7 @@ struct Checker::State {
   void read_packs();
   void trace_damage();
 
-  void read_index_file(const Context& inner, const std::string& name);
+  void note_pack(const PackId& pack, std::span<const PackedBlob> blobs);
   void note_lost_blobs();
   void hit(const BlobHandle& handle, size_t finding);
   void tree_trouble(FindingKind kind, const BlobId& tree, const std::string& what);
@@ -160,56 +160,35 @@ size_t Checker::State::find(Finding finding) {
 
 // --- index ---------------------------------------------------------------------------------------
 
-void Checker::State::read_index_file(const Context& inner, const std::string& name) {
-  std::vector<std::pair<PackId, PackFacts>> listed;
-  try {
-    const Buffer json = repository.load_document(inner, ObjectKind::kIndex, name);
-    const auto on_pack = [&](const PackId& pack, std::span<const PackedBlob> blobs) {
-      PackFacts facts;
-      facts.size_bytes = pack_size_of(blobs);
-      facts.content = blob_list_mark(blobs);
-      facts.listings = 1;
-      for (const PackedBlob& blob : blobs) {
-        (blob.handle.type == BlobType::kTree ? facts.has_trees : facts.has_data) = true;
-      }
-      listed.emplace_back(pack, facts);
-    };
-    decode_index(json.view(), on_pack);
-  } catch (const Error& error) {
-    if (!is_damage(error)) {
-      throw;
-    }
-    const std::scoped_lock lock(mutex);
-    index_complete = false;
-    report.suggest_repair_index = true;
-    find({FindingKind::kIndexUnreadable, "index " + name, error.message(), kRepairIndex});
-    return;
+void Checker::State::note_pack(const PackId& pack, std::span<const PackedBlob> blobs) {
+  PackFacts facts;
+  facts.size_bytes = pack_size_of(blobs);
+  facts.content = blob_list_mark(blobs);
+  facts.listings = 1;
+  for (const PackedBlob& blob : blobs) {
+    (blob.handle.type == BlobType::kTree ? facts.has_trees : facts.has_data) = true;
   }
   const std::scoped_lock lock(mutex);
-  for (const auto& [pack, facts] : listed) {
-    const auto [place, fresh] = packs.try_emplace(pack, facts);
-    if (!fresh) {
-      PackFacts& known = place->second;
-      ++known.listings;
-      known.conflict = known.conflict || known.content != facts.content;
-      known.size_bytes = std::max(known.size_bytes, facts.size_bytes);
-    }
+  const auto [place, fresh] = packs.try_emplace(pack, facts);
+  if (!fresh) {
+    PackFacts& known = place->second;
+    ++known.listings;
+    known.conflict = known.conflict || known.content != facts.content;
+    known.size_bytes = std::max(known.size_bytes, facts.size_bytes);
   }
 }
 
+// In one pass: what is known of the packs is what the index lists, whoever adds to it meanwhile.
 void Checker::State::check_index() {
-  {
-    ThreadPool pool("salvor-check", options.threads);
-    TaskGroup group(pool, context.stop);
-    for (const ObjectInfo& info : repository.storage().list_all(context, ObjectKind::kIndex)) {
-      group.run([this, name = info.name, inner = context.with_stop(group.stop_token())] {
-        read_index_file(inner, name);
-      });
-    }
-    group.wait();
+  std::vector<UnreadableObject> unreadable;
+  repository.load_index(
+      context, &unreadable,
+      [this](const PackId& pack, std::span<const PackedBlob> blobs) { note_pack(pack, blobs); });
+  for (const UnreadableObject& file : unreadable) {
+    index_complete = false;
+    report.suggest_repair_index = true;
+    find({FindingKind::kIndexUnreadable, "index " + file.object.name, file.reason, kRepairIndex});
   }
-  std::vector<UnreadableObject> told_already;
-  repository.load_index(context, &told_already);
   report.blobs = repository.index().blob_count();
   report.packs = packs.size();
   for (const auto& [pack, facts] : packs) {
@@ -600,9 +579,11 @@ CheckReport Checker::run() {
   State& state = *state_;
   state.check_keys();
   state.check_locks();
+  // Whoever stores something meanwhile (a program without locks) does so in the other order: what a
+  // snapshot refers to is in an index that is read later.
+  state.check_snapshots();
   state.check_index();
   state.check_packs();
-  state.check_snapshots();
   if (state.index_complete) {
     state.check_trees();
     state.read_packs();

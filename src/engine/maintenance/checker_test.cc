@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <set>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "codec/index_codec.h"
 #include "engine/reading/pack_reader.h"
 #include "engine/reading/pack_table.h"
+#include "storage/decorators/forwarding_storage.h"
 #include "support/small_repository.h"
 
 namespace salvor {
@@ -278,6 +280,103 @@ TEST(Checker, PartsOfTheDataAddUpToAllOfIt) {
   EXPECT_EQ(check(repository, ReadPercent{50}).packs_read, 10U);
   EXPECT_EQ(check(repository, ReadPercent{0.1}).packs_read, 1U);
   EXPECT_EQ(check(repository, ReadBytes{uint64_t{1} << 40}).packs_read, 20U);
+}
+
+TEST(Checker, ATreeThatNoIndexListsHitsItsDirectory) {
+  SmallRepository repository;
+  Node lost;
+  lost.name = "lost";
+  lost.type = NodeType::kDir;
+  lost.mode = go_mode::kDir | 0755;
+  lost.subtree = BlobId(sha256(as_bytes(std::string_view("never stored"))));
+  Snapshot snapshot;
+  snapshot.tree = repository.store_tree({lost});
+  const SnapshotId id = repository.save(snapshot).id;
+  const CheckReport report = check(repository);
+  ASSERT_THAT(kinds(report), ElementsAre(FindingKind::kTreeUnreadable));
+  EXPECT_EQ(report.findings[0].object, "tree " + lost.subtree->hex());
+  EXPECT_EQ(report.findings[0].what, "no index lists it");
+  EXPECT_THAT(paths(report.findings[0]), ElementsAre("/lost"));
+  EXPECT_THAT(report.findings[0].snapshots, ElementsAre(id));
+}
+
+TEST(Checker, OfChosenSnapshotsOnlyThePacksAreRead) {
+  SmallRepository repository;
+  const SnapshotId first = repository.backup(kSomeFiles);
+  const PackId pack = pack_of(repository, BlobType::kData);
+  const SnapshotId second = repository.backup({{"other", some_content(4, 5000)}});
+  repository.flip_byte(pack_object(pack), 40);
+  for (const SnapshotId& chosen : {first, second}) {
+    const std::unique_ptr<Repository> fresh = repository.reopen();
+    CheckOptions options;
+    options.read = ReadAll{};
+    options.snapshots = {chosen};
+    const CheckReport report = Checker(repository.context(), *fresh, options).run();
+    EXPECT_EQ(report.packs_read, 2U);
+    EXPECT_EQ(report.ok(), chosen == second);
+  }
+}
+
+TEST(Checker, CountsWhatThereIsNoRoomToList) {
+  SmallRepository repository;
+  constexpr size_t kMore = 5;
+  for (size_t i = 0; i < kFindingLimit + kMore; ++i) {
+    repository.storage().put(repository.context(), {ObjectKind::kLock, fmt::format("{:064x}", i)},
+                             as_bytes("not sealed"));
+  }
+  const CheckReport report = check(repository, ReadNothing{});
+  EXPECT_EQ(report.findings.size(), kFindingLimit);
+  EXPECT_EQ(report.errors, kFindingLimit + kMore);
+}
+
+// A program without locks ends its backup right after the index files were listed.
+class BackupMeanwhile final : public ForwardingStorage {
+ public:
+  using Objects = std::vector<std::pair<ObjectName, Buffer>>;
+  BackupMeanwhile(Storage& base, Objects last) : ForwardingStorage(base), last_(std::move(last)) {}
+  void list(const Context& context, ObjectKind kind,
+            const std::function<void(const ObjectInfo&)>& on_object) override {
+    base_->list(context, kind, on_object);
+    if (kind == ObjectKind::kIndex) {
+      for (const auto& [object, bytes] : std::exchange(last_, {})) {
+        base_->put(context, object, bytes.view());
+      }
+    }
+  }
+
+ private:
+  Objects last_;
+};
+
+TEST(Checker, WhatIsBackedUpMeanwhileIsNoDamage) {
+  SmallRepository repository;
+  repository.backup(kSomeFiles);
+  const std::string before = repository.list(ObjectKind::kIndex).front().name;
+  std::vector<ObjectName> objects;
+  const SnapshotId snapshot = repository.backup({{"new", some_content(9, 3000)}});
+  for (const ObjectInfo& info : repository.list(ObjectKind::kIndex)) {
+    if (info.name != before) {
+      objects.push_back({ObjectKind::kIndex, info.name});
+    }
+  }
+  objects.push_back(snapshot_object(snapshot));
+  BackupMeanwhile::Objects last;
+  for (const ObjectName& object : objects) {
+    last.emplace_back(object, repository.storage().get(repository.context(), object));
+    repository.storage().remove(repository.context(), object);
+  }
+
+  const std::unique_ptr<Repository> opened =
+      Repository::open(repository.context(),
+                       std::make_unique<BackupMeanwhile>(repository.storage(), std::move(last)),
+                       Secret(test::kTestPassword));
+  CheckOptions options;
+  options.read = ReadAll{};
+  const CheckReport report = Checker(repository.context(), *opened, options).run();
+  EXPECT_EQ(repository.list(ObjectKind::kIndex).size(), 2U) << "it has appeared";
+  EXPECT_TRUE(report.ok());
+  EXPECT_THAT(kinds(report), ::testing::Each(FindingKind::kPackUnreferenced));
+  EXPECT_TRUE(check(repository).ok());
 }
 
 TEST(Checker, ReadSubsetsAreRestics) {

@@ -46,6 +46,8 @@ struct Pruner::State {
   void settle_duplicates(std::span<const Index::EntryNumber> duplicates);
   void count(Index::EntryNumber entry, bool is_used, bool is_duplicate);
   void take(Index::EntryNumber entry);
+  [[nodiscard]] bool is_ignored(const SnapshotId& snapshot) const;
+  [[nodiscard]] std::vector<StoredSnapshot> load_snapshots();
   [[nodiscard]] std::vector<BlobId> roots_besides(std::span<const SnapshotId> known);
 
   // Execution.
@@ -137,15 +139,38 @@ std::vector<BlobId> Pruner::State::roots_besides(std::span<const SnapshotId> kno
   return roots;
 }
 
+bool Pruner::State::is_ignored(const SnapshotId& snapshot) const {
+  const auto& ignored = options.ignore_snapshots;
+  return std::find(ignored.begin(), ignored.end(), snapshot) != ignored.end();
+}
+
+// Nobody knows what a damaged snapshot needs, so that nothing may go.
+std::vector<StoredSnapshot> Pruner::State::load_snapshots() {
+  std::vector<UnreadableObject> unreadable;
+  std::vector<StoredSnapshot> snapshots = repository.load_snapshots(context, &unreadable);
+  for (const UnreadableObject& one : unreadable) {
+    // Listed, so a hash. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
+    const SnapshotId id = *SnapshotId::parse(one.object.name);
+    if (!is_ignored(id)) {
+      throw Error(
+          ErrorCode::kDamaged, one.reason,
+          "What it needs is not known, so nothing was removed. Bring it back from a copy of "
+          "the repository, or remove it with `salvor forget " +
+              one.object.name + "`, and run `salvor prune` again.");
+    }
+    marked_snapshots.push_back(id);
+  }
+  return snapshots;
+}
+
 void Pruner::State::mark() {
-  const std::vector<StoredSnapshot> snapshots = repository.load_snapshots(context);
+  const std::vector<StoredSnapshot> snapshots = load_snapshots();
   std::vector<BlobId> roots;
   bool rustic = !marked_before.empty();  // or somebody who thinks of it
   for (const StoredSnapshot& stored : snapshots) {
     rustic = rustic || stored.snapshot.program_version.starts_with("rustic");
     marked_snapshots.push_back(stored.id);
-    const auto& ignored = options.ignore_snapshots;
-    if (std::find(ignored.begin(), ignored.end(), stored.id) == ignored.end()) {
+    if (!is_ignored(stored.id)) {
       roots.push_back(stored.snapshot.tree);
     }
   }
@@ -201,7 +226,7 @@ void Pruner::State::find_leftovers() {
 // What is about to go but is locked stays; everything else is decided anew around it, until nothing
 // that goes is locked.
 void Pruner::State::find_locked() {
-  const WallTime now = context.clock.now();
+  const WallTime now = repository.storage().server_time(context);
   std::unordered_set<PackId, IdHash> asked;
   for (bool any = true; any;) {
     std::vector<PackId> ids;

@@ -3,6 +3,7 @@
 
 #include "engine/maintenance/checker.h"
 #include "engine/maintenance/pruner.h"
+#include "engine/maintenance/repair.h"
 #include "support/small_repository.h"
 
 namespace salvor {
@@ -156,6 +157,28 @@ TEST(PrunerMarks, LeavesPacksThatNobodyHasListedYet) {
   EXPECT_EQ(findings(repository), 0U);
 }
 
+TEST(PrunerMarks, APackThatNobodyEverListsGoesInTwoRunsToo) {
+  SmallRepository repository;
+  const SnapshotId kept = repository.backup(numbered(0, 5));
+  const ObjectName left_over{ObjectKind::kPack, std::string(64, 'a')};
+  repository.storage().put(repository.context(), left_over, as_bytes("left over"));
+  const auto there = [&] {
+    return repository.storage().stat(repository.context(), left_over).has_value();
+  };
+  EXPECT_EQ(prune(repository, kDay).packs_removed, 0U);
+  EXPECT_EQ(marked(repository), 1U);
+  EXPECT_EQ(prune(repository, kDay, kDay - std::chrono::minutes(1)).packs_removed, 0U);
+  EXPECT_TRUE(there());
+  // A new index does not forget the mark.
+  (void)repair_index(repository.context(), *repository.reopen(), true, {});
+  EXPECT_EQ(marked(repository), 1U);
+  EXPECT_EQ(prune(repository, kDay, kDay + std::chrono::minutes(1)).packs_removed, 1U);
+  EXPECT_FALSE(there());
+  EXPECT_EQ(marked(repository), 0U);
+  EXPECT_EQ(findings(repository), 0U);
+  EXPECT_EQ(repository.read(kept), numbered(0, 5));
+}
+
 TEST(PrunerMarks, WaitsByItselfWhereRusticHasWorked) {
   for (const char* program : {"restic 0.19.1", "rustic 0.11.4"}) {
     SmallRepository repository;
@@ -164,8 +187,14 @@ TEST(PrunerMarks, WaitsByItselfWhereRusticHasWorked) {
     snapshot.program_version = program;
     (void)repository.repository().save_snapshot(repository.context(), snapshot);
     forget(repository, repository.backup(numbered(10, 20)));
-    const PruneResult result = prune(repository, std::nullopt);
     const bool waits = std::string_view(program).starts_with("rustic");
+    {
+      const std::unique_ptr<Repository> fresh = repository.reopen();
+      Pruner pruner(repository.context(), *fresh, {});
+      (void)pruner.plan();
+      EXPECT_EQ(pruner.keep_delete(), waits ? kKeepDeleteBesideRustic : std::chrono::seconds(0));
+    }
+    const PruneResult result = prune(repository, std::nullopt);
     EXPECT_EQ(result.packs_marked > 0, waits) << program;
     EXPECT_EQ(result.packs_removed > 0, !waits) << program;
   }

@@ -13,6 +13,7 @@
 #include "engine/maintenance/repair.h"
 #include "engine/reading/pack_table.h"
 #include "storage/decorators/fault_storage.h"
+#include "storage/decorators/forwarding_storage.h"
 #include "storage/local/local_storage.h"
 #include "support/small_repository.h"
 #include "support/storage_helpers.h"
@@ -117,6 +118,29 @@ TEST_F(PrunerLeftovers, NoneGoesUnderALockThatWasLost) {
   EXPECT_TRUE(std::filesystem::exists(old_));
 }
 
+TEST(Pruner, ADamagedSnapshotStopsItUnlessItIsAboutToGo) {
+  SmallRepository repository;
+  const SnapshotId first = repository.backup(numbered(0, 5));
+  const SnapshotId second = repository.backup(numbered(5, 10));
+  repository.flip_byte(snapshot_object(first), 40);
+  const size_t before = blobs(repository);
+  const Error error = test::error_of([&] { prune(repository); });
+  EXPECT_EQ(error.code(), ErrorCode::kDamaged);
+  EXPECT_THAT(error.hint(), HasSubstr("salvor forget " + first.hex()));
+  EXPECT_EQ(blobs(repository), before);
+  {
+    PruneOptions options = everything();
+    options.ignore_snapshots = {first};
+    const std::unique_ptr<Repository> fresh = repository.reopen();
+    Pruner pruner(repository.context(), *fresh, options);
+    EXPECT_GT(pruner.plan().statistics.pruned_bytes(), 0U);
+  }
+  forget(repository, first);
+  prune(repository);
+  EXPECT_LT(blobs(repository), before);
+  EXPECT_EQ(repository.read(second), numbered(5, 10));
+}
+
 TEST(Pruner, KeepsEveryByteThatASnapshotNeedsAndNothingElse) {
   for (const unsigned version : {1U, 2U}) {
     SmallRepository repository(version);
@@ -188,6 +212,7 @@ TEST(Pruner, AfterTheLastSnapshotNothingIsLeft) {
   EXPECT_TRUE(repository.list(ObjectKind::kPack).empty());
   EXPECT_TRUE(repository.list(ObjectKind::kIndex).empty());
   expect_sound(repository);
+  EXPECT_EQ(prune(repository).packs_removed, 0U) << "nor anything to do";
 }
 
 TEST(Pruner, RefusesWhenASnapshotOrTreeOrPackIsDamaged) {
@@ -293,24 +318,70 @@ TEST(Pruner, IgnoredSnapshotsCountAsGone) {
   EXPECT_EQ(pruner.plan().statistics.blobs.unused, 17U);
 }
 
-TEST(Pruner, KeepsOneCopyOfDuplicates) {
-  SmallRepository repository;
-  repository.backup(numbered(0, 10));
-  // Another program that has not seen that index stores the same again.
+// As another program does that has not seen the index.
+SnapshotId store_again(SmallRepository& repository, const Files& files) {
   std::map<std::string, Buffer> hidden;
   for (const ObjectInfo& info : repository.list(ObjectKind::kIndex)) {
     const ObjectName name{ObjectKind::kIndex, info.name};
     hidden[info.name] = repository.storage().get(repository.context(), name);
     repository.storage().remove(repository.context(), name);
   }
-  const SnapshotId second = repository.backup(numbered(0, 12));
+  const SnapshotId stored = repository.backup(files);
   for (const auto& [name, bytes] : hidden) {
     repository.storage().put(repository.context(), {ObjectKind::kIndex, name}, bytes.view());
   }
+  return stored;
+}
+
+TEST(Pruner, KeepsOneCopyOfDuplicates) {
+  SmallRepository repository;
+  repository.backup(numbered(0, 10));
+  const SnapshotId second = store_again(repository, numbered(0, 12));
   EXPECT_EQ(blobs(repository), 32U + 38U);
   prune(repository);
   EXPECT_EQ(blobs(repository), 40U);  // 36 data blobs, two roots, two directories
   EXPECT_EQ(repository.read(second), numbered(0, 12));
+  expect_sound(repository);
+}
+
+// A pack that the storage holds on to, whoever asks.
+class HoldingStorage final : public ForwardingStorage {
+ public:
+  using ForwardingStorage::ForwardingStorage;
+  std::optional<Retention> retention(const Context&, const ObjectName& object) override {
+    return object == held ? std::optional(Retention{.until = until}) : std::nullopt;
+  }
+  const ObjectName held{ObjectKind::kPack, std::string(64, 'a')};
+  const WallTime until = std::chrono::system_clock::now() + std::chrono::hours(5);
+};
+
+TEST(Pruner, APackThatNoIndexListsStaysWhileItIsLocked) {
+  SmallRepository repository;
+  repository.backup(numbered(0, 3));
+  auto way = std::make_unique<HoldingStorage>(repository.storage());
+  const HoldingStorage& holding = *way;
+  repository.storage().put(repository.context(), holding.held, as_bytes("left over"));
+  const auto locking =
+      Repository::open(repository.context(), std::move(way), Secret(test::kTestPassword));
+  Pruner pruner(repository.context(), *locking, everything());
+  EXPECT_EQ(pruner.plan().statistics.packs.locked, 1U);
+  EXPECT_EQ(pruner.locked().last, holding.until);
+  EXPECT_EQ(pruner.execute().packs_removed, 0U);
+  EXPECT_TRUE(repository.storage().stat(repository.context(), holding.held));
+}
+
+TEST(Pruner, OfTwoCopiesThatInAPackThatIsThereIsKept) {
+  SmallRepository repository;
+  repository.backup(numbered(0, 10));
+  PackId lost;
+  repository.repository().load_index(repository.context());
+  repository.repository().index().for_each([&](const PackId& id, const PackedBlob& blob) {
+    lost = blob.handle.type == BlobType::kData ? id : lost;
+  });
+  store_again(repository, numbered(0, 10));
+  repository.storage().remove(repository.context(), pack_object(lost));
+  prune(repository);
+  EXPECT_EQ(blobs(repository), 32U);
   expect_sound(repository);
 }
 
@@ -338,6 +409,34 @@ TEST(Pruner, RawTreesBecomeCompressedWhenAVersion1RepositoryWasUpgraded) {
   EXPECT_EQ(raw(BlobType::kData), 0U);
   EXPECT_EQ(repository.read(id), numbered(0, 5));
   expect_sound(repository);
+}
+
+TEST(Pruner, AReadErrorWhileCompressingIsNoDamage) {
+  bool hit = true;
+  for (uint64_t nth = 1; hit; ++nth) {
+    SmallRepository repository(1);
+    const SnapshotId id = repository.backup(numbered(0, 5));
+    RepositoryConfig config = repository.repository().config();
+    config.version = 2;
+    repository.repository().save_config(repository.context(), config);
+    auto way = std::make_unique<FaultStorage>(borrow_storage(repository.storage()));
+    FaultStorage& fault = *way;
+    fault.add({.call = StorageCall::kGetRange,
+               .kind = ObjectKind::kPack,
+               .nth = nth,
+               .effect = FaultEffect::kFlipBit});
+    const auto far =
+        Repository::open(repository.context(), std::move(way), Secret(test::kTestPassword));
+    PruneOptions options = everything();
+    options.limits.repack_uncompressed = true;
+    Pruner pruner(repository.context(), *far, options);
+    (void)pruner.plan();
+    (void)pruner.execute();
+    hit = fault.faults_hit() > 0;
+    EXPECT_TRUE(hit || nth > 2) << "nothing was read";
+    EXPECT_EQ(repository.read(id), numbered(0, 5));
+    expect_sound(repository);
+  }
 }
 
 TEST(Pruner, WithoutFreeSpaceTheOldIndexGoesFirst) {

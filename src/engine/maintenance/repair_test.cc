@@ -11,6 +11,8 @@
 #include "engine/maintenance/checker.h"
 #include "engine/maintenance/migrate.h"
 #include "engine/maintenance/pruner.h"
+#include "storage/decorators/fault_storage.h"
+#include "support/errors.h"
 #include "support/small_repository.h"
 
 namespace salvor {
@@ -104,6 +106,29 @@ TEST(RepairIndex, LeavesARightIndexAlone) {
   EXPECT_EQ(repository.list(ObjectKind::kIndex)[0].name, before);
 }
 
+TEST(RepairIndex, OldFilesThatCannotBeRemovedAreToldAndGoTheNextTime) {
+  auto way = std::make_unique<FaultStorage>(make_memory_storage());
+  FaultStorage& faults = *way;
+  SmallRepository repository(2, std::move(way));
+  const SnapshotId first = repository.backup(kFiles);
+  repository.backup({{"x", some_content(7, 1500)}});
+  const PackId lost =
+      locate(repository, BlobType::kData, some_content(7, 1500).substr(0, 1000)).pack;
+  repository.storage().remove(repository.context(), pack_object(lost));
+  faults.add({.call = StorageCall::kRemove,
+              .kind = ObjectKind::kIndex,
+              .count = Fault::kForever,
+              .code = ErrorCode::kPermission});
+  const Error error = test::error_of([&] { (void)repair_index(repository); });
+  EXPECT_EQ(error.code(), ErrorCode::kFailed);
+  EXPECT_THAT(error.hint(), HasSubstr("nothing is lost"));
+  EXPECT_EQ(repository.read(first), kFiles);
+  faults.clear();
+  EXPECT_THAT(repair_index(repository).missing, ElementsAre(lost));
+  EXPECT_FALSE(repair_index(repository).changed());
+  EXPECT_EQ(repository.read(first), kFiles);
+}
+
 TEST(RepairIndex, RemovesNothingWithoutItsLock) {
   SmallRepository repository;
   const SnapshotId id = repository.backup(kFiles);
@@ -154,6 +179,24 @@ TEST(RepairPacks, SavesTheBeginningOfATruncatedPack) {
   EXPECT_EQ(report.blobs_saved + report.lost.size(), 6U);
   repository.backup(kFiles);
   EXPECT_TRUE(check(repository).ok());
+}
+
+TEST(RepairPacks, WhatNoIndexListsIsTakenFromThePacksHeader) {
+  SmallRepository repository;
+  const SnapshotId id = repository.backup(kFiles);
+  const PackId pack = locate(repository, BlobType::kData, kFiles.at("a/two")).pack;
+  for (const ObjectInfo& info : repository.list(ObjectKind::kIndex)) {
+    repository.storage().remove(repository.context(), {ObjectKind::kIndex, info.name});
+  }
+  const std::unique_ptr<Repository> fresh = repository.reopen();
+  const PackRepair report =
+      repair_packs(repository.context(), *fresh, std::vector<PackId>{pack}, {});
+  EXPECT_EQ(report.blobs_saved, 6U);
+  EXPECT_THAT(report.lost, IsEmpty());
+  EXPECT_FALSE(repository.storage().stat(repository.context(), pack_object(pack)));
+  (void)repair_index(repository);  // for the trees
+  EXPECT_TRUE(check(repository).ok());
+  EXPECT_EQ(repository.read(id), kFiles);
 }
 
 TEST(RepairPacks, RefusesAPackThatDoesNotExist) {

@@ -126,6 +126,36 @@ TEST_F(Rewrites, MetadataChangesReadNoTree) {
   EXPECT_EQ(repository_.list(ObjectKind::kSnapshot).size(), 1U);
 }
 
+// More than are read ahead.
+TEST_F(Rewrites, ManyDirectoriesSideBySide) {
+  Files files;
+  Files left;
+  for (int i = 0; i < 150; ++i) {
+    const std::string number = std::to_string(i);
+    files["d" + number + "/keep"] = left["d" + number + "/keep"] = number;
+    files["d" + number + "/secret"] = "s";
+  }
+  const RewriteResult result = rewrite(backup(files), excluding("secret"));
+  ASSERT_TRUE(result.new_id);
+  EXPECT_EQ(repository_.read(*result.new_id), left);
+}
+
+TEST_F(Rewrites, RefuseTreesThatAreNotInOrder) {
+  Snapshot snapshot;
+  snapshot.tree = repository_.store(
+      BlobType::kTree, R"({"nodes":[{"name":"b","type":"file","mode":420,"content":[]},)"
+                       R"({"name":"a","type":"file","mode":420,"content":[]}]})"
+                       "\n");
+  const StoredSnapshot old = repository_.save(snapshot);
+  try {
+    (void)rewrite(old, excluding("a"));
+    FAIL() << "its order was lost";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kFailed);
+    EXPECT_NE(error.message().find("tree at \"/\""), std::string::npos) << error.message();
+  }
+}
+
 // What a newer program has stored would be lost silently.
 TEST_F(Rewrites, RefuseTreesWithUnknownFields) {
   for (const char* where : {"\"nodes\"", "\"name\""}) {

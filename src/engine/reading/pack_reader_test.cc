@@ -7,6 +7,7 @@
 
 #include "engine/reading/pack_table.h"
 #include "storage/decorators/fault_storage.h"
+#include "storage/decorators/forwarding_storage.h"
 #include "support/small_repository.h"
 #include "support/storage_helpers.h"
 
@@ -16,6 +17,7 @@ namespace {
 using test::error_of;
 using test::SmallRepository;
 using test::some_content;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -130,13 +132,43 @@ TEST_F(PackReaderTest, AnIndexThatContradictsThePackIsFoundOut) {
   blobs_.back().length += 10'000;
   verdict = verify();
   EXPECT_THAT(verdict.damaged, ElementsAre(blobs_.back()));
-  EXPECT_THAT(verdict.problems, testing::Contains(HasSubstr("ends before blob")));
+  EXPECT_THAT(verdict.problems, Contains(HasSubstr("ends before blob")));
   blobs_ = right;
   blobs_.back().length = 3;  // less than a seal takes
   EXPECT_THAT(verify().damaged, ElementsAre(blobs_.back()));
   blobs_ = right;
   blobs_.pop_back();
   EXPECT_THAT(verify().problems, ElementsAre(HasSubstr("its header lists 3 blobs, the index 2")));
+}
+
+// As a disk with bad sectors: what is read in one go must be short.
+class ShortReads final : public ForwardingStorage {
+ public:
+  ShortReads(Storage& base, size_t most) : ForwardingStorage(base), most_(most) {}
+  void get_range(const Context& context, const ObjectName& object, uint64_t offset,
+                 MutableBytes out) override {
+    if (out.size() > most_) {
+      throw Error(ErrorCode::kFailed, "a bad sector");
+    }
+    base_->get_range(context, object, offset, out);
+  }
+
+ private:
+  const size_t most_;
+};
+
+TEST_F(PackReaderTest, WhatIsReadBlobByBlobIsVerifiedToo) {
+  fill(3000);
+  small_.flip_byte(pack_object(pack_), blobs_[1].offset + 20);
+  const uint32_t longest = std::max({blobs_[0].length, blobs_[1].length, blobs_[2].length});
+  const auto repository =
+      Repository::open(context_, std::make_unique<ShortReads>(small_.storage(), longest),
+                       Secret(test::kTestPassword));
+  const PackVerdict verdict = PackReader(*repository).verify(context_, pack_, size_, blobs_);
+  EXPECT_FALSE(verdict.unreadable);
+  EXPECT_THAT(verdict.damaged, ElementsAre(blobs_[1]));
+  EXPECT_THAT(verdict.problems,
+              Contains(HasSubstr("blob " + blobs_[1].handle.id.hex() + " does not verify")));
 }
 
 }  // namespace

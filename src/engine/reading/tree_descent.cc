@@ -163,7 +163,7 @@ uint64_t TreeDescent::count_paths(uint64_t most_nodes) {
         tree = reader_.load_tree(context_, index_.entry(entry).blob.handle.id);
       } catch (const Error& error) {
         if (error.code() != ErrorCode::kDamaged && error.code() != ErrorCode::kNotFound) {
-          throw;
+          throw;  // the storage is away, or we are stopped
         }
       }
       nodes_read += tree.nodes.size() + 1;

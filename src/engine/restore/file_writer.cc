@@ -17,6 +17,40 @@ bool is_fatal(const Error& error) {
   return error.code() == ErrorCode::kStorageFull || error.code() == ErrorCode::kCancelled;
 }
 
+// Whoever is the last to let it go closes it, maybe while it writes to another file: what the file
+// system says then is kept for this one.
+struct WrittenFd {
+  WrittenFd(UniqueFd opened, RestoreFile& written) : fd(std::move(opened)), file(written) {}
+  ~WrittenFd() {
+    if (const int error = fd.try_close(); error != 0) {
+      file.close_error = error;
+    }
+  }
+  WrittenFd(const WrittenFd&) = delete;
+  WrittenFd& operator=(const WrittenFd&) = delete;
+
+  UniqueFd fd;
+  RestoreFile& file;
+};
+
+SharedFd share(UniqueFd fd, RestoreFile& file) {
+  const auto written = std::make_shared<WrittenFd>(std::move(fd), file);
+  return {written, &written->fd};
+}
+
+// The time of the snapshot would tell the next run that the content is there.
+void set_present_time(const RestoreFile& file) {
+  const timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
+                             {.tv_sec = 0, .tv_nsec = UTIME_NOW}};
+  try {
+    const SharedFd directory = file.directory->handle->open();
+    static_cast<void>(
+        utimensat(directory->get(), file.node.name.c_str(), times, AT_SYMLINK_NOFOLLOW));
+  } catch (const Error&) {
+    // The file is reported anyway.
+  }
+}
+
 bool is_zero(ByteView bytes) {
   return bytes.empty() || (bytes[0] == std::byte{0} &&
                            std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
@@ -46,9 +80,6 @@ void for_each_nonzero(uint64_t offset, ByteView bytes,
 }
 
 bool FileWriter::may_have_attributes(RestoreFile& file, int directory) {
-  if (file.in_place()) {
-    return true;
-  }
   int known = file.directory->passes_on_attributes.load(std::memory_order_relaxed);
   if (known < 0) {
     known = FilesTarget::passes_on_attributes(directory) ? 1 : 0;
@@ -99,10 +130,11 @@ void FileWriter::lose(RestoreFile& file, const Error& error) {
 void FileWriter::write_whole(RestoreFile& file, ByteView bytes) {
   try {
     const SharedFd directory = file.directory->handle->open();
-    const UniqueFd fd = target_.create_file(directory->get(), file.node.name);
+    UniqueFd fd = target_.create_file(directory->get(), file.node.name);
     put(file, fd.get(), 0, bytes);
     progress_.bytes_restored += bytes.size();
     complete(file, fd.get());
+    close(file, std::move(fd));
     succeeded(file);
   } catch (const Error& error) {
     note_failure(file, error);
@@ -124,7 +156,8 @@ SharedFd FileWriter::open(RestoreFile& file) {
     stat.st_mode = 0600;
     stat.st_dev = file.opened ? file.identity.device : file.existing->st_dev;
     stat.st_ino = file.opened ? file.identity.inode : file.existing->st_ino;
-    fd = target_.open_existing(directory->get(), file.node.name, true, stat);
+    fd = target_.open_existing(directory->get(), file.node.name, FilesTarget::Purpose::kWriting,
+                               stat);
     if (!fd) {
       throw Error(ErrorCode::kFailed, "it was replaced or removed while it was being restored");
     }
@@ -136,7 +169,7 @@ SharedFd FileWriter::open(RestoreFile& file) {
   }
   file.opened = true;
   file.identity = {stat.st_dev, stat.st_ino};
-  file.fd = std::make_shared<const UniqueFd>(std::move(fd));
+  file.fd = share(std::move(fd), file);
   keep_open(file);
   return file.fd;
 }
@@ -172,20 +205,25 @@ void FileWriter::blob_done(RestoreFile& file) {
   }
 }
 
+// Size and metadata, or of a file that has lost something its size.
+void FileWriter::finish_content(RestoreFile& file) {
+  // A file that has lost every blob may never have been opened; an empty one says least that is
+  // false.
+  if (file.failed.load() && !file.opened) {
+    return;
+  }
+  const SharedFd fd = open(file);
+  check_closed(file);
+  if (!file.failed.load()) {
+    complete(file, fd->get());
+  } else if (ftruncate(fd->get(), static_cast<off_t>(file.size)) != 0) {
+    note_failure(file, Error::from_errno(errno, "cannot set the size"));
+  }
+}
+
 void FileWriter::finish(RestoreFile& file) {
   try {
-    // A file that has lost every blob may never have been opened; an empty one says least that is
-    // false.
-    if (!file.failed.load() || file.opened) {
-      const SharedFd fd = open(file);
-      if (file.failed.load()) {
-        if (ftruncate(fd->get(), static_cast<off_t>(file.size)) != 0) {
-          note_failure(file, Error::from_errno(errno, "cannot set the size"));
-        }
-      } else {
-        complete(file, fd->get());
-      }
-    }
+    finish_content(file);
   } catch (const Error& error) {
     note_failure(file, error);
   }
@@ -193,9 +231,16 @@ void FileWriter::finish(RestoreFile& file) {
     const std::scoped_lock lock(open_mutex_);
     std::erase(open_files_, &file);
   }
+  SharedFd last;
   {
     const std::scoped_lock lock(lock_of(file));
-    file.fd.reset();
+    last = std::move(file.fd);
+  }
+  last.reset();
+  try {
+    check_closed(file);
+  } catch (const Error& error) {
+    note_failure(file, error);
   }
   if (file.failed.load()) {
     report(file);
@@ -209,8 +254,9 @@ void FileWriter::finish_unwritten(RestoreFile& file) {
     const SharedFd directory = file.directory->handle->open();
     UniqueFd fd;
     if (file.in_place()) {
-      fd = target_.open_existing(directory->get(), file.node.name, !file.size_matches,
-                                 *file.existing);
+      const auto purpose =
+          file.size_matches ? FilesTarget::Purpose::kReading : FilesTarget::Purpose::kWriting;
+      fd = target_.open_existing(directory->get(), file.node.name, purpose, *file.existing);
       if (!fd) {
         throw Error(ErrorCode::kFailed, "it was replaced or removed while it was being restored");
       }
@@ -218,6 +264,7 @@ void FileWriter::finish_unwritten(RestoreFile& file) {
       fd = target_.create_file(directory->get(), file.node.name);
     }
     complete(file, fd.get());
+    close(file, std::move(fd));
     progress_.bytes_restored += file.in_place() ? 0 : file.size;
     succeeded(file);
   } catch (const Error& error) {
@@ -247,6 +294,19 @@ void FileWriter::complete(RestoreFile& file, int fd) {
   struct stat now{};
   const bool known = untouched && fstat(fd, &now) == 0;
   target_.apply(fd, file.node, {.now = known ? &now : nullptr, .may_have_attributes = attributes});
+}
+
+void FileWriter::close(RestoreFile& file, UniqueFd fd) {
+  file.close_error = fd.try_close();
+  check_closed(file);
+}
+
+// Throws what the file system said when the file was closed, if only for a while.
+void FileWriter::check_closed(RestoreFile& file) {
+  if (const int error = file.close_error; error != 0) {
+    set_present_time(file);
+    throw Error::from_errno(error, "cannot write it");
+  }
 }
 
 void FileWriter::note_failure(RestoreFile& file, const Error& error) {

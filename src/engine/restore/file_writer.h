@@ -41,7 +41,10 @@ class FileWriter {
   void put(RestoreFile& file, int fd, uint64_t offset, ByteView bytes);
   void blob_done(RestoreFile& file);
   void finish(RestoreFile& file);
+  void finish_content(RestoreFile& file);
   void complete(RestoreFile& file, int fd);
+  void close(RestoreFile& file, UniqueFd fd);
+  void check_closed(RestoreFile& file);
   void note_failure(RestoreFile& file, const Error& error);
   void report(RestoreFile& file);
   void succeeded(RestoreFile& file);

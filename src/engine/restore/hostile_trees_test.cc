@@ -7,6 +7,7 @@
 #include "engine/maintenance/checker.h"
 #include "engine/maintenance/repair.h"
 #include "engine/maintenance/rewriter.h"
+#include "engine/maintenance/sample_check.h"
 #include "engine/reading/tree_descent.h"
 #include "engine/restore/restorer.h"
 #include "engine/snapshots/differ.h"
@@ -22,6 +23,7 @@ namespace {
 using test::SmallRepository;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 // However many paths a snapshot has: nobody may have visited more before it is refused.
@@ -144,6 +146,16 @@ TEST_F(HostileTrees, BetweenHonestDirectoriesTheyAreFoundOut) {
   const BlobId root = repository_.store_tree(nodes);
   expect_refused([&] { static_cast<void>(count_by_walking(root)); }, root.hex());
   EXPECT_LT(visited_, kMostVisited);
+}
+
+// Counting goes by what can be read of the levels below the root.
+TEST_F(HostileTrees, ADamagedDirectoryBesideThemHidesNothing) {
+  const BlobId damaged = repository_.store_tree({file("in it")});
+  const BlobId root =
+      repository_.store_tree({directory("a", exploding(file("f"))), directory("b", damaged)});
+  const BlobLocation place = loaded().index().find({BlobType::kTree, damaged}).value();
+  repository_.flip_byte(pack_object(place.pack), place.blob.offset + 20);
+  expect_refused([&] { static_cast<void>(count_by_walking(root)); }, root.hex());
 }
 
 TEST_F(HostileTrees, ASearchIsRefused) {
@@ -379,6 +391,25 @@ TEST_F(HostileTrees, PathsHaveALongestLength) {
   EXPECT_EQ(restorer.run(context_, root, restore_options()).errors, 1U);
   EXPECT_EQ(restorer.progress().files_restored,
             1025U + 1U);  // the one too deep, but not what is in it
+}
+
+// Damage is counted by trees; its path is told as far as there can be one.
+TEST_F(HostileTrees, DamageBelowTheLongestPathIsCounted) {
+  snapshot_of(chain(file("f", {kMissing}), 1100, std::string(255, 'n')));
+  const CheckReport report = Checker(context_, *repository_.reopen(), {}).run();
+  ASSERT_THAT(report.findings, SizeIs(1));
+  EXPECT_EQ(report.findings[0].file_count, 1U);
+  EXPECT_THAT(report.findings[0].snapshots, SizeIs(1));
+  EXPECT_THAT(report.findings[0].files, IsEmpty());
+}
+
+TEST_F(HostileTrees, ASampleOfADeepChainEnds) {
+  const BlobId root = chain(file("f", {kMissing}), 4100);
+  const SampleResult sample =
+      check_sample(context_, loaded(), root, {.most_time = std::chrono::seconds(0)});
+  EXPECT_TRUE(sample.sound());
+  EXPECT_EQ(sample.trees, 4096U);
+  EXPECT_EQ(sample.blobs, 0U);
 }
 
 // ---- memory ----

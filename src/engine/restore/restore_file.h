@@ -62,6 +62,9 @@ struct RestoreFile {
   std::atomic<bool> failed{false};      // something is missing; the rest is still written
   std::atomic<bool> unwritable{false};  // the file system refused: nothing more is tried
 
+  // What the file system said when a descriptor with written data was closed; errno, 0: nothing.
+  std::atomic<int> close_error{0};
+
   // Guarded by the writer's lock for this file.
   SharedFd fd;
   bool opened = false;  // created or opened for writing before

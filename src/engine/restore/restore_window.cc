@@ -326,8 +326,10 @@ void RestoreWindow::compare(Section& section, Buffer& buffer) {
   const RestoreFile& file = *section.file;
   try {
     const SharedFd directory = file.directory->handle->open();
+    const auto purpose =
+        options_.dry_run ? FilesTarget::Purpose::kLooking : FilesTarget::Purpose::kReading;
     const UniqueFd fd =
-        target_.open_existing(directory->get(), file.node.name, false, *file.existing);
+        target_.open_existing(directory->get(), file.node.name, purpose, *file.existing);
     if (fd) {  // otherwise not readable or not there any more
       static_cast<void>(read_and_compare(section, fd.get(), buffer));
       section.readable = true;
@@ -433,7 +435,8 @@ void RestoreWindow::verify(RestoreFile& file, Buffer& buffer) {
     if (!present || !S_ISREG(present->st_mode)) {
       throw Error(ErrorCode::kFailed, "the restored file is not there any more");
     }
-    const UniqueFd fd = target_.open_existing(directory->get(), file.node.name, false, *present);
+    const UniqueFd fd = target_.open_existing(directory->get(), file.node.name,
+                                              FilesTarget::Purpose::kReading, *present);
     if (!fd) {
       throw Error::from_errno(errno, "cannot open it again");
     }

@@ -15,9 +15,11 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "codec/index_codec.h"
 #include "engine/restore/file_writer.h"
 #include "engine/restore/restore_plan.h"
 #include "storage/decorators/forwarding_storage.h"
+#include "support/as_user.h"
 #include "support/small_repository.h"
 #include "support/temp_directory.h"
 
@@ -27,6 +29,7 @@ namespace {
 namespace fs = std::filesystem;
 using test::some_content;
 using test::TempDirectory;
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -401,6 +404,22 @@ TEST_F(RestorerTest, OverwriteRules) {
   EXPECT_EQ(slurp(at("f")), "new");
 }
 
+TEST_F(RestorerTest, OverwriteRulesHoldForLinksToo) {
+  TreeMaker make(small_);
+  const BlobId tree = make.tree({TreeMaker::link("l", "new")});
+  make.store();
+  fs::create_directories(at(""));
+  fs::create_symlink("old", at("l"));
+  for (const Overwrite rule : {Overwrite::kNever, Overwrite::kIfNewer}) {  // that of today is newer
+    EXPECT_EQ(restore(tree, {.overwrite = rule}).errors, 0U);
+    EXPECT_EQ(fs::read_symlink(at("l")), "old");
+    EXPECT_EQ(progress().files_skipped, 1U);
+    EXPECT_EQ(progress().files_restored, 0U);
+  }
+  EXPECT_EQ(restore(tree).errors, 0U);
+  EXPECT_EQ(fs::read_symlink(at("l")), "new");
+}
+
 TEST_F(RestorerTest, ThingsInTheWayAreReplaced) {
   TreeMaker make(small_);
   const BlobId tree = make.tree({make.directory("dir", {make.file("f", "1")}),
@@ -509,6 +528,21 @@ TEST_F(RestorerTest, DryRunWritesNothing) {
   EXPECT_EQ(restore(tree, {.dry_run = true}).errors, 0U);
   EXPECT_FALSE(fs::exists(at("d")));
   EXPECT_THAT(handled("unchanged"), ElementsAre("/same"));
+}
+
+TEST_F(RestorerTest, DryRunChangesNoModeToLookInside) {
+  BlobId tree;
+  {
+    TreeMaker make(small_);  // its threads end before the child process begins
+    tree = make.tree({make.file("closed", "2")});
+    make.store();
+  }
+  spit(at("closed"), "2");
+  ASSERT_EQ(chmod(at("closed").c_str(), 0), 0);
+  test::expect_as_user({directory_.path(), target(), at("closed")}, [&] {
+    return restore(tree, {.dry_run = true}).errors == 0 &&
+           (lstat_of(at("closed")).st_mode & 07777U) == 0 && handled("restored").size() == 1;
+  });
 }
 
 TEST_F(RestorerTest, SparseFilesHaveHoles) {
@@ -657,6 +691,19 @@ TEST_F(RestorerTest, LyingSizesAndLostTreesDoNotStopTheRest) {
   EXPECT_THAT(failures(), Contains(HasSubstr("/unknown: the snapshot does not say what is in")));
 }
 
+TEST_F(RestorerTest, NamesThatTheTargetCannotHoldAreReported) {
+  TreeMaker make(small_);
+  const std::string empty(300, 'x');
+  const std::string full(300, 'y');
+  const BlobId tree =
+      make.tree({make.file("good", "good"), make.file(empty, ""), make.file(full, "content")});
+  make.store();
+  EXPECT_EQ(restore(tree).errors, 2U);
+  EXPECT_EQ(slurp(at("good")), "good");
+  EXPECT_THAT(failures(), Contains(HasSubstr("/" + empty + ": ")));
+  EXPECT_THAT(failures(), Contains(HasSubstr("/" + full + ": ")));
+}
+
 // ---- damage, interruption, full disks
 // ------------------------------------------------------------
 
@@ -708,6 +755,30 @@ TEST_F(RestorerTest, MissingPackIsReportedPerFile) {
   const RestoreResult result = restore(tree);
   EXPECT_GE(result.errors, 1U);
   EXPECT_THAT(failures(), Contains(HasSubstr("/b: ")));
+}
+
+TEST_F(RestorerTest, ACopyInAnotherPackIsTakenWhereTheFirstIsDamaged) {
+  const std::string content = some_content(1, 3'000);
+  TreeMaker make(small_);
+  const Node file = make.file("f", content);
+  const BlobId tree = make.tree({file});
+  make.store();
+  const BlobLocation first =
+      small_.repository().index().find({BlobType::kData, file.content[1]}).value();
+  small_.flip_byte(pack_object(first.pack), first.blob.offset + first.blob.length / 2);
+  {
+    WriteSession session(small_.context(), small_.repository(), {});
+    {
+      const std::unique_ptr<BlobWriter> writer = session.make_writer();
+      writer->add_copy(BlobType::kData, file.content[1],
+                       as_bytes(std::string_view(content).substr(1'000, 1'000)));
+      writer->flush();
+    }
+    session.finish(small_.context());
+  }
+  ASSERT_EQ(small_.repository().index().find_all({BlobType::kData, file.content[1]}).size(), 2U);
+  EXPECT_EQ(restore(tree).errors, 0U);
+  EXPECT_EQ(slurp(at("f")), content);
 }
 
 // Stops the run after a number of reads.

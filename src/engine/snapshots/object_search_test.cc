@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "storage/decorators/fault_storage.h"
 #include "support/small_repository.h"
 #include "support/storage_helpers.h"
 
@@ -83,6 +84,18 @@ TEST_F(ObjectSearchTest, EverythingInAPackAlsoOnceItIsGone) {
   const Error error = error_of([&] { (void)search.add_packs(context_, {unknown}); });
   EXPECT_EQ(error.code(), ErrorCode::kNotFound);
   EXPECT_THAT(error.message(), HasSubstr(unknown.substr(0, 8)));
+}
+
+TEST_F(ObjectSearchTest, AStorageThatIsAwayIsNoDamage) {
+  auto way = std::make_unique<FaultStorage>(borrow_storage(small_.storage()));
+  FaultStorage& faults = *way;
+  const auto far = Repository::open(context_, std::move(way), Secret(test::kTestPassword));
+  far->load_index(context_);
+  faults.add({.call = StorageCall::kGetRange, .kind = ObjectKind::kPack});
+  ObjectSearch search(*far);
+  const PackId pack = locate(two_).pack;
+  EXPECT_EQ(error_of([&] { (void)search.add_packs(context_, {pack.hex()}); }).code(),
+            ErrorCode::kUnreachable);
 }
 
 }  // namespace

@@ -84,9 +84,9 @@ int64_t bucket_key(Unit unit, const Timestamp& time, size_t position) {
     case Unit::kMonth:
       return civil.year * 100 + civil.month;
     case Unit::kYear:
-      return civil.year;
+      break;
   }
-  return 0;
+  return civil.year;
 }
 
 // "Keep the newest of each period", with a count or a span as its limit.

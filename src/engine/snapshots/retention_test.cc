@@ -140,6 +140,16 @@ TEST(Retention, WithinPeriodsThinOutWhatIsRecent) {
   EXPECT_THAT(result.reasons[0].matches, ElementsAre("daily within 2d"));
 }
 
+TEST(Retention, CountsAreNumbersOrAll) {
+  EXPECT_EQ(parse_keep_count("0"), 0);
+  EXPECT_EQ(parse_keep_count("17"), 17);
+  EXPECT_EQ(parse_keep_count("unlimited"), kKeepAll);
+  EXPECT_EQ(parse_keep_count("-1"), kKeepAll);
+  for (const char* bad : {"", "-2", "x", "1x", "1.5", " 1", "99999999999"}) {
+    EXPECT_THROW((void)parse_keep_count(bad), Error) << bad;
+  }
+}
+
 TEST(Retention, TagListsNeedAllTheirTags) {
   RetentionPolicy policy;
   policy.keep_tags = {parse_tag_list("a, b"), parse_tag_list("")};

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/format.h"
+#include "model/text_file.h"
 
 namespace salvor {
 
@@ -55,7 +56,9 @@ bool SnapshotFilter::matches(const Snapshot& snapshot) const {
         return has_all_tags(snapshot, list);
       });
   const bool paths_match = std::all_of(paths.begin(), paths.end(), [&](const std::string& path) {
-    return contains(snapshot.paths, path);
+    return contains(snapshot.paths, path) ||
+           std::ranges::any_of(snapshot.paths,
+                               [&](const auto& one) { return clean_path(one) == path; });
   });
   return host_matches && tags_match && paths_match &&
          (!not_after || snapshot.time.wall() <= *not_after);
@@ -138,6 +141,46 @@ std::string find_object_name(const Context& context, Storage& storage, ObjectKin
   return found[0];
 }
 
+namespace {
+
+// From a full id or an unambiguous prefix.
+SnapshotId find_id(const Context& context, const Repository& repository, std::string_view prefix) {
+  const std::string name =
+      find_object_name(context, repository.storage(), ObjectKind::kSnapshot, prefix);
+  const auto id = SnapshotId::parse(name);
+  if (!id) {
+    throw Error(ErrorCode::kDamaged, "the snapshot \"" + name + "\" has a name that is not an id");
+  }
+  return *id;
+}
+
+// Nothing when it is damaged, which is told in `unreadable`; without that it throws. Where
+// another snapshot is damaged nobody knows which is the latest: that throws always.
+std::optional<StoredSnapshot> find_named(const Context& context, const Repository& repository,
+                                         std::string_view text, const SnapshotFilter& filter,
+                                         std::vector<UnreadableObject>* unreadable) {
+  if (text == "latest" || unreadable == nullptr) {
+    return find_snapshot(context, repository, text, filter);
+  }
+  const SnapshotId id = find_id(context, repository, text);
+  try {
+    return StoredSnapshot{id, repository.load_snapshot(context, id)};
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kDamaged) {
+      throw;
+    }
+    const bool known = std::ranges::any_of(*unreadable, [&](const UnreadableObject& one) {
+      return one.object == snapshot_object(id);
+    });
+    if (!known) {
+      unreadable->push_back({snapshot_object(id), error.message()});
+    }
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
 StoredSnapshot find_snapshot(const Context& context, const Repository& repository,
                              std::string_view id, const SnapshotFilter& filter) {
   if (id == "latest") {
@@ -147,13 +190,8 @@ StoredSnapshot find_snapshot(const Context& context, const Repository& repositor
     }
     throw nothing_matches(filter);
   }
-  const std::string name =
-      find_object_name(context, repository.storage(), ObjectKind::kSnapshot, id);
-  const auto parsed = SnapshotId::parse(name);
-  if (!parsed) {
-    throw Error(ErrorCode::kDamaged, "the snapshot \"" + name + "\" has a name that is not an id");
-  }
-  return {*parsed, repository.load_snapshot(context, *parsed)};
+  const SnapshotId found = find_id(context, repository, id);
+  return {found, repository.load_snapshot(context, found)};
 }
 
 SnapshotSelection select_snapshots(const Context& context, const Repository& repository,
@@ -177,9 +215,10 @@ SnapshotSelection select_snapshots(const Context& context, const Repository& rep
         throw Error(ErrorCode::kUsage, "a subfolder cannot be named here");
       }
       filter_used = filter_used || split.id == "latest";
-      StoredSnapshot found = find_snapshot(context, repository, split.id, filter);
-      if (seen.insert(found.id).second) {
-        selection.snapshots.push_back(std::move(found));
+      std::optional<StoredSnapshot> found =
+          find_named(context, repository, split.id, filter, unreadable);
+      if (found && seen.insert(found->id).second) {
+        selection.snapshots.push_back(std::move(*found));
       }
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kNotFound && error.code() != ErrorCode::kUsage) {

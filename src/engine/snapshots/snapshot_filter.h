@@ -68,6 +68,7 @@ struct SnapshotSelection {
 
 // The snapshots that a command works on: those named by `ids`, or all that match when there are
 // none. Each comes once. Unreadable snapshots go to `unreadable`; without it the first one throws.
+// One that is damaged can still be named by its id, but makes "latest" throw.
 [[nodiscard]] SnapshotSelection select_snapshots(
     const Context& context, const Repository& repository, std::span<const std::string> ids,
     const SnapshotFilter& filter, std::vector<UnreadableObject>* unreadable = nullptr);

@@ -165,6 +165,25 @@ TEST_F(SnapshotSelectionTest, ADamagedSnapshotDoesNotHideTheOthers) {
   EXPECT_EQ(unreadable[0].object.name, old_id.hex());
 }
 
+TEST_F(SnapshotSelectionTest, ADamagedSnapshotCanBeNamedButNotTakenForTheLatest) {
+  small.flip_byte(snapshot_object(old_id), 40);
+  std::vector<UnreadableObject> unreadable;
+  const std::vector<std::string> names{old_id.hex(), new_id.hex(), old_id.hex().substr(0, 20)};
+  const SnapshotSelection chosen =
+      select_snapshots(small.context(), small.repository(), names, {}, &unreadable);
+  ASSERT_EQ(chosen.snapshots.size(), 1U);
+  EXPECT_EQ(chosen.snapshots[0].id, new_id);
+  ASSERT_EQ(unreadable.size(), 1U) << "named twice, it comes once";
+  EXPECT_EQ(unreadable[0].object, snapshot_object(old_id));
+  EXPECT_TRUE(chosen.ignored.empty());
+  EXPECT_EQ(code_of([&] { (void)select(names); }), ErrorCode::kDamaged);
+  const std::vector<std::string> latest{"latest"};
+  EXPECT_EQ(code_of([&] {
+              (void)select_snapshots(small.context(), small.repository(), latest, {}, &unreadable);
+            }),
+            ErrorCode::kDamaged);
+}
+
 TEST_F(SnapshotSelectionTest, SubfolderIsFoundHoweverItIsWritten) {
   small.repository().load_index(small.context());
   BlobReader reader(small.repository());

@@ -53,6 +53,13 @@ TEST(SnapshotLayout, LatestIsTheNewestAndEqualTimesAreTold) {
   EXPECT_EQ(laid_out({"%T"}, "%Y%%%S", two), (Lines{"1970%01*", "1970%02*", "latest -> 1970%02"}));
 }
 
+TEST(SnapshotLayout, LatestStandsAboveTheDirectoriesOfATime) {
+  const std::vector<StoredSnapshot> two = {snapshot_at(1, "h"), snapshot_at(2, "h")};
+  EXPECT_EQ(laid_out({"%h/%T"}, "2006/01/05", two),
+            (Lines{"h", "h/1970", "h/1970/01", "h/1970/01/01*", "h/1970/01/02*",
+                   "h/latest -> 1970/01/02"}));
+}
+
 TEST(SnapshotLayout, EachTagGetsAPathAndNoTagNone) {
   EXPECT_EQ(laid_out({"t/%t/%T"}, "2006", {snapshot_at(1, "h", {"b", "a"}), snapshot_at(2, "h")}),
             (Lines{"t", "t/a", "t/a/1970*", "t/a/latest -> 1970", "t/b", "t/b/1970*",

@@ -26,7 +26,12 @@ SnapshotView::SnapshotView(const Context& context, Repository& repository,
                            SnapshotViewOptions options)
     : context_(context), repository_(repository), options_(std::move(options)) {
   repository_.load_index(context_);
-  build(repository_.load_snapshots(context_));
+  std::vector<UnreadableObject> unreadable;
+  build(repository_.load_snapshots(context_, &unreadable));
+  for (const UnreadableObject& one : unreadable) {
+    context_.events.on(
+        Warning{one.reason + ", so that it is not shown", "`salvor check` says what is affected."});
+  }
   refreshed_ = context_.clock.monotonic();
 }
 
@@ -54,7 +59,7 @@ void SnapshotView::refresh_if_old() {
   }
   const std::unique_lock lock(list_mutex_);
   if (context_.clock.monotonic() - refreshed_ < options_.refresh_after) {
-    return;
+    return;  // another thread was quicker
   }
   refreshed_ = context_.clock.monotonic();
   std::vector<std::string> names;

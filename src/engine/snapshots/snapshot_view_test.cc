@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "codec/index_codec.h"
+#include "support/errors.h"
 #include "support/small_repository.h"
 
 namespace salvor {
@@ -79,8 +80,18 @@ TEST_F(SnapshotViews, ShowSnapshotsByIdTimeHostAndTag) {
                            "/snapshots/13-29/a/below", "/snapshots/latest/a"}) {
     EXPECT_FALSE(shown->find(none).has_value()) << none;
   }
+  EXPECT_FALSE(shown->list("/nothing").has_value());
   EXPECT_FALSE(shown->list("/snapshots/13-29/a").has_value());
   EXPECT_FALSE(shown->list("/snapshots/latest").has_value());
+}
+
+TEST_F(SnapshotViews, ADamagedSnapshotHidesNoOther) {
+  save({{"a", "1"}}, kTime, "h", {});
+  const std::string broken = std::string(64, 'b');
+  repository_.storage().put(repository_.context(), {ObjectKind::kSnapshot, broken},
+                            as_bytes("broken"));
+  EXPECT_THAT(names(*open(), "/snapshots"), ElementsAre("13-20", "latest"));
+  EXPECT_EQ(repository_.test_context().events.events().size(), 1U);
 }
 
 TEST_F(SnapshotViews, ReadAnyRangeOfAFile) {
@@ -124,6 +135,22 @@ TEST_F(SnapshotViews, SizesAreAskedForWhileTheListIsRefreshed) {
     save({{"a", some_content(1, 4300)}}, kTime + i, "h", {});
     EXPECT_EQ(shown->find("/snapshots/latest")->link_target, "13-" + std::to_string(20 + i));
   }
+}
+
+TEST_F(SnapshotViews, RefuseABlobThatNoIndexLists) {
+  Node lost;
+  lost.name = "lost";
+  lost.mode = 0644;
+  lost.content = {BlobId(sha256(as_bytes(std::string_view("never stored"))))};
+  Snapshot snapshot;
+  snapshot.tree = repository_.store_tree({lost});
+  snapshot.time = {kTime, 0, 0};
+  (void)repository_.save(snapshot);
+  const auto shown = open();
+  Buffer out(10);
+  const Error error = test::error_of(
+      [&] { (void)shown->read(shown->find("/snapshots/13-20/lost").value(), 0, out.bytes()); });
+  EXPECT_EQ(error.code(), ErrorCode::kDamaged);
 }
 
 // An index that gives a length that no copy has must not make a read go out of bounds.
