@@ -51,8 +51,9 @@ void try_files(const Context& context, Storage& storage, StorageReport& report) 
   }
 }
 
-// Servers: one that lets nothing be removed says so of what does not exist, too.
-void try_server(const Context& context, Storage& storage, StorageReport& report) {
+// Servers: one that lets nothing be removed says so of what does not exist, too. `ours`: the server
+// is a program on this machine, which whoever takes it over starts without such a rule.
+void try_server(const Context& context, Storage& storage, bool ours, StorageReport& report) {
   StorageRights& rights = report.rights;
   report.add("create", Mark::kNote, "adding was not tried: what was added might have to stay",
              Answer::kUnknown);
@@ -63,6 +64,13 @@ void try_server(const Context& context, Storage& storage, StorageReport& report)
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kPermission) {
       throw;
+    }
+    if (ours) {
+      report.add("remove", Mark::kNote,
+                 "rclone removes nothing as it is started here, which whoever takes this machine "
+                 "over can change: what the remote itself permits is not known",
+                 Answer::kUnknown);
+      return;
     }
     rights.remove = Answer::kNo;
     rights.overwrite = Answer::kNo;  // restic's protocol replaces nothing
@@ -114,7 +122,7 @@ StorageReport examine_other(const Context& context, const std::string& location,
       try_files(context, *storage, report);
     }
   } else {
-    try_server(context, *storage, report);
+    try_server(context, *storage, location.starts_with("rclone:"), report);
   }
   return report;
 }
@@ -139,7 +147,10 @@ bool StorageReport::enough_for_backups() const {
   return true;
 }
 
-Verdict judge(const StorageRights& rights) {
+namespace {
+
+// What follows as long as it does not give itself other rights without our knowing.
+Verdict judge_as_it_is(const StorageRights& rights) {
   const std::string extend_advice =
       "Run `salvor retention extend` regularly, and watch `salvor retention show`.";
   const std::string no = "Ransomware with this credential could not destroy the backups: ";
@@ -212,18 +223,35 @@ Verdict judge(const StorageRights& rights) {
           ""};
 }
 
+}  // namespace
+
+Verdict judge(const StorageRights& rights) {
+  Verdict verdict = judge_as_it_is(rights);
+  const bool for_everybody = rights.all_locked && rights.compliance;
+  if (verdict.destroyable == Answer::kNo && !for_everybody &&
+      rights.change_bucket == Answer::kUnknown) {
+    return {Answer::kUnknown,
+            "Ransomware with this credential could destroy the backups if it may change the "
+            "bucket's policy or lifecycle, which could not be found out.",
+            "See that its policy does not have " + rights.granting +
+                ", or use object lock in compliance mode."};
+  }
+  return verdict;
+}
+
 void sample_retention(const Context& context, Storage& storage, StorageReport& report) {
-  constexpr size_t kSamples = 10;  // of each kind
+  constexpr size_t kSamples = 10;  // of each kind; of the keys all, as one opens the repository
   std::vector<ObjectName> samples;
   if (report.repository) {
     samples.push_back({ObjectKind::kConfig, ""});
   }
-  for (const ObjectKind kind : {ObjectKind::kSnapshot, ObjectKind::kPack}) {
+  for (const ObjectKind kind : {ObjectKind::kKey, ObjectKind::kSnapshot, ObjectKind::kIndex,
+                                ObjectKind::kPack, ObjectKind::kSalvor}) {
     struct Enough {};
     try {
       storage.list(context, kind, [&, first = samples.size()](const ObjectInfo& object) {
         samples.push_back({kind, object.name});
-        if (samples.size() == first + kSamples) {
+        if (kind != ObjectKind::kKey && samples.size() == first + kSamples) {
           throw Enough{};
         }
       });
@@ -231,7 +259,7 @@ void sample_retention(const Context& context, Storage& storage, StorageReport& r
     }
   }
   StorageRights& rights = report.rights;
-  const WallTime now = context.clock.now();
+  const WallTime now = storage.server_time(context);
   size_t held = 0;
   size_t strict = 0;
   for (const ObjectName& object : samples) {

@@ -32,12 +32,12 @@ struct StorageCheck {
 struct StorageRights {
   Answer create = Answer::kUnknown;
   Answer overwrite = Answer::kUnknown;
-  Answer remove = Answer::kUnknown;           // data, snapshots, index or keys
+  Answer remove = Answer::kUnknown;           // anything but locks
   Answer remove_locks = Answer::kUnknown;     // locks/, which backups need
   Answer versioned = Answer::kNo;             // what is removed or replaced stays as a version
   Answer remove_versions = Answer::kUnknown;  // for good
   Answer change_bucket = Answer::kNo;  // policy or lifecycle: can give itself the other rights
-  // Object lock, judged by the config and some of the packs and snapshots.
+  // Object lock, judged by the config, all keys and some of the others but locks.
   bool all_locked = false;               // each of them is held
   bool compliance = false;               // each in compliance mode
   Answer bypass = Answer::kUnknown;      // governance mode
@@ -68,8 +68,8 @@ struct StorageReport {
            std::optional<Answer> answer = std::nullopt);
 };
 
-// Looks how the config, some snapshots and some packs are kept: the rights `all_locked`,
-// `compliance`, `locked_until`, and a finding. Two requests and one a sample.
+// Looks how the config, all keys and some of the other objects are kept: the rights `all_locked`,
+// `compliance`, `locked_until`, and a finding. Five requests and one a sample.
 void sample_retention(const Context& context, Storage& storage, StorageReport& report);
 
 // Throws what opening and reaching the storage throws; a right that is missing is a finding. A

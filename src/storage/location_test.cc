@@ -18,9 +18,9 @@ TEST(Location, PathsAndLocalAreLocal) {
 }
 
 TEST(Location, UnknownSchemesAreNotTakenForPaths) {
-  for (const char* location :
-       {"s3:host", "s3:http:///bucket", "sftp:user@host", "sftp://user@host", "x:y",
-        "rest:ftp://host/", "rest:http:///path", "rest:host", "file:///srv", "", "local:"}) {
+  for (const char* location : {"s3:host", "s3:http:///bucket", "sftp:user@host", "sftp://user@host",
+                               "x:y", "rest:ftp://host/", "rest:http:///path", "rest:host",
+                               "file:///srv", "", "local:", "rclone:", "rclone:--config=/tmp/x"}) {
     EXPECT_EQ(code_of([&] { (void)open_storage(location); }), ErrorCode::kUsage) << location;
   }
 }

@@ -16,4 +16,15 @@ Error transient_error(std::string text, bool overloaded, const HttpResponse& res
                        .slow_down = overloaded});
 }
 
+Error foreign_not_found(std::string text) {
+  return {ErrorCode::kUnreachable, std::move(text) + ", not in the storage's own words",
+          "Somebody else may have answered: a load balancer or a proxy while the storage was away. "
+          "Or the address is not that of the storage."};
+}
+
+Error vanished_bucket(std::string text) {
+  return {ErrorCode::kUnreachable, std::move(text) + "; a moment ago it was there",
+          "The server may have lost its disks for a while, or somebody has removed it."};
+}
+
 }  // namespace salvor

@@ -17,4 +17,14 @@ namespace salvor {
 [[nodiscard]] Error transient_error(std::string text, bool overloaded,
                                     const HttpResponse& response);
 
+// Two answers 404 that must not be taken for "there is no such object", which would end a log early
+// or a listing half way, with nobody the wiser. Both are Error{kUnreachable}; `text` says what was
+// answered.
+//
+// One that is not in the storage's own form: of a load balancer or a proxy, while the storage
+// restarts.
+[[nodiscard]] Error foreign_not_found(std::string text);
+// That there is no such bucket (or container), from a server that had it a moment ago.
+[[nodiscard]] Error vanished_bucket(std::string text);
+
 }  // namespace salvor

@@ -121,6 +121,10 @@ void Storage::extend_retention(const Context& /*context*/, const ObjectName& /*o
               "S3 buckets can, when object lock was switched on: see docs/immutability.md.");
 }
 
+WallTime Storage::server_time(const Context& context) {
+  return context.clock.now();
+}
+
 bool may_begin_name(ObjectKind kind, std::string_view prefix) {
   if (kind == ObjectKind::kConfig) {
     return prefix.empty();

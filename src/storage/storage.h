@@ -141,6 +141,10 @@ class Storage {
   // default. Never shortens: the caller has looked (`retention`), and servers refuse. Throws
   // Error{kUsage} where nothing can be protected.
   virtual void extend_retention(const Context& context, const ObjectName& object, WallTime until);
+  // What time it is for whoever judges retention: the server's clock where it differs from ours by
+  // more than minutes, which its replies show (a request is made when there was none yet). Throws
+  // what that throws.
+  [[nodiscard]] virtual WallTime server_time(const Context& context);
 
   [[nodiscard]] virtual StorageTraits traits() const = 0;
 

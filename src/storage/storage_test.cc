@@ -36,6 +36,9 @@ class OnlyByPrefix final : public Storage {
   void remove_leftovers(const Context&, std::span<const Leftover> leftovers) override {
     removed_ += leftovers.size();
   }
+  std::optional<StorageSpace> space(const Context&) override {
+    return StorageSpace{.free_bytes = 5, .total_bytes = 9};
+  }
   [[nodiscard]] StorageTraits traits() const override { return {.remote = true}; }
   size_t removed_ = 0;
 };
@@ -82,6 +85,31 @@ TEST(Leftovers, EveryDecoratorPassesThemOn) {
     EXPECT_EQ(base.removed_, ++removed);
   }
   EXPECT_EQ(counts.of(RequestKind::kRemove), 1U);
+}
+
+TEST(Space, EveryDecoratorPassesItOn) {
+  TestContext context;
+  TempDirectory directory(TempPlace::kMemory);
+  RequestCounts counts;
+  OnlyByPrefix base;
+  for (const auto& storage : decorators_over(base, counts, directory.path().string())) {
+    const auto space = storage->space(*context);
+    ASSERT_TRUE(space.has_value());
+    EXPECT_EQ(space->free_bytes, 5U);
+    EXPECT_EQ(space->total_bytes, 9U);
+  }
+}
+
+// So long as every storage and every file system takes it.
+TEST(ObjectNames, PathsHaveAnEnd) {
+  std::string path;
+  while (path.size() < 898) {
+    path += "a/";
+  }
+  EXPECT_TRUE(is_object_name(ObjectKind::kSalvor, path + "bc"));
+  EXPECT_FALSE(is_object_name(ObjectKind::kSalvor, path + "bcd"));
+  EXPECT_TRUE(is_object_name(ObjectKind::kSalvor, std::string(200, 'a')));
+  EXPECT_FALSE(is_object_name(ObjectKind::kSalvor, std::string(201, 'a')));
 }
 
 }  // namespace

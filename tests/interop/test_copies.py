@@ -47,6 +47,16 @@ class Copies(TestCase):
         lost = self.copies(first, second)
         self.assertEqual((1, 1), (lost["rule"]["errors"], lost["places"][0]["errors"]))
 
+    def test_a_place_counts_once(self):
+        first, link = self.new_repository(name="first"), self.path("link")
+        link.symlink_to(first)
+        for again in (first, f"{first}/", f"local:{first}", link):
+            refused = self.salvor(first, "copies", "--with", again, expect=64)
+            self.assertIn("is named twice", refused.errors)
+        other = self.new_repository(name="other")
+        self.salvor(first, "copies", "--with", other, "--with", other, expect=64)
+        self.salvor(first, "copies", "--with", other)
+
     def test_passwords_and_what_restic_copied(self):
         first, second = self.new_repository(name="first"), self.path("second")
         own = self.path("own-password")

@@ -94,6 +94,20 @@ class _Locked(_Server):
         self.peer(RESTIC_NEW)(self.repository, "check", "--read-data")
 
     @limit(240)
+    def test_a_missing_pack_does_not_keep_the_others_from_being_extended(self):
+        self.salvor.backup(self.repository, self.tree(), *self.LOCK)
+        size = lambda key: int(self.admin.must("HEAD", f"/bucket/{key}")[0]["content-length"])
+        missing = max(self.keys("data/"), key=size)  # of data: trees have to be read
+        self.admin.must("DELETE", f"/bucket/{missing}")
+        said = self.salvor(self.repository, "retention", "extend", "--days", "9", "--json", expect=3)
+        done = said.message("retention")
+        self.assertEqual((1, done["objects"] - 1), (done["failed"], done["extended"]))
+        self.assertIn(missing.rsplit("/", 1)[1][:8], said.errors)
+        for key in self.keys():
+            if not key.startswith("repo/locks/"):
+                self.assert_until(key, 9)
+
+    @limit(240)
     def test_prune_leaves_what_is_locked_and_says_until_when(self):
         tree = self.tree()
         self.salvor.backup(self.repository, tree, *self.LOCK)

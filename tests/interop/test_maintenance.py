@@ -335,6 +335,31 @@ class Damage(_Maintenance):
                 self.assert_restores(self.restic, repository, tree)
 
     @limit(200)
+    def test_a_damaged_snapshot(self):
+        """It can be forgotten by its name, as `check` says; until then only `prune` has to wait."""
+        repository, tree = self.damaged()
+        self.environment["XDG_CACHE_HOME"] = str(self.path("empty-cache"))  # which knows no better days
+        oldest, victim, newest = [s["id"] for s in self.restic.snapshots(repository)]
+        def flip(data):
+            data[40] ^= 1
+        rewrite(repository / "snapshots" / victim, flip)
+        found = self.salvor(repository, "check", expect=1)
+        self.assertIn("salvor forget", found.text + found.errors)
+        refused = self.salvor(repository, "prune", expect=20)
+        self.assertIn(f"salvor forget {victim}", refused.errors)
+        self.assertEqual(self.salvor.backup(repository, tree, "--host", "h", "--dry-run")["files_new"], 0)
+        kept = self.salvor(repository, "forget", "--keep-last", "1", expect=3)
+        self.assertIn(victim[:8], kept.errors)
+        left = {p.name for p in (repository / "snapshots").iterdir()}
+        self.assertEqual(left, {victim, newest})
+        self.assertNotIn(oldest, left)
+        self.salvor(repository, "repair", "snapshots", "--dry-run", expect=3)
+        self.salvor(repository, "forget", victim[:12])
+        self.salvor(repository, "prune", "--max-unused", "0")
+        self.restic.check(repository)
+        self.assert_restores(self.restic, repository, tree)
+
+    @limit(200)
     def test_all_index_files_lost(self):
         repository, tree = self.damaged()
         for path in (repository / "index").iterdir():

@@ -142,6 +142,18 @@ class RcloneWithNewRestic(_Rclone):
         self.assertEqual(list(self.path("repository").joinpath("locks").iterdir()), [])
         self.salvor.check(self.repository)
 
+    def test_an_append_only_mode_of_ones_own_protects_from_nobody(self):
+        repository, own = "rclone:shelf:own", ("-o", "rclone.args=serve restic --append-only")
+        self.salvor(repository, "init")
+        verdict = lambda *options: self.salvor(repository, *options, "doctor", "--json", password=None).message(
+            "doctor")["ransomware_could_destroy"]
+        self.assertEqual("yes", verdict())
+        self.assertEqual("unknown", verdict(*own))
+        self.salvor(repository, *own, "doctor", "--require-protection", expect=1, password=None)
+        self.salvor.backup(repository, self.make_tree("small", {"a": b"a"}))
+        place, = self.salvor(repository, *own, "copies", "--json").message("copies")["places"]
+        self.assertIsNone(place["immutable"])
+
     def test_what_cannot_work_is_said(self):
         wrong = self.salvor("rclone:nowhere:x", "snapshots", expect=1)
         self.assertIn("didn't find section in config file", wrong.errors)

@@ -1,18 +1,105 @@
 #include "engine/copies/copies.h"
 
 #include <algorithm>
+#include <cctype>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <unordered_map>
 
+#include <sys/stat.h>
+
 #include "codec/pack_header.h"
 #include "engine/reading/pack_table.h"
+#include "storage/layout.h"
 
 namespace salvor {
 namespace {
 
 constexpr size_t kRuleCopies = 3;
 constexpr size_t kRuleKinds = 2;
+
+// All but the errors.
+CopyRule rule_of(std::span<const CopyPlace> places, const CopiedSnapshot& copied) {
+  CopyRule rule{.copies = copied.places.size() + 1};
+  std::set<std::string> kinds{"local"};  // the original's
+  for (const size_t number : copied.places) {
+    const CopyPlace& place = places[number];
+    kinds.insert(place.kind);
+    rule.offsite += place.offsite ? 1 : 0;
+    rule.immutable += place.immutable.value_or(false) ? 1 : 0;
+  }
+  rule.kinds = kinds.size();
+  return rule;
+}
+
+// ---- parts of place_key ----
+
+std::string cleaned(std::string_view path) {
+  return (path.starts_with('/') ? "/" : "") + clean_prefix(path).value_or(std::string(path));
+}
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  std::ranges::transform(result, result.begin(), ::tolower);
+  return result;
+}
+
+// "host:9000" of "me:password@HOST:9000"; without a port that is `usual`.
+std::string host_key(std::string_view authority, std::string_view usual) {
+  authority.remove_prefix(authority.rfind('@') + 1);
+  if (authority.ends_with(usual)) {
+    authority.remove_suffix(usual.size());
+  }
+  return lower(authority);
+}
+
+// Symbolic links and mounts may lead to one directory.
+std::string file_key(const std::string& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) == 0) {
+    return std::to_string(info.st_dev) + "/" + std::to_string(info.st_ino);
+  }
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
+
+// Of "https://host/path", "//host/path", "host/path".
+std::string url_key(std::string_view rest) {
+  if (rest.starts_with("http+unix:")) {
+    return std::string(rest);
+  }
+  const std::string_view usual = rest.starts_with("http:") ? ":80" : ":443";
+  if (const size_t marker = rest.find("//"); marker != std::string_view::npos && marker <= 6) {
+    rest.remove_prefix(marker + 2);
+  }
+  const size_t slash = std::min(rest.find('/'), rest.size());
+  const std::string_view path = rest.substr(slash, rest.find('?') - slash);
+  return host_key(rest.substr(0, slash), usual) + cleaned(path);
+}
+
+// Of "user@host:path", "//user@host:22/path". A path that is not absolute is the user's.
+std::string sftp_key(std::string_view rest) {
+  const bool url = rest.starts_with("//");
+  rest.remove_prefix(url ? 2 : 0);
+  const size_t end = std::min(rest.find(url ? '/' : ':'), rest.size());
+  const std::string_view authority = rest.substr(0, end);
+  const std::string_view path = rest.substr(std::min(end + 1, rest.size()));
+  const size_t at = authority.rfind('@');
+  const std::string user(path.starts_with('/') || at == std::string_view::npos
+                             ? std::string_view()
+                             : authority.substr(0, at + 1));
+  return user + host_key(authority, ":22") + ":" + cleaned(path);
+}
+
+// Of "bucket:/path", "remote:path". `from_root`: a slash in front makes no difference.
+std::string named_key(std::string_view rest, bool from_root) {
+  const size_t colon = std::min(rest.find(':'), rest.size());
+  std::string_view path = rest.substr(std::min(colon + 1, rest.size()));
+  if (from_root) {
+    path.remove_prefix(std::min(path.find_first_not_of('/'), path.size()));
+  }
+  return std::string(rest.substr(0, colon)) + ":" + cleaned(path);
+}
 
 }  // namespace
 
@@ -49,21 +136,16 @@ bool CopyRule::met() const {
 
 CopyRule count_rule(std::span<const CopyPlace> places, std::span<const CopiedSnapshot> snapshots) {
   CopyRule rule;
-  std::set<std::string> kinds{"local"};  // the original's
   for (const CopyPlace& place : places) {
     rule.errors += place.errors;
-    if (place.snapshots.empty()) {
-      continue;
-    }
-    kinds.insert(place.kind);
-    rule.offsite += place.offsite ? 1 : 0;
-    rule.immutable += place.immutable.value_or(false) ? 1 : 0;
   }
-  rule.kinds = kinds.size();
-  if (!snapshots.empty()) {
-    const auto fewest = std::ranges::min_element(
-        snapshots, {}, [](const CopiedSnapshot& copied) { return copied.places.size(); });
-    rule.copies = fewest->places.size() + 1;
+  for (bool first = true; const CopiedSnapshot& copied : snapshots) {
+    const CopyRule one = rule_of(places, copied);
+    rule.copies = first ? one.copies : std::min(rule.copies, one.copies);
+    rule.kinds = first ? one.kinds : std::min(rule.kinds, one.kinds);
+    rule.offsite = first ? one.offsite : std::min(rule.offsite, one.offsite);
+    rule.immutable = first ? one.immutable : std::min(rule.immutable, one.immutable);
+    first = false;
   }
   return rule;
 }
@@ -94,6 +176,20 @@ std::string place_kind(std::string_view location) {
     return "local";
   }
   return std::string(location.substr(0, colon));
+}
+
+std::string place_key(std::string_view location) {
+  const std::string kind = place_kind(location);
+  if (location.starts_with(kind + ":")) {
+    location.remove_prefix(kind.size() + 1);
+  }
+  if (kind == "local" || kind == "tar") {
+    return kind + ":" + file_key(std::string(location));
+  }
+  if (kind == "s3" || kind == "rest") {
+    return kind + ":" + url_key(location);
+  }
+  return kind + ":" + (kind == "sftp" ? sftp_key(location) : named_key(location, kind != "rclone"));
 }
 
 bool is_offsite(std::string_view location, std::string_view hostname) {

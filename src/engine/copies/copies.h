@@ -32,15 +32,16 @@ struct CopiedSnapshot {
 // Oldest first.
 [[nodiscard]] std::vector<CopiedSnapshot> match_copies(std::span<const CopyPlace> places);
 
+// Each but the errors is that of the snapshot that has the fewest, which need not be the same one:
+// an old snapshot that is safe does not make the newest safe. Nothing without snapshots.
 struct CopyRule {
-  size_t copies = 0;     // of the snapshot that has the fewest, the original included
-  size_t kinds = 0;      // of storage; the original's disk is one, "local"
-  size_t offsite = 0;    // places
-  size_t immutable = 0;  // places
-  uint64_t errors = 0;
+  size_t copies = 0;               // the original included
+  size_t kinds = 0;                // of storage; the original's disk is one, "local"
+  size_t offsite = 0;              // places
+  size_t immutable = 0;            // places
+  uint64_t errors = 0;             // of all places
   [[nodiscard]] bool met() const;  // 3-2-1-1-0
 };
-// Only places that hold something count.
 [[nodiscard]] CopyRule count_rule(std::span<const CopyPlace> places,
                                   std::span<const CopiedSnapshot> snapshots);
 
@@ -50,6 +51,10 @@ struct CopyRule {
 
 // "s3" of "s3:https://...", "local" of a path.
 [[nodiscard]] std::string place_kind(std::string_view location);
+// The same text for two locations of one repository, as far as they say it: paths lead to one
+// directory; addresses differ in nothing but the user, the protocol, the usual port, the case of
+// the host and slashes.
+[[nodiscard]] std::string place_key(std::string_view location);
 // Whether the location is on another machine than this one, as far as its text says: not a path,
 // and not a loopback address or `hostname`.
 [[nodiscard]] bool is_offsite(std::string_view location, std::string_view hostname);

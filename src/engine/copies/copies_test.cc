@@ -1,6 +1,11 @@
 #include "engine/copies/copies.h"
 
+#include <filesystem>
+#include <set>
+
 #include <gtest/gtest.h>
+
+#include "support/temp_directory.h"
 
 namespace salvor {
 namespace {
@@ -61,6 +66,26 @@ TEST(Copies, TheRuleIsCountedFromTheWorstSnapshot) {
   EXPECT_FALSE(count_rule({}, {}).met());
 }
 
+TEST(Copies, ASafePlaceCountsForTheSnapshotsThatAreThere) {
+  std::vector<CopyPlace> places{
+      {.kind = "local", .snapshots = {snapshot('1', 'a', 10), snapshot('2', 'b', 20)}},
+      {.kind = "local", .snapshots = {snapshot('3', 'a', 10, '1'), snapshot('4', 'b', 20, '2')}},
+      {.kind = "s3",
+       .offsite = true,
+       .immutable = true,
+       .snapshots = {snapshot('5', 'a', 10, '1')}}};
+  CopyRule rule = count_rule(places, match_copies(places));
+  EXPECT_EQ(rule.copies, 3U);
+  EXPECT_EQ(rule.kinds, 1U);
+  EXPECT_EQ(rule.offsite, 0U);
+  EXPECT_EQ(rule.immutable, 0U);
+  EXPECT_FALSE(rule.met()) << "the newest is neither off-site nor immutable";
+  places[2].snapshots.push_back(snapshot('6', 'b', 20, '2'));
+  rule = count_rule(places, match_copies(places));
+  EXPECT_EQ(rule.copies, 4U);
+  EXPECT_TRUE(rule.met());
+}
+
 TEST(Copies, PlacesAreJudgedByTheirLocation) {
   for (const char* here :
        {"/srv/x", "local:/srv/x", "dir/a:b", "tar:x", "s3:http://127.0.0.1:9000/b",
@@ -75,6 +100,38 @@ TEST(Copies, PlacesAreJudgedByTheirLocation) {
   }
   EXPECT_EQ(place_kind("sftp:x"), "sftp");
   EXPECT_EQ(place_kind("./a:b"), "local");
+}
+
+TEST(Copies, OnePlaceIsKnownByAllItsNames) {
+  const test::TempDirectory directory(test::TempPlace::kMemory);
+  const std::string folder = (directory / "repository").string();
+  const std::string link = (directory / "link").string();
+  std::filesystem::create_directory(folder);
+  std::filesystem::create_directory_symlink(folder, link);
+  const std::vector<std::vector<std::string>> places{
+      {folder, folder + "/", "local:" + folder, link, folder + "/../repository"},
+      {"/not/there", "/not//there", "local:/not/./there"},
+      {"s3:s3.amazonaws.com/b/p", "s3:https://S3.amazonaws.com:443/b//p/",
+       "s3://s3.amazonaws.com/b/p"},
+      {"s3:s3.amazonaws.com/b/P"},
+      {"s3:http://host:9000/b", "s3:https://host:9000/b/"},
+      {"rest:https://u:p@host/repo/", "rest:https://host:443/repo", "rest:http://host:80/repo"},
+      {"rest:http+unix:///run/x:/repo/"},
+      {"sftp:me@host:/srv/x", "sftp:you@HOST:/srv/x/", "sftp://me@host:22//srv/x"},
+      {"sftp:me@host:srv/x", "sftp://me@host/srv/x"},
+      {"sftp:you@host:srv/x"},
+      {"gs:bucket:/a/b", "gs:bucket://a/b/", "gs:bucket:a/b"},
+      {"azure:bucket:/a/b"},
+      {"rclone:remote:a/b", "rclone:remote:a//b/"},
+      {"rclone:remote:/a/b"}};
+  std::set<std::string> keys;
+  for (const auto& names : places) {
+    const std::string key = place_key(names.front());
+    EXPECT_TRUE(keys.insert(key).second) << names.front() << " is another place";
+    for (const std::string& name : names) {
+      EXPECT_EQ(place_key(name), key) << name;
+    }
+  }
 }
 
 }  // namespace

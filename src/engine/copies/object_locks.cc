@@ -11,6 +11,7 @@ namespace salvor {
 namespace {
 
 constexpr unsigned kMostThreads = 32;
+constexpr uint64_t kHopeless = 100;  // so many failures and nothing else: it is not the objects
 constexpr std::array kKinds = {ObjectKind::kConfig, ObjectKind::kKey,  ObjectKind::kSnapshot,
                                ObjectKind::kIndex,  ObjectKind::kPack, ObjectKind::kSalvor};
 
@@ -72,6 +73,92 @@ std::vector<ObjectName> needed_objects(const Context& context, Repository& repos
   return objects;
 }
 
+// Errors that are one object's own; with others no object is any better.
+bool concerns_object(const Error& error) {
+  return error.code() == ErrorCode::kNotFound || error.code() == ErrorCode::kPermission ||
+         error.code() == ErrorCode::kDamaged || error.code() == ErrorCode::kFailed;
+}
+
+// Thread-safe.
+class Survey {
+ public:
+  Survey(Storage& storage, const LockOptions& options, WallTime now)
+      : storage_(storage), options_(options), now_(now) {
+    for (size_t i = 0; i < kKinds.size(); ++i) {
+      report_.kinds[i].kind = kKinds[i];
+    }
+  }
+
+  void look_at(const Context& context, const ObjectName& object) {
+    try {
+      const Found found = extend(context, object);
+      const std::scoped_lock lock(mutex_);
+      count(object, found);
+    } catch (const Error& error) {
+      if (!concerns_object(error)) {
+        throw;
+      }
+      const std::scoped_lock lock(mutex_);
+      ++report_.failed;
+      ++counted(object).objects;
+      if (report_.failed >= kHopeless && report_.failed == report_.objects()) {
+        throw;
+      }
+      context.events.on(ItemFailed{"protect", object.display(), error.message(), error.hint()});
+    }
+    if (options_.done != nullptr) {
+      ++*options_.done;
+    }
+  }
+  [[nodiscard]] LockReport report() const { return report_; }
+
+ private:
+  struct Found {
+    std::optional<Retention> retention;
+    bool extended = false;
+  };
+
+  Found extend(const Context& context, const ObjectName& object) {
+    Found found{.retention = storage_.retention(context, object)};
+    std::optional<Retention>& retention = found.retention;
+    found.extended =
+        options_.until && (!retention || !retention->until || *retention->until < *options_.until);
+    if (found.extended && !options_.dry_run) {
+      storage_.extend_retention(context, object, *options_.until);
+      if (!retention) {
+        retention.emplace();
+      }
+      retention->until = options_.until;
+    }
+    return found;
+  }
+  LockCount& counted(const ObjectName& object) {
+    return *std::ranges::find(report_.kinds, object.kind, &LockCount::kind);
+  }
+  void count(const ObjectName& object, const Found& found) {
+    LockCount& count = counted(object);
+    ++count.objects;
+    count.extended += found.extended ? 1 : 0;
+    const std::optional<Retention>& retention = found.retention;
+    if (!retention || !retention->holds(now_)) {
+      return;
+    }
+    ++count.held;
+    report_.legal_holds += retention->legal_hold ? 1 : 0;
+    report_.compliance += retention->compliance ? 1 : 0;
+    if (!retention->legal_hold && retention->until &&
+        (!count.first_end || *retention->until < *count.first_end)) {
+      count.first_end = retention->until;
+    }
+  }
+
+  Storage& storage_;
+  const LockOptions& options_;
+  const WallTime now_;
+  std::mutex mutex_;
+  LockReport report_;  // under mutex_
+};
+
 }  // namespace
 
 uint64_t LockReport::objects() const {
@@ -126,42 +213,11 @@ LockReport survey_locks(const Context& context, Repository& repository,
   if (options.total != nullptr) {
     *options.total = objects.size();
   }
-  LockReport report;
-  for (size_t i = 0; i < kKinds.size(); ++i) {
-    report.kinds[i].kind = kKinds[i];
-  }
-  const WallTime now = context.clock.now();
-  Storage& storage = repository.storage();
-  std::mutex mutex;
-  for_each_in_parallel(context, storage, objects.size(), [&](const Context& inner, size_t at) {
-    std::optional<Retention> retention = storage.retention(inner, objects[at]);
-    const bool extend =
-        options.until && (!retention || !retention->until || *retention->until < *options.until);
-    if (extend && !options.dry_run) {
-      storage.extend_retention(inner, objects[at], *options.until);
-      if (!retention) {
-        retention.emplace();
-      }
-      retention->until = options.until;
-    }
-    const std::scoped_lock lock(mutex);
-    LockCount& count = *std::ranges::find(report.kinds, objects[at].kind, &LockCount::kind);
-    ++count.objects;
-    count.extended += extend ? 1 : 0;
-    if (retention && retention->holds(now)) {
-      ++count.held;
-      report.legal_holds += retention->legal_hold ? 1 : 0;
-      report.compliance += retention->compliance ? 1 : 0;
-      if (!retention->legal_hold && retention->until &&
-          (!count.first_end || *retention->until < *count.first_end)) {
-        count.first_end = retention->until;
-      }
-    }
-    if (options.done != nullptr) {
-      ++*options.done;
-    }
-  });
-  return report;
+  Survey survey(repository.storage(), options, repository.storage().server_time(context));
+  for_each_in_parallel(
+      context, repository.storage(), objects.size(),
+      [&](const Context& inner, size_t at) { survey.look_at(inner, objects[at]); });
+  return survey.report();
 }
 
 }  // namespace salvor

@@ -27,6 +27,7 @@ struct LockReport {
   std::array<LockCount, 6> kinds;  // config, keys, snapshots, index, packs, our own (journals)
   uint64_t legal_holds = 0;
   uint64_t compliance = 0;
+  uint64_t failed = 0;  // that could not be looked at or extended
 
   [[nodiscard]] uint64_t objects() const;
   [[nodiscard]] uint64_t held() const;
@@ -44,8 +45,10 @@ struct LockOptions {
 };
 
 // The index must be loaded and a lock held. One request an object, two more for each that is
-// extended, as many at a time as the storage likes. Throws Error{kUsage} when something is to be
-// extended and the storage cannot.
+// extended, as many at a time as the storage likes. What fails with one object is an event
+// (ItemFailed), and the others are extended all the same: an object that is missing must not let
+// all protection run out. Throws what is wrong with the storage as a whole; Error{kUsage} when
+// something is to be extended and the storage cannot.
 [[nodiscard]] LockReport survey_locks(const Context& context, Repository& repository,
                                       const LockOptions& options);
 

@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include "engine/maintenance/prune_plan.h"
+#include "storage/decorators/forwarding_storage.h"
+#include "support/errors.h"
+#include "support/small_repository.h"
 
 namespace salvor::test {
 namespace {
@@ -61,6 +64,85 @@ TEST(Retentions, HoldUntilTheirTime) {
   EXPECT_TRUE(Retention{.until = now + std::chrono::seconds(1)}.holds(now));
   EXPECT_FALSE(Retention{.until = now}.holds(now));
   EXPECT_TRUE(Retention{.legal_hold = true}.holds(now));
+}
+
+// Protects what it is told, and fails with some.
+class LockingStorage final : public ForwardingStorage {
+ public:
+  using ForwardingStorage::ForwardingStorage;
+  std::optional<Retention> retention(const Context&, const ObjectName& object) override {
+    const auto found = until.find(object);
+    return found == until.end() ? std::nullopt : std::optional(Retention{.until = found->second});
+  }
+  void extend_retention(const Context&, const ObjectName& object, WallTime time) override {
+    if (const auto failure = failures.find(object); failure != failures.end()) {
+      throw Error(failure->second, "cannot extend " + object.display());
+    }
+    if (all_fail) {
+      throw Error(*all_fail, "cannot extend anything");
+    }
+    until[object] = time;
+  }
+  std::map<ObjectName, WallTime> until;
+  std::map<ObjectName, ErrorCode> failures;
+  std::optional<ErrorCode> all_fail;
+};
+
+class Extending : public testing::Test {
+ protected:
+  Extending() {
+    for (int run = 0; run < 3; ++run) {
+      small_.backup({{"file", some_content(static_cast<uint64_t>(run), 3000)}});
+    }
+  }
+  LockReport extend() {
+    small_.repository().load_index(small_.context());
+    const WallTime until = small_.context().clock.now() + std::chrono::days(30);
+    return survey_locks(small_.context(), small_.repository(), {.until = until});
+  }
+  std::vector<std::string> failures() {
+    std::vector<std::string> items;
+    for (const Event& event : small_.test_context().events.events()) {
+      if (const auto* failed = std::get_if<ItemFailed>(&event)) {
+        items.push_back(failed->item);
+      }
+    }
+    return items;
+  }
+
+  LockingStorage* storage_ = new LockingStorage(make_memory_storage());
+  SmallRepository small_{2, std::unique_ptr<Storage>(storage_)};
+};
+
+TEST_F(Extending, WhatFailsWithOneObjectDoesNotKeepTheOthersFromIt) {
+  const ObjectName missing{ObjectKind::kPack, small_.list(ObjectKind::kPack).front().name};
+  const ObjectName refused{ObjectKind::kIndex, small_.list(ObjectKind::kIndex).front().name};
+  storage_->failures = {{missing, ErrorCode::kNotFound}, {refused, ErrorCode::kPermission}};
+  const LockReport report = extend();
+  EXPECT_EQ(report.failed, 2U);
+  EXPECT_EQ(report.extended(), report.objects() - 2);
+  EXPECT_EQ(report.held(), report.objects() - 2);
+  EXPECT_EQ(report.first_end(), std::nullopt) << "not all is protected";
+  EXPECT_EQ(storage_->until.size(), report.extended());
+  std::vector<std::string> expected{missing.display(), refused.display()};
+  std::vector<std::string> said = failures();
+  std::ranges::sort(expected);
+  std::ranges::sort(said);
+  EXPECT_EQ(said, expected);
+}
+
+TEST_F(Extending, WhatIsWrongWithTheStorageEndsIt) {
+  for (const ErrorCode code : {ErrorCode::kUnreachable, ErrorCode::kUsage}) {
+    storage_->all_fail = code;
+    EXPECT_EQ(code_of([&] { (void)extend(); }), code);
+  }
+  // A right that is missing shows with each; nobody needs to read that a hundred thousand times.
+  storage_->all_fail = ErrorCode::kPermission;
+  for (int i = 0; i < 150; ++i) {
+    storage_->put(small_.context(), {ObjectKind::kSalvor, "a/" + std::to_string(i)}, as_bytes("x"));
+  }
+  EXPECT_EQ(code_of([&] { (void)extend(); }), ErrorCode::kPermission);
+  EXPECT_LT(failures().size(), 100U);
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/maintenance/checker.h"
+#include "storage/decorators/fault_storage.h"
+#include "support/errors.h"
 #include "support/small_repository.h"
 
 namespace salvor {
@@ -117,35 +119,78 @@ TEST(Replicator, ReadsOnlyWhatTheTargetLacks) {
   expect_sound(to);
 }
 
-TEST(Replicator, TakesAGoodCopyWhereTheFirstIsDamaged) {
-  SmallRepository from;
-  const SnapshotId id = from.backup(numbered(0, 3));
-  const std::string pack = from.list(ObjectKind::kPack).front().name;
-  from.flip_byte({ObjectKind::kPack, pack}, 40);
-  SmallRepository to;
-  EXPECT_THROW(copy_missing(from, to), Error);
-  EXPECT_TRUE(to.list(ObjectKind::kSnapshot).empty());
-  // What makes it whole again is in another pack.
+// As a run does that has not seen what is stored.
+void store_data_again(SmallRepository& repository, const Files& files) {
+  const std::unique_ptr<Repository> fresh = repository.reopen();
+  fresh->load_index(repository.context());
+  WriteSession session(repository.context(), *fresh, {});
   {
-    const std::unique_ptr<Repository> fresh = from.reopen();
-    fresh->load_index(from.context());
-    WriteSession session(from.context(), *fresh, {});
-    {
-      const std::unique_ptr<BlobWriter> writer = session.make_writer();
-      for (const auto& [name, content] : numbered(0, 3)) {
-        for (size_t at = 0; at < content.size(); at += test::kBlobSize) {
-          const ByteView blob = as_bytes(std::string_view(content).substr(at, test::kBlobSize));
-          writer->add_copy(BlobType::kData, BlobId(sha256(blob)), blob);
-        }
+    const std::unique_ptr<BlobWriter> writer = session.make_writer();
+    for (const auto& [name, content] : files) {
+      for (size_t at = 0; at < content.size(); at += test::kBlobSize) {
+        const ByteView blob = as_bytes(std::string_view(content).substr(at, test::kBlobSize));
+        writer->add_copy(BlobType::kData, BlobId(sha256(blob)), blob);
       }
-      writer->flush();
     }
-    session.finish(from.context());
+    writer->flush();
   }
-  const auto copies = copy_missing(from, to);
-  ASSERT_EQ(copies.size(), 1U);
-  EXPECT_EQ(copies[0].first, id);
-  EXPECT_EQ(to.read(copies[0].second), numbered(0, 3));
+  session.finish(repository.context());
+}
+
+TEST(Replicator, TakesAGoodCopyWhereTheFirstIsDamagedOrGone) {
+  for (const bool gone : {false, true}) {
+    SmallRepository from;
+    const SnapshotId id = from.backup(numbered(0, 3));
+    from.repository().load_index(from.context());
+    PackId pack;
+    from.repository().index().for_each([&](const PackId& holds, const PackedBlob& blob) {
+      pack = blob.handle.type == BlobType::kData ? holds : pack;
+    });
+    if (gone) {
+      from.storage().remove(from.context(), pack_object(pack));
+    } else {
+      from.flip_byte(pack_object(pack), 40);
+    }
+    SmallRepository to;
+    EXPECT_THROW(copy_missing(from, to), Error);
+    EXPECT_TRUE(to.list(ObjectKind::kSnapshot).empty());
+    // What makes it whole again is in another pack.
+    store_data_again(from, numbered(0, 3));
+    const auto copies = copy_missing(from, to);
+    ASSERT_EQ(copies.size(), 1U);
+    EXPECT_EQ(copies[0].first, id);
+    EXPECT_EQ(to.read(copies[0].second), numbered(0, 3));
+  }
+}
+
+TEST(Replicator, AStorageThatIsAwayIsNoDamage) {
+  SmallRepository from;
+  SmallRepository to;
+  from.backup(numbered(0, 3));
+  auto way = std::make_unique<FaultStorage>(borrow_storage(from.storage()));
+  FaultStorage& faults = *way;
+  const auto source = Repository::open(from.context(), std::move(way), Secret(test::kTestPassword));
+  source->load_index(from.context());
+  const std::vector<StoredSnapshot> snapshots = source->load_snapshots(from.context());
+  CopyOptions options;
+  options.threads = 1;
+  // The trees are read, then the first of what is to be copied.
+  for (uint64_t nth = 1;; ++nth) {
+    const std::unique_ptr<Repository> target = to.reopen();
+    target->load_index(to.context());
+    faults.clear();
+    faults.add({.call = StorageCall::kGetRange, .kind = ObjectKind::kPack, .nth = nth});
+    const uint64_t hit = faults.faults_hit();
+    const auto code =
+        test::code_of([&] { Replicator(to.context(), *source, *target, options).copy(snapshots); });
+    if (faults.faults_hit() == hit) {
+      EXPECT_EQ(code, std::nullopt);
+      EXPECT_GT(nth, 2U);
+      break;
+    }
+    EXPECT_EQ(code, ErrorCode::kUnreachable) << nth;
+    EXPECT_TRUE(to.list(ObjectKind::kSnapshot).empty());
+  }
 }
 
 TEST(Replicator, GoesOnWhereItWasInterrupted) {

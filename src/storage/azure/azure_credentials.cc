@@ -76,12 +76,20 @@ AccessToken AzureTokenSource::fetch(const Context& context) {
                                 percent_encode(token),
                             "AZURE_FEDERATED_TOKEN_FILE");
     }
-    if (auto token = from_machine(context)) {
-      return std::move(*token);
+    if (source_ != Source::kProgram) {
+      if (auto token = from_machine(context)) {
+        source_ = Source::kMachine;
+        return std::move(*token);
+      }
     }
   }
   if (auto token = from_program()) {
+    source_ = Source::kProgram;
     return std::move(*token);
+  }
+  if (source_ == Source::kProgram) {
+    throw Error(ErrorCode::kUnreachable, "az gives no token any more",
+                "Look with: az account get-access-token. Perhaps to be logged in again: az login.");
   }
   throw Error(ErrorCode::kPermission, "no Azure credentials were found",
               "Set AZURE_ACCOUNT_KEY or AZURE_ACCOUNT_SAS. Looked for those, for an application's "
@@ -128,17 +136,25 @@ std::optional<AccessToken> AzureTokenSource::from_machine(const Context& context
                   "/metadata/identity/oauth2/token?api-version=2018-02-01&" + which;
     request.headers = {{"Metadata", "true"}};
   }
+  bool certain = endpoint.has_value() || source_ == Source::kMachine;
   HttpResponse response;
   try {
     response = client_.request(context, request);
   } catch (const Error& error) {
-    if (error.retryable() && !endpoint) {
+    if (error.retryable() && !certain) {
       return std::nullopt;  // no such service: this is not one of Azure's machines
     }
     throw;
   }
-  // A machine without an identity answers 400, other clouds what they like.
-  if (!endpoint && response.status >= 400 && response.status < 500 && response.status != 429) {
+  // Azure's own says so; 404 and 410 mean that it is being updated, which takes a minute. A machine
+  // without an identity answers 400, other clouds what they like.
+  certain = certain || response.header("server").value_or("").starts_with("IMDS");
+  if (response.status == 410 || (response.status == 404 && certain)) {
+    throw Error(ErrorCode::kUnreachable, "the machine's metadata service answered with status " +
+                                             std::to_string(response.status));
+  }
+  if (source_ != Source::kMachine && !endpoint && response.status >= 400 && response.status < 500 &&
+      response.status != 429) {
     return std::nullopt;
   }
   return parse(context, response, "managed identity");
@@ -156,7 +172,7 @@ std::optional<AccessToken> AzureTokenSource::from_program() {
   while (const size_t got = program.read(buffer)) {
     output += as_text(ByteView(buffer).first(got));
     if (output.size() > kFileLimit) {
-      break;
+      return std::nullopt;  // no token is so long
     }
   }
   if (!program.wait().success()) {

@@ -20,6 +20,10 @@ namespace salvor {
 //      machine's metadata service; AZURE_CLIENT_ID chooses one of several
 //   4. what `az login` left; with AZURE_FORCE_CLI_CREDENTIAL=true only this
 //
+// Whether there is a managed identity or a login shows only when one is asked for. What gave the
+// first token gives all others: when it does not answer later on, that is Error{kUnreachable}, and
+// the next in the list is not asked.
+//
 // Thread-safe; tokens are kept and renewed as AccessTokenCache does. Source: Microsoft, "OAuth 2.0
 // client credentials flow", "How to use managed identities to acquire an access token".
 class AzureTokenSource {
@@ -43,8 +47,11 @@ class AzureTokenSource {
   AccessToken parse(const Context& context, const HttpResponse& response,
                     const std::string& origin);
 
+  enum class Source : uint8_t { kMachine, kProgram };
+
   const StorageOptions options_;
   HttpClient client_;
+  std::optional<Source> source_;  // of the first token; used by `fetch` alone
   AccessTokenCache cache_;
 };
 

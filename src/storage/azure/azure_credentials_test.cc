@@ -145,5 +145,85 @@ TEST_F(AzureTokens, OfTheCommandLineProgram) {
   EXPECT_NE(none.hint().find("AZURE_ACCOUNT_KEY"), std::string::npos);
 }
 
+// A short outage of the metadata service must not make the next backup another user's.
+TEST_F(AzureTokens, StayTheIdentityThatTheyWere) {
+  const std::string folder = (directory_ / "bin").string();
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder + "/az") << "#!/bin/sh\necho '{\"accessToken\": \"of-az\"}'\n";
+  std::filesystem::permissions(folder + "/az", std::filesystem::perms::owner_all);
+  const std::string path = std::getenv("PATH");
+  ASSERT_EQ(setenv("PATH", (folder + ":" + path).c_str(), 1), 0);
+  ServedReply reply;
+  HttpServer server([&](const ServedRequest&) { return reply; });
+  const ServedReply good{.body = R"({"access_token":"of-machine","expires_in":"86399"})"};
+
+  AzureTokenSource machine = source({{"AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url("")}});
+  reply = good;
+  const Secret token = machine.get(*context_);
+  EXPECT_EQ(token.reveal(), "of-machine");
+  EXPECT_TRUE(machine.renew(token));
+  for (const int status : {404, 410, 429, 500, 503}) {
+    reply = {.status = status};
+    EXPECT_EQ(code_of([&] { (void)machine.get(*context_); }), ErrorCode::kUnreachable) << status;
+  }
+  reply = {.no_reply = true};
+  EXPECT_EQ(code_of([&] { (void)machine.get(*context_); }), ErrorCode::kUnreachable);
+  reply = {.status = 400, .body = R"({"error":"invalid_request"})"};  // the identity was taken away
+  EXPECT_EQ(code_of([&] { (void)machine.get(*context_); }), ErrorCode::kPermission);
+  reply = good;
+  EXPECT_EQ(machine.get(*context_).reveal(), "of-machine");
+
+  // While it is being updated nobody knows yet what else there is: Azure's own says who it is.
+  AzureTokenSource updated = source({{"AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url("")}});
+  reply = {.status = 404, .headers = {{"Server", "IMDS/150.870.65.1854"}}};
+  EXPECT_EQ(code_of([&] { (void)updated.get(*context_); }), ErrorCode::kUnreachable);
+
+  // And whoever has logged in stays that, also when a machine's identity turns up.
+  AzureTokenSource person = source({{"AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url("")}});
+  reply = {.status = 404};  // another cloud's
+  const Secret own = person.get(*context_);
+  EXPECT_EQ(own.reveal(), "of-az");
+  EXPECT_TRUE(person.renew(own));
+  reply = good;
+  EXPECT_EQ(person.get(*context_).reveal(), "of-az");
+  EXPECT_TRUE(person.renew(own));
+  std::ofstream(folder + "/az") << "#!/bin/sh\nexit 1\n";
+  EXPECT_EQ(code_of([&] { (void)person.get(*context_); }), ErrorCode::kUnreachable);
+  setenv("PATH", path.c_str(), 1);
+}
+
+TEST_F(AzureTokens, AnOverloadedServiceRefusesNobody) {
+  int status = 0;
+  HttpServer server([&](const ServedRequest&) {
+    return ServedReply{.status = status,
+                       .headers = {{"Retry-After", "7"}},
+                       .body = R"({"error":"temporarily_unavailable"})"};
+  });
+  for (const int now : {408, 429, 500, 503}) {
+    status = now;
+    const Error refused = error({{"AZURE_AUTHORITY_HOST", server.url("/")},
+                                 {"AZURE_TENANT_ID", "my-tenant"},
+                                 {"AZURE_CLIENT_ID", "app"},
+                                 {"AZURE_CLIENT_SECRET", "s"}});
+    EXPECT_EQ(refused.code(), ErrorCode::kUnreachable) << now;
+    EXPECT_EQ(refused.advice().after, std::chrono::seconds(7)) << now;
+  }
+}
+
+TEST_F(AzureTokens, WhatElseTheProgramSaysIsNoToken) {
+  const std::string folder = (directory_ / "bin").string();
+  std::filesystem::create_directories(folder);
+  const std::string path = std::getenv("PATH");
+  for (const char* says : {"echo '{}'", "echo 'Please run az login'", "exec yes"}) {
+    std::ofstream(folder + "/az") << "#!/bin/sh\n" << says << "\n";
+    std::filesystem::permissions(folder + "/az", std::filesystem::perms::owner_all);
+    ASSERT_EQ(setenv("PATH", (folder + ":" + path).c_str(), 1), 0);
+    EXPECT_EQ(error({{"AZURE_FORCE_CLI_CREDENTIAL", "true"}}).message(),
+              "no Azure credentials were found")
+        << says;
+    setenv("PATH", path.c_str(), 1);
+  }
+}
+
 }  // namespace
 }  // namespace salvor::test

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "storage/azure/azure_settings.h"
+#include "support/errors.h"
 #include "support/http_server.h"
 #include "support/test_context.h"
 
@@ -36,6 +38,36 @@ class AzureDoctor : public testing::Test {
                                           : std::nullopt;
     };
     return examine_storage(*context_, "azure:container:/p", options);
+  }
+
+  // By a token of Entra ID, for which removing answers this.
+  StorageReport examine_role(const ServedReply& removal) {
+    HttpServer server([&](const ServedRequest& request) {
+      if (request.target.ends_with("/oauth2/v2.0/token")) {
+        return ServedReply{.body = R"({"access_token":"token","expires_in":3599})"};
+      }
+      EXPECT_EQ(request.headers.at("authorization"), "Bearer token");
+      return request.method == "DELETE" ? removal
+             : request.target.find("comp=list") != std::string::npos
+                 ? ServedReply{.body =
+                                   "<EnumerationResults><Blobs/><NextMarker/>"
+                                   "</EnumerationResults>"}
+                 : ServedReply{.headers = {{"Content-Length", "155"}}};
+    });
+    const std::map<std::string, std::string> variables{{"AZURE_ACCOUNT_NAME", "account"},
+                                                       {"AZURE_AUTHORITY_HOST", server.url("")},
+                                                       {"AZURE_TENANT_ID", "tenant"},
+                                                       {"AZURE_CLIENT_ID", "app"},
+                                                       {"AZURE_CLIENT_SECRET", "secret"}};
+    StorageOptions options;
+    options.http.proxy = "";
+    options.extended = {{"azure.endpoint", server.url("")}};
+    options.environment = [&](const std::string& name) {
+      const auto found = variables.find(name);
+      return found == variables.end() ? std::nullopt : std::optional(found->second);
+    };
+    AzureSettings settings = azure_settings("container:/p", options);
+    return examine_azure(*context_, std::move(settings), options);
   }
 
   static Answer answer_of(const StorageReport& report, const std::string& id) {
@@ -82,6 +114,19 @@ TEST_F(AzureDoctor, AnAccountsKeyMayEverythingButBreakALockedPolicy) {
               {{"x-ms-immutability-policy-until-date", "Fri, 01 Jan 2099 00:00:00 GMT"},
                {"x-ms-immutability-policy-mode", "locked"}});
   EXPECT_EQ(locked.verdict.destroyable, Answer::kNo) << locked.verdict.sentence;
+}
+
+// What a role permits is not in its token: it is tried with a name that never was.
+TEST_F(AzureDoctor, WhetherARoleMayRemoveIsTried) {
+  const auto refusal = [](int status, const char* code) {
+    return ServedReply{.status = status, .headers = {{"x-ms-error-code", code}}};
+  };
+  EXPECT_EQ(examine_role(refusal(404, "BlobNotFound")).rights.remove, Answer::kYes);
+  EXPECT_EQ(examine_role(refusal(403, "AuthorizationPermissionMismatch")).rights.remove,
+            Answer::kNo);
+  EXPECT_EQ(code_of([&] { (void)examine_role(refusal(503, "ServerBusy")); }),
+            ErrorCode::kUnreachable)
+      << "that says nothing about rights";
 }
 
 }  // namespace

@@ -157,6 +157,9 @@ Error azure_error(const AzureSettings& settings, const AzureFailure& failure,
   if (transient(failure)) {
     return transient_error(std::move(text), overloaded(failure), response);
   }
+  if (failure.foreign()) {
+    return foreign_not_found(std::move(text));
+  }
   Diagnosis diagnosis = diagnose(settings, failure, right);
   return {diagnosis.code, std::move(text), std::move(diagnosis.hint)};
 }

@@ -15,6 +15,9 @@ struct AzureFailure {
   std::string code;     // "BlobNotFound"
   std::string message;  // the server's own words, in one line
   std::string detail;   // AuthenticationErrorDetail
+
+  // Whether it is a 404 that Azure did not give, which names a code.
+  [[nodiscard]] bool foreign() const { return status == 404 && code.empty(); }
 };
 
 [[nodiscard]] AzureFailure parse_azure_failure(const HttpResponse& response);

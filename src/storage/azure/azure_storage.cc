@@ -17,6 +17,8 @@
 #include "storage/bucket_storage.h"
 #include "storage/md5.h"
 #include "storage/retention_mode.h"
+#include "storage/server_clock.h"
+#include "storage/server_trouble.h"
 
 namespace salvor {
 namespace {
@@ -24,7 +26,6 @@ namespace {
 constexpr const char* kVersion = "2021-12-02";
 constexpr uint64_t kListReply = uint64_t{32} << 20;
 constexpr uint64_t kMostBlocks = 50'000;
-constexpr auto kSkewAllowed = std::chrono::minutes(10);  // Azure allows 15
 constexpr auto kSoon = std::chrono::hours(72);
 
 using Query = std::vector<std::pair<std::string, std::string>>;
@@ -36,6 +37,8 @@ struct Call {
   Query query;      // not encoded
   std::vector<HttpHeader> headers;
   std::span<const ByteView> body;
+  // What is stored is kept for so long, from the server's present.
+  std::optional<std::chrono::seconds> keep_for;
   std::optional<MutableBytes> into;
   uint64_t limit_bytes = uint64_t{1} << 20;
   std::string what;   // for messages
@@ -88,6 +91,7 @@ class AzureStorage final : public BucketStorage {
         settings_(std::move(settings)),
         tokens_(options),
         client_(options.http),
+        clock_(settings_.endpoint),
         sas_expires_(expiry_of(settings_.sas)) {
     const size_t host = settings_.endpoint.find("://") + 3;
     const size_t slash = settings_.endpoint.find('/', host);
@@ -97,6 +101,7 @@ class AzureStorage final : public BucketStorage {
   void create(const Context& context) override;
   std::optional<Retention> retention(const Context& context, const ObjectName& object) override;
   void extend_retention(const Context& context, const ObjectName& object, WallTime until) override;
+  WallTime server_time(const Context& context) override;
 
  private:
   void upload(const Context& context, const ObjectName& object, std::span<const ByteView> parts,
@@ -112,18 +117,18 @@ class AzureStorage final : public BucketStorage {
   HttpResponse send(const Context& context, const Call& call, const Secret& token,
                     std::chrono::nanoseconds clock_offset);
   // Sends, and once more when the clock was wrong or a token had expired. Any status that is
-  // neither a success nor one of `expected` is thrown.
+  // neither a success nor one of `expected` is thrown. That something is missing is believed only
+  // in Azure's own words: Error{kUnreachable} for another 404, `expected` or not, and for a
+  // container that is missing after it has been there.
   HttpResponse execute(const Context& context, const Call& call,
                        std::initializer_list<int> expected = {});
   void warn_of_expiry(const Context& context);
-  bool adjust_clock(const Context& context, const AzureFailure& failure,
-                    const HttpResponse& response, std::chrono::nanoseconds signed_with);
 
   // Uploads what has not arrived yet, and returns the list that makes an object of the blocks.
   std::string upload_blocks(const Context& context, const ObjectName& object,
                             std::span<const ByteView> parts, uint64_t size_bytes);
   std::set<std::string> arrived_blocks(const Context& context, const ObjectName& object);
-  std::vector<HttpHeader> upload_headers(const Context& context, const ObjectName& object) const;
+  [[nodiscard]] std::vector<HttpHeader> upload_headers(const ObjectName& object) const;
   [[nodiscard]] bool is_kept(const ObjectName& object) const {
     return !settings_.lock_mode.empty() && object.kind != ObjectKind::kLock;
   }
@@ -141,14 +146,14 @@ class AzureStorage final : public BucketStorage {
   const AzureSettings settings_;
   AzureTokenSource tokens_;  // where there is neither a key nor a signature
   HttpClient client_;
+  ServerClock clock_;
   const std::optional<WallTime> sas_expires_;
   std::string endpoint_path_;
+  std::atomic<bool> container_seen_ = false;
   std::atomic<bool> warned_ = false;
   std::atomic<bool> policy_seen_ = false;
   std::mutex kept_mutex_;
   std::optional<bool> kept_;  // under kept_mutex_
-  mutable std::mutex mutex_;
-  std::chrono::nanoseconds clock_offset_{};  // the server's clock minus ours; under mutex_
 };
 
 // ---- requests ----
@@ -157,7 +162,7 @@ void AzureStorage::warn_of_expiry(const Context& context) {
   if (!sas_expires_) {
     return;
   }
-  const auto left = *sas_expires_ - context.clock.now();
+  const auto left = *sas_expires_ - clock_.now(context);
   if (left < kSoon && !warned_.exchange(true)) {
     const std::string when = http_date(*sas_expires_);
     context.events.on(Warning{left.count() < 0
@@ -183,13 +188,18 @@ HttpResponse AzureStorage::send(const Context& context, const Call& call, const 
                       .into = call.into,
                       .limit_bytes = call.limit_bytes};
   request.headers.push_back({"x-ms-version", kVersion});
+  const WallTime server_time = context.clock.now() + clock_offset;
+  if (call.keep_for) {
+    request.headers.push_back(
+        {"x-ms-immutability-policy-until-date", http_date(server_time + *call.keep_for)});
+  }
   if (!token.empty()) {
     request.headers.push_back({"Authorization", "Bearer " + std::string(token.reveal())});
   } else if (settings_.key.empty()) {
     warn_of_expiry(context);
     url += mark + std::string(settings_.sas.reveal());
   } else {
-    request.headers.push_back({"x-ms-date", http_date(context.clock.now() + clock_offset)});
+    request.headers.push_back({"x-ms-date", http_date(server_time)});
     const std::string signed_path = endpoint_path_ + path;
     request.headers.push_back(
         {"Authorization", azure_authorization(settings_.account, settings_.key,
@@ -200,7 +210,10 @@ HttpResponse AzureStorage::send(const Context& context, const Call& call, const 
                                                .body_bytes = total_size(call.body)})});
   }
   request.url = std::move(url);
-  return client_.request(context, request);
+  const MonotonicTime began = context.clock.monotonic();
+  HttpResponse response = client_.request(context, request);
+  clock_.learn(context, response, context.clock.monotonic() - began);
+  return response;
 }
 
 HttpResponse AzureStorage::execute(const Context& context, const Call& call,
@@ -208,54 +221,40 @@ HttpResponse AzureStorage::execute(const Context& context, const Call& call,
   const bool by_token = settings_.key.empty() && settings_.sas.empty();
   for (unsigned attempt = 0;; ++attempt) {
     const Secret token = by_token ? tokens_.get(context) : Secret();
-    const std::chrono::nanoseconds offset = [this] {
-      const std::scoped_lock lock(mutex_);
-      return clock_offset_;
-    }();
+    const std::chrono::nanoseconds offset = clock_.offset();
     HttpResponse response = send(context, call, token, offset);
     if (response.success()) {
+      container_seen_ = true;
       return response;
     }
     if (response.status == 401 && by_token && attempt == 0 && tokens_.renew(token)) {
       continue;
     }
     const AzureFailure failure = parse_azure_failure(response);
-    if (attempt == 0 && adjust_clock(context, failure, response, offset)) {
+    if (attempt == 0 && failure.status == 403 && failure.code == "AuthenticationFailed" &&
+        !settings_.key.empty() && clock_.differs_from(offset)) {
       continue;
     }
-    if (std::ranges::find(expected, response.status) != expected.end()) {
+    const bool awaited = std::ranges::find(expected, response.status) != expected.end();
+    const bool vanished = failure.code == "ContainerNotFound" && container_seen_;
+    if (awaited && !failure.foreign() && !vanished) {
       return response;
     }
-    throw azure_error(settings_, failure, response, call.what, call.right);
+    Error error = azure_error(settings_, failure, response, call.what, call.right);
+    throw vanished ? vanished_bucket(error.message()) : error;
   }
 }
 
-// False when the request was signed with that offset already: then the clock is not the cause.
-bool AzureStorage::adjust_clock(const Context& context, const AzureFailure& failure,
-                                const HttpResponse& response,
-                                std::chrono::nanoseconds signed_with) {
-  const auto date = response.header("date");
-  const auto time = date ? parse_http_date(*date) : std::nullopt;
-  if (failure.status != 403 || failure.code != "AuthenticationFailed" || settings_.key.empty() ||
-      !time) {
-    return false;
+WallTime AzureStorage::server_time(const Context& context) {
+  if (!clock_.known()) {
+    (void)execute(context,
+                  {.method = "HEAD",
+                   .query = {{"restype", "container"}},
+                   .what = "cannot ask for the time of " + description(),
+                   .right = "r (read)"},
+                  {403, 404});
   }
-  const auto offset = *time - context.clock.now();
-  {
-    const std::scoped_lock lock(mutex_);
-    if (std::chrono::abs(offset - signed_with) < kSkewAllowed) {
-      return false;
-    }
-    if (std::chrono::abs(offset - clock_offset_) < kSkewAllowed) {
-      return true;  // another thread's request was refused at the same time
-    }
-    clock_offset_ = offset;
-  }
-  context.events.on(Warning{"this machine's clock differs from that of " +
-                                printable(settings_.endpoint) +
-                                " by more than 10 minutes; requests carry the server's time",
-                            "Set the clock (NTP)."});
-  return true;
+  return clock_.now(context);
 }
 
 // ---- writing ----
@@ -287,8 +286,7 @@ void AzureStorage::create(const Context& context) {
                 {409});  // somebody was faster
 }
 
-std::vector<HttpHeader> AzureStorage::upload_headers(const Context& context,
-                                                     const ObjectName& object) const {
+std::vector<HttpHeader> AzureStorage::upload_headers(const ObjectName& object) const {
   std::vector<HttpHeader> headers;
   if (!settings_.access_tier.empty() && object.kind == ObjectKind::kPack) {
     headers.push_back({"x-ms-access-tier", settings_.access_tier});
@@ -296,8 +294,6 @@ std::vector<HttpHeader> AzureStorage::upload_headers(const Context& context,
   // Locks must be removable at any time.
   if (is_kept(object)) {
     headers.push_back({"x-ms-immutability-policy-mode", settings_.lock_mode});
-    headers.push_back({"x-ms-immutability-policy-until-date",
-                       http_date(context.clock.now() + settings_.lock_days)});
   }
   return headers;
 }
@@ -307,10 +303,17 @@ void AzureStorage::upload(const Context& context, const ObjectName& object,
   const uint64_t size_bytes = total_size(parts);
   Call call{.method = "PUT",
             .key = key_of(object),
-            .headers = upload_headers(context, object),
+            .headers = upload_headers(object),
             .body = parts,
             .what = what("write", object),
             .right = "c (create)"};
+  if (is_kept(object)) {
+    // A request that is signed with a key is refused when its time is wrong; others are not.
+    if (settings_.key.empty()) {
+      (void)server_time(context);
+    }
+    call.keep_for = settings_.lock_days;
+  }
   if (if_absent) {
     call.headers.push_back({"If-None-Match", "*"});
   } else {
@@ -456,7 +459,8 @@ std::optional<XmlElement> AzureStorage::list_page(const Context& context, const 
   if (!from.empty()) {
     call.query.emplace_back("marker", from);
   }
-  const HttpResponse response = execute(context, call, {404});
+  const HttpResponse response =
+      from.empty() ? execute(context, call, {404}) : execute(context, call);
   if (response.status == 404) {
     return std::nullopt;
   }
@@ -485,7 +489,7 @@ void AzureStorage::list_blobs(const Context& context, const std::string& prefix,
   do {
     const std::optional<XmlElement> page = list_page(context, prefix, include, from);
     if (!page) {
-      return;  // no container, no objects
+      return;  // no container yet, no objects
     }
     for (const XmlElement& blob : page->child("Blobs")->children) {
       const XmlElement* properties = blob.child("Properties");

@@ -192,6 +192,51 @@ TEST_F(AzureReplies, ListingsThatAreNoneAreRefused) {
   }
 }
 
+// What a load balancer answers while the servers behind it restart.
+TEST_F(AzureReplies, A404ThatTheStorageDidNotGiveIsNotBelieved) {
+  std::string code;
+  HttpServer server([&](const ServedRequest& request) {
+    ServedReply reply{.status = 404, .body = "404 page not found"};
+    if (!code.empty()) {
+      reply.headers["x-ms-error-code"] = code;
+    }
+    if (request.target.find("marker=") == std::string::npos &&
+        request.target.find("p%2Findex") != std::string::npos) {
+      reply = {.body =
+                   "<EnumerationResults><Blobs/><NextMarker>m</NextMarker>"
+                   "</EnumerationResults>"};
+    }
+    return reply;
+  });
+  const auto storage = open(server);
+  Buffer out(1);
+  const std::vector<std::function<void()>> calls{
+      [&] { (void)storage->get(*context_, pack_, 100); },
+      [&] { storage->get_range(*context_, pack_, 0, out.bytes()); },
+      [&] { (void)storage->stat(*context_, pack_); },
+      [&] { (void)storage->list_all(*context_, ObjectKind::kPack); },
+      [&] { storage->put(*context_, pack_, as_bytes("content")); },
+      [&] { storage->remove(*context_, pack_); },
+      [&] { storage->create(*context_); }};
+  for (const auto& call : calls) {
+    const Error error = error_of(call);
+    EXPECT_EQ(error.code(), ErrorCode::kUnreachable) << error.message();
+    EXPECT_NE(error.hint().find("load balancer"), std::string::npos) << error.hint();
+  }
+  code = "ContainerNotFound";  // before it was made, it is empty
+  EXPECT_FALSE(storage->stat(*context_, pack_).has_value());
+  EXPECT_TRUE(storage->list_all(*context_, ObjectKind::kPack).empty());
+  // A listing that breaks off, and a container that was there.
+  EXPECT_EQ(code_of([&] { (void)storage->list_all(*context_, ObjectKind::kIndex); }),
+            ErrorCode::kUnreachable);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(error_of(calls[i]).code(), ErrorCode::kUnreachable) << i;
+  }
+  code = "BlobNotFound";
+  EXPECT_FALSE(storage->stat(*context_, pack_).has_value());
+  EXPECT_EQ(code_of(calls[0]), ErrorCode::kNotFound);
+}
+
 TEST_F(AzureReplies, AnUploadIsConditionalCheckedTieredAndKept) {
   HttpServer server([&](const ServedRequest& request) {
     ServedReply reply{.status = request.method == "HEAD" ? 200 : 201};
@@ -242,6 +287,7 @@ TEST_F(AzureReplies, AnUploadInBlocksGoesOnWhereItStopped) {
       blocks.push_back(*percent_decode(request.target.substr(id + 8, end - id - 8)));
     } else if (request.method == "GET") {
       reply.status = blocks.empty() ? 404 : 200;
+      reply.headers = {{"x-ms-error-code", "BlobNotFound"}};
       reply.body = "<BlockList><UncommittedBlocks>";
       for (const std::string& block : blocks) {
         reply.body += "<Block><Name>" + block + "</Name><Size>1048576</Size></Block>";
@@ -309,7 +355,49 @@ TEST_F(AzureReplies, ContainersWithoutPoliciesCostOneQuestion) {
   for (int i = 0; i < 5; ++i) {
     EXPECT_FALSE(storage->retention(*context_, pack_).has_value());
   }
+  EXPECT_EQ(code_of([&] { storage->extend_retention(*context_, pack_, (*context_).clock.now()); }),
+            ErrorCode::kUsage);
   EXPECT_EQ(server.requests().size(), 1U);
+}
+
+TEST_F(AzureReplies, WhatIsNotThereIsNotKept) {
+  HttpServer server([](const ServedRequest& request) {
+    return request.target.find("restype=container") != std::string::npos
+               ? ServedReply{.headers = {{"x-ms-immutable-storage-with-versioning-enabled",
+                                          "true"}}}
+               : ServedReply{.status = 404, .headers = {{"x-ms-error-code", "BlobNotFound"}}};
+  });
+  EXPECT_FALSE(open(server)->retention(*context_, pack_).has_value());
+}
+
+// A signature in the address has no time, so that a wrong clock is not refused.
+TEST_F(AzureReplies, PoliciesLastByTheServersClock) {
+  const WallTime server_time = (*context_).clock.now() - std::chrono::hours(5);
+  HttpServer server([&](const ServedRequest& request) {
+    return ServedReply{
+        .status = request.method == "PUT" ? 201 : 200,
+        .headers = {{"Date", http_date(server_time)},
+                    {"x-ms-immutability-policy-until-date", "Thu, 01 Jan 2099 00:00:00 GMT"}}};
+  });
+  for (const bool by_key : {true, false}) {
+    const auto storage =
+        open_azure_storage("backups:/p", with({{"AZURE_ACCOUNT_KEY", by_key ? "a2V5" : ""},
+                                               {"AZURE_ACCOUNT_SAS", by_key ? "" : "sv=1&sig=abc"}},
+                                              {{"azure.endpoint", server.url("/myaccount")},
+                                               {"azure.object-lock", "locked"},
+                                               {"azure.object-lock-days", "1"}}));
+    if (by_key) {  // else it asks by itself
+      (void)storage->stat(*context_, {ObjectKind::kLock, pack_.name});
+    }
+    const size_t before = server.requests().size();
+    storage->put(*context_, pack_, as_bytes("content"));
+    const ServedRequest put = server.requests().at(before + (by_key ? 0 : 1));
+    const auto until = parse_http_date(put.headers.at("x-ms-immutability-policy-until-date"));
+    EXPECT_LT(std::chrono::abs(*until - server_time - std::chrono::hours(24)),
+              std::chrono::minutes(1));
+    EXPECT_LT(std::chrono::abs(storage->server_time(*context_) - server_time),
+              std::chrono::minutes(1));
+  }
 }
 
 TEST_F(AzureReplies, AWrongClockIsCorrectedByTheServers) {

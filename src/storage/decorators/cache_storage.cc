@@ -1,6 +1,7 @@
 #include "storage/decorators/cache_storage.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "base/fd.h"
 #include "base/format.h"
 #include "crypto/sha256.h"
+#include "storage/layout.h"
 
 namespace salvor {
 namespace {
@@ -56,6 +58,56 @@ void make_tagged_directory(const Context& context, const std::string& repository
   fs::create_directories(repository_directory);
   if (!fs::exists(top / "CACHEDIR.TAG")) {
     write_atomically(context, (top / "CACHEDIR.TAG").string(), as_bytes(kTag));
+  }
+}
+
+// Of when the caches were last pruned; no object's name.
+constexpr const char* kPruneMarker = "last-pruned";
+constexpr auto kPruneEvery = std::chrono::hours(24);
+
+std::chrono::nanoseconds time_of(const struct stat& status) {
+  return std::chrono::seconds(status.st_mtim.tv_sec) +
+         std::chrono::nanoseconds(status.st_mtim.tv_nsec);
+}
+
+// Whether the caches below `top` are to be pruned by this process: sets the marker, so that of
+// several one does it.
+bool take_prune_turn(const Context& context, const fs::path& top) {
+  const std::string marker = (top / kPruneMarker).string();
+  const std::chrono::nanoseconds now = context.clock.now().time_since_epoch();
+  struct stat status{};
+  if (::stat(marker.c_str(), &status) == 0 && time_of(status) <= now &&
+      now - time_of(status) < kPruneEvery) {
+    return false;
+  }
+  const UniqueFd fd(::open(marker.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(now);
+  const std::array<timespec, 2> times{timespec{seconds.count(), 0}, timespec{seconds.count(), 0}};
+  return fd && ::futimens(fd.get(), times.data()) == 0;
+}
+
+struct CachedFile {
+  std::chrono::nanoseconds used;  // since the epoch
+  uint64_t bytes;
+  std::string path;
+};
+
+// Those of one repository: {index,snapshots,data}/<two digits>/<name>, and what writers left.
+void find_cached_files(const Context& context, const fs::path& repository,
+                       std::vector<CachedFile>& files) {
+  std::error_code ignored;
+  for (const ObjectKind kind : {ObjectKind::kIndex, ObjectKind::kSnapshot, ObjectKind::kPack}) {
+    for (fs::recursive_directory_iterator it(repository / folder_of(kind), ignored), end; it != end;
+         it.increment(ignored)) {
+      context.check_stopped();
+      const std::string path = it->path().string();
+      const std::string name = it->path().filename().string();
+      struct stat status{};
+      if (is_object_name(kind, before_temporary_mark(name).value_or(name)) &&
+          ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode)) {
+        files.push_back({time_of(status), static_cast<uint64_t>(status.st_size), path});
+      }
+    }
   }
 }
 
@@ -138,9 +190,21 @@ void CacheStorage::store(const Context& context, const ObjectName& object, ByteV
     make_tagged_directory(context, options_.directory);
     fs::create_directories(fs::path(path).parent_path());
     write_atomically(context, path, bytes);
+    prune_when_due(context);
   } catch (const std::exception& error) {
     failed(context, error.what());
   }
+}
+
+// Once a process, and once a day: the caches grow by what is written only.
+void CacheStorage::prune_when_due(const Context& context) {
+  const fs::path top = fs::path(options_.directory).parent_path();
+  if (prune_considered_.exchange(true) || !take_prune_turn(context, top)) {
+    return;
+  }
+  // What it began in is done; an interruption shows with the next call.
+  const Context unstopped = context.with_stop({});
+  (void)prune_cache(unstopped, top.string(), options_.limits);
 }
 
 void CacheStorage::put(const Context& context, const ObjectName& object,
@@ -222,6 +286,9 @@ bool CacheStorage::fetch_pack(const Context& context, const ObjectName& object) 
     if (verified_packs_.contains(object.name)) {
       return true;  // another thread was faster
     }
+    if (large_packs_.contains(object.name)) {
+      return false;
+    }
     fetching_.insert(object.name);
   }
   bool fetched = false;
@@ -259,7 +326,11 @@ bool CacheStorage::fetch_pack_now(const Context& context, const ObjectName& obje
     if (error.code() != ErrorCode::kDamaged && error.code() != ErrorCode::kNotFound) {
       throw;
     }
-    return false;  // too large to keep, or the caller will see what is wrong with it
+    if (error.code() == ErrorCode::kDamaged) {  // too large to keep
+      const std::scoped_lock lock(mutex_);
+      large_packs_.insert(object.name);
+    }
+    return false;  // the caller will see what is wrong with it
   }
   if (!hash_matches(content.view(), object.name)) {
     return false;  // damaged at the base: let the caller see the range as it is
@@ -322,31 +393,24 @@ std::string default_cache_directory(std::string_view xdg_cache_home, std::string
 
 CachePruned prune_cache(const Context& context, const std::string& directory,
                         const CacheLimits& limits) {
-  struct File {
-    std::chrono::nanoseconds used;  // since the epoch
-    uint64_t bytes;
-    std::string path;
-  };
-  std::vector<File> files;
-  uint64_t total_bytes = 0;
+  std::vector<CachedFile> files;
   std::error_code ignored;
-  for (fs::recursive_directory_iterator it(directory, ignored), end; it != end;
-       it.increment(ignored)) {
-    context.check_stopped();
-    const std::string path = it->path().string();
+  for (fs::directory_iterator it(directory, ignored), end; it != end; it.increment(ignored)) {
     struct stat status{};
-    if (it->path().filename() != "CACHEDIR.TAG" && ::lstat(path.c_str(), &status) == 0 &&
-        S_ISREG(status.st_mode)) {
-      files.push_back({std::chrono::seconds(status.st_mtim.tv_sec) +
-                           std::chrono::nanoseconds(status.st_mtim.tv_nsec),
-                       static_cast<uint64_t>(status.st_size), path});
-      total_bytes += files.back().bytes;
+    // Named by the repository's id, which looks as a pack's name does.
+    if (is_object_name(ObjectKind::kPack, it->path().filename().string()) &&
+        ::lstat(it->path().c_str(), &status) == 0 && S_ISDIR(status.st_mode)) {
+      find_cached_files(context, it->path(), files);
     }
   }
-  std::ranges::sort(files, {}, &File::used);
+  uint64_t total_bytes = 0;
+  for (const CachedFile& file : files) {
+    total_bytes += file.bytes;
+  }
+  std::ranges::sort(files, {}, &CachedFile::used);
   const auto oldest = context.clock.now().time_since_epoch() - limits.max_age;
   CachePruned pruned;
-  for (const File& file : files) {
+  for (const CachedFile& file : files) {
     if (file.used >= oldest && total_bytes <= limits.max_bytes) {
       break;
     }

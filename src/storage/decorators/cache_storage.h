@@ -25,12 +25,19 @@
 
 namespace salvor {
 
+struct CacheLimits {
+  uint64_t max_bytes = uint64_t{20} << 30;
+  std::chrono::hours max_age{24 * 30};  // since last use
+};
+
 struct CacheOptions {
   std::string directory;  // of this repository
   // Whether a pack is worth keeping whole (it holds trees). None when empty. Called from any
   // thread.
   std::function<bool(std::string_view pack)> keep_pack;
-  uint64_t max_pack_bytes = uint64_t{256} << 20;  // larger ones are read by ranges as ever
+  // Larger ones are read by ranges as ever: a pack is in memory while it is fetched, once a thread.
+  uint64_t max_pack_bytes = uint64_t{32} << 20;
+  CacheLimits limits;  // of all caches beside this one, kept to once a day
 };
 
 // Differs from the contract in one point: an object that another process has removed can still be
@@ -78,11 +85,14 @@ class CacheStorage final : public ForwardingStorage {
   bool fetch_pack(const Context& context, const ObjectName& object);
   bool fetch_pack_now(const Context& context, const ObjectName& object);
   void failed(const Context& context, const std::string& message);
+  void prune_when_due(const Context& context);
 
   CacheOptions options_;
+  std::atomic<bool> prune_considered_ = false;
   std::mutex mutex_;
   std::set<std::string> verified_packs_;
-  std::set<std::string> fetching_;  // packs: two threads must not fetch the same
+  std::set<std::string> large_packs_;  // that are not worth trying again
+  std::set<std::string> fetching_;     // packs: two threads must not fetch the same
   std::condition_variable fetched_;
   std::atomic<uint64_t> hits_ = 0;
   std::atomic<uint64_t> misses_ = 0;
@@ -99,18 +109,16 @@ class CacheStorage final : public ForwardingStorage {
 [[nodiscard]] std::string default_cache_directory(std::string_view xdg_cache_home,
                                                   std::string_view home);
 
-struct CacheLimits {
-  uint64_t max_bytes = uint64_t{20} << 30;
-  std::chrono::hours max_age{24 * 30};  // since last use
-};
 struct CachePruned {
   uint64_t files = 0;
   uint64_t bytes = 0;
   uint64_t failures = 0;
 };
 // Removes from all repositories' caches below `directory` (default_cache_directory) what was not
-// used for max_age, then the longest unused until max_bytes are met. Safe beside processes that use
-// them.
+// used for max_age, then the longest unused until max_bytes are met. Nothing but files of the
+// layout above is touched: other things live there too (notes on WAL), and --cache-dir may name any
+// directory. Safe beside processes that use them. CacheStorage calls it when it first writes, and
+// nobody did so within a day.
 CachePruned prune_cache(const Context& context, const std::string& directory,
                         const CacheLimits& limits);
 

@@ -27,18 +27,19 @@ class Cache : public testing::Test {
   }
   void reopen() {
     cache_ = std::make_unique<CacheStorage>(
-        borrow_storage(base_), CacheOptions{.directory = (top_ / "repository").string(),
+        borrow_storage(base_), CacheOptions{.directory = (top_ / repository_).string(),
                                             .keep_pack = [](std::string_view) { return true; },
                                             .max_pack_bytes = 1000});
   }
   [[nodiscard]] fs::path cached(const ObjectName& object, const char* folder = "index") const {
-    return top_ / "repository" / folder / object.name.substr(0, 2) / object.name;
+    return top_ / repository_ / folder / object.name.substr(0, 2) / object.name;
   }
   std::string get() { return std::string(as_text(cache_->get(*context_, object_, 1000).view())); }
   [[nodiscard]] uint64_t fetched() const { return base_.calls(StorageCall::kGet); }
 
   TempDirectory directory_{TempPlace::kMemory};
   const fs::path top_ = directory_ / "salvor";
+  const std::string repository_ = std::string(64, 'e');  // its id
   TestContext context_;
   FaultStorage base_{make_memory_storage()};
   const std::string content_ = "what never changes";
@@ -138,6 +139,11 @@ TEST_F(Cache, LargeAndDamagedPacksAreReadByRanges) {
   Buffer out(4);
   cache_->get_range(*context_, pack, 1996, out.bytes());
   EXPECT_TRUE(std::ranges::equal(out.view(), large.view(1996, 4)));
+  // That it is too large is found out once, at the cost of what was read in vain.
+  EXPECT_EQ(fetched(), 1U);
+  cache_->get_range(*context_, pack, 0, out.bytes());
+  EXPECT_EQ(fetched(), 1U);
+  EXPECT_EQ(CacheOptions().max_pack_bytes, uint64_t{32} << 20) << "a thread holds one in memory";
   cache_->get_range(*context_, damaged, 0, out.bytes());
   EXPECT_EQ(as_text(out.view()), "evil");
   EXPECT_FALSE(fs::exists(cached(damaged, "data")));
@@ -182,6 +188,64 @@ TEST_F(Cache, PruneDropsTheOldAndThenTheLongestUnused) {
   EXPECT_TRUE(fs::exists(top_ / "CACHEDIR.TAG"));
 }
 
+// The directory may be any that somebody has named: only files of a cache are removed.
+TEST_F(Cache, PruneTouchesNothingElse) {
+  const std::string hex(64, 'a');
+  const std::vector<std::string> others{"file",
+                                        hex,
+                                        "last-pruned",
+                                        "wal/notes",
+                                        "mail/data/aa/" + hex,  // perhaps somebody's repository
+                                        repository_ + "/config",
+                                        repository_ + "/keys/" + hex,
+                                        repository_ + "/data/aa/README",
+                                        repository_ + "/data/aa/" + hex + "x"};
+  const std::vector<std::string> ours{repository_ + "/data/aa/" + hex,
+                                      repository_ + "/index/aa/" + hex + "-tmp-12"};
+  fs::create_directories(directory_ / "elsewhere/data/aa");
+  std::ofstream(directory_ / "elsewhere/data/aa" / hex) << "x";
+  for (const auto& names : {others, ours}) {
+    for (const std::string& name : names) {
+      fs::create_directories((top_ / name).parent_path());
+      std::ofstream(top_ / name) << "x";
+      fs::last_write_time(top_ / name,
+                          fs::file_time_type::clock::now() - std::chrono::hours(24 * 400));
+    }
+  }
+  fs::create_directory_symlink(directory_ / "elsewhere", top_ / std::string(64, 'f'));
+  const CachePruned pruned = prune_cache(*context_, top_.string(), {.max_bytes = 0});
+  EXPECT_EQ(pruned.files, ours.size());
+  for (const std::string& name : others) {
+    EXPECT_TRUE(fs::exists(top_ / name)) << name;
+  }
+  EXPECT_TRUE(fs::exists(directory_ / "elsewhere/data/aa" / hex));
+}
+
+TEST_F(Cache, IsPrunedByWhoeverWritesToItOnceADay) {
+  const auto age = [&](const fs::path& path, int days) {
+    fs::last_write_time(path, fs::file_time_type::clock::now() - std::chrono::hours(24 * days));
+  };
+  const auto put = [&](const std::string& content) {
+    const ObjectName object = named_by_hash(ObjectKind::kSnapshot, as_bytes(content));
+    cache_->put(*context_, object, as_bytes(content));
+    return cached(object, "snapshots");
+  };
+  const fs::path old = put("old");
+  EXPECT_TRUE(fs::exists(top_ / "last-pruned"));
+  age(old, 31);
+  reopen();  // another process, on the same day
+  (void)put("second");
+  EXPECT_TRUE(fs::exists(old));
+  age(top_ / "last-pruned", 2);
+  (void)put("third");
+  EXPECT_TRUE(fs::exists(old)) << "once a process";
+  reopen();
+  (void)get();
+  EXPECT_FALSE(fs::exists(old));
+  EXPECT_EQ(get(), content_);
+  EXPECT_TRUE(context_.events.events().empty());
+}
+
 TEST_F(Cache, SeveralProcessesMayShareIt) {
   std::vector<std::pair<ObjectName, std::string>> objects;
   for (int i = 0; i < 20; ++i) {
@@ -192,7 +256,7 @@ TEST_F(Cache, SeveralProcessesMayShareIt) {
   std::atomic<int> wrong = 0;
   const auto use = [&](uint64_t seed) {
     TestContext mine(seed);
-    CacheStorage cache(borrow_storage(base_), {.directory = (top_ / "repository").string()});
+    CacheStorage cache(borrow_storage(base_), {.directory = (top_ / repository_).string()});
     for (int round = 0; round < 3; ++round) {
       for (const auto& [object, content] : objects) {
         wrong += as_text(cache.get(*mine, object, 1'000'000).view()) != content;
@@ -206,6 +270,25 @@ TEST_F(Cache, SeveralProcessesMayShareIt) {
     const std::jthread second(use, 2);
   }
   EXPECT_EQ(wrong, 0) << "a torn file was seen";
+}
+
+TEST_F(Cache, WhatCannotBeReadComesFromTheStorage) {
+  fs::create_directories(cached(object_));  // where a file should be
+  EXPECT_EQ(as_text(cache_->get(*context_, object_, 1'000'000).view()), content_);
+  EXPECT_EQ(cache_->statistics().failures, 1U);
+  EXPECT_EQ(context_.events.events().size(), 1U);
+
+  reopen();
+  const Buffer content = pattern(900, 1);
+  const ObjectName pack = named_by_hash(ObjectKind::kPack, content.view());
+  base_.put(*context_, pack, content.view());
+  Buffer out(100);
+  cache_->get_range(*context_, pack, 0, out.bytes());
+  fs::remove(cached(pack, "data"));
+  fs::create_directories(cached(pack, "data"));
+  cache_->get_range(*context_, pack, 300, out.bytes());
+  EXPECT_TRUE(std::ranges::equal(out.view(), content.view(300, 100)));
+  EXPECT_EQ(context_.events.events().size(), 2U) << "it is told once more of the new cache";
 }
 
 TEST(CacheDirectory, FollowsTheSpecification) {

@@ -93,4 +93,9 @@ void CountingStorage::extend_retention(const Context& context, const ObjectName&
   counted(RequestKind::kOther).extend_retention(context, object, until);
 }
 
+// Hardly ever a request.
+WallTime CountingStorage::server_time(const Context& context) {
+  return base_->server_time(context);
+}
+
 }  // namespace salvor

@@ -51,6 +51,7 @@ class CountingStorage final : public Storage {
   std::optional<StorageSpace> space(const Context& context) override;
   std::optional<Retention> retention(const Context& context, const ObjectName& object) override;
   void extend_retention(const Context& context, const ObjectName& object, WallTime until) override;
+  [[nodiscard]] WallTime server_time(const Context& context) override;
   [[nodiscard]] StorageTraits traits() const override { return base_->traits(); }
 
  private:

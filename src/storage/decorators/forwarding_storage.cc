@@ -73,6 +73,10 @@ void ForwardingStorage::extend_retention(const Context& context, const ObjectNam
   base_->extend_retention(context, object, until);
 }
 
+WallTime ForwardingStorage::server_time(const Context& context) {
+  return base_->server_time(context);
+}
+
 StorageTraits ForwardingStorage::traits() const {
   return base_->traits();
 }

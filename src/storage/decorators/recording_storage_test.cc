@@ -95,6 +95,29 @@ TEST(Recording, AFailedCallCountsAsWhatItDid) {
   faulty.add({.call = StorageCall::kPut});
   EXPECT_TRUE(code_of([&] { storage.put(*context, named("never"), as_bytes("never")); }));
   EXPECT_EQ(contents(storage.crashes().back()), "lost");
+
+  const auto replace = [&](std::string_view config) {
+    return code_of([&] { storage.replace_config(*context, as_bytes(config)); }).has_value();
+  };
+  faulty.add({.call = StorageCall::kReplaceConfig});
+  EXPECT_TRUE(replace("never"));
+  EXPECT_EQ(contents(storage.crashes().back()), "lost");
+  faulty.add({.call = StorageCall::kReplaceConfig, .effect = FaultEffect::kLoseReply});
+  EXPECT_TRUE(replace("config"));
+  EXPECT_EQ(contents(storage.crashes().back()), "config+lost");
+  faulty.add({.call = StorageCall::kReplaceConfig});
+  EXPECT_TRUE(replace("another"));
+  EXPECT_EQ(contents(storage.crashes().back()), "config+lost");
+
+  const auto remove = [&] {
+    return code_of([&] { storage.remove(*context, named("lost")); }).has_value();
+  };
+  faulty.add({.call = StorageCall::kRemove});
+  EXPECT_TRUE(remove());
+  EXPECT_EQ(contents(storage.crashes().back()), "config+lost");
+  faulty.add({.call = StorageCall::kRemove, .effect = FaultEffect::kLoseReply});
+  EXPECT_TRUE(remove());
+  EXPECT_EQ(contents(storage.crashes().back()), "config");
 }
 
 TEST(Recording, MarksAndDurabilitySayWhatWasPromised) {

@@ -266,4 +266,8 @@ void RetryStorage::extend_retention(const Context& context, const ObjectName& ob
   repeat(context, [&] { base_->extend_retention(context, object, until); });
 }
 
+WallTime RetryStorage::server_time(const Context& context) {
+  return repeat(context, [&] { return base_->server_time(context); });
+}
+
 }  // namespace salvor

@@ -105,8 +105,8 @@ void RateLimiter::pass(const Context& context, uint64_t amount, uint64_t rate) {
   context.check_stopped();
 }
 
-void ThrottleStorage::request(const Context& context) {
-  requests_.pass(context, 1, limits_.requests_per_second);
+void ThrottleStorage::request(const Context& context, uint64_t count) {
+  requests_.pass(context, count, limits_.requests_per_second);
 }
 
 void ThrottleStorage::upload(const Context& context, uint64_t bytes) {
@@ -142,6 +142,22 @@ void ThrottleStorage::get_range(const Context& context, const ObjectName& object
   request(context);
   base_->get_range(context, object, offset, out);
   download(context, out.size());
+}
+
+void ThrottleStorage::remove_many(const Context& context, std::span<const ObjectName> objects) {
+  if (limits_.requests_per_second == 0) {
+    base_->remove_many(context, objects);
+    return;
+  }
+  // A second's worth at a time, so that no call is a burst.
+  context.check_stopped();
+  while (!objects.empty()) {
+    const auto some =
+        objects.first(std::min<uint64_t>(objects.size(), limits_.requests_per_second));
+    objects = objects.subspan(some.size());
+    request(context, some.size());
+    base_->remove_many(context, some);
+  }
 }
 
 std::unique_ptr<Storage> with_limits(std::unique_ptr<Storage> base, const BandwidthLimits& limits) {

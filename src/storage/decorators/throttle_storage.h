@@ -89,10 +89,8 @@ class ThrottleStorage final : public ForwardingStorage {
     request(context);
     base_->remove(context, object);
   }
-  void remove_many(const Context& context, std::span<const ObjectName> objects) override {
-    request(context);
-    base_->remove_many(context, objects);
-  }
+  // Each object counts, as most servers take them one by one.
+  void remove_many(const Context& context, std::span<const ObjectName> objects) override;
   std::vector<Leftover> leftovers(const Context& context, std::chrono::seconds age) override {
     request(context);
     return base_->leftovers(context, age);
@@ -101,9 +99,22 @@ class ThrottleStorage final : public ForwardingStorage {
     request(context);
     base_->remove_leftovers(context, leftovers);
   }
+  std::optional<StorageSpace> space(const Context& context) override {
+    request(context);
+    return base_->space(context);
+  }
+  std::optional<Retention> retention(const Context& context, const ObjectName& object) override {
+    request(context);
+    return base_->retention(context, object);
+  }
+  // Looks, and changes.
+  void extend_retention(const Context& context, const ObjectName& object, WallTime until) override {
+    request(context, 2);
+    base_->extend_retention(context, object, until);
+  }
 
  private:
-  void request(const Context& context);
+  void request(const Context& context, uint64_t count = 1);
   void upload(const Context& context, uint64_t bytes);
   void download(const Context& context, uint64_t bytes);
 

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "storage/decorators/forwarding_storage.h"
 #include "storage/memory_storage.h"
 #include "support/test_context.h"
 
@@ -174,6 +175,33 @@ TEST_F(Throttle, RequestsAreCountedOverAllThreads) {
               }
             }),
             190ms);
+}
+
+// What the base was asked for.
+class Asked final : public ForwardingStorage {
+ public:
+  using ForwardingStorage::ForwardingStorage;
+  std::optional<Retention> retention(const Context&, const ObjectName&) override {
+    return std::nullopt;
+  }
+  void extend_retention(const Context&, const ObjectName&, WallTime) override {}
+  std::optional<StorageSpace> space(const Context&) override { return std::nullopt; }
+  void remove_many(const Context&, std::span<const ObjectName> objects) override {
+    removed.push_back(objects.size());
+  }
+  std::vector<size_t> removed;
+};
+
+TEST_F(Throttle, EveryKindOfRequestCounts) {
+  auto base = std::make_unique<Asked>(make_memory_storage());
+  Asked& asked = *base;
+  ThrottleStorage storage(std::move(base), {.requests_per_second = 40});
+  EXPECT_GE(time([&] { (void)storage.retention(*context, pack('1')); }), 24ms);
+  EXPECT_GE(time([&] { storage.extend_retention(*context, pack('1'), WallTime{}); }), 49ms);
+  EXPECT_GE(time([&] { (void)storage.space(*context); }), 24ms);
+  const std::vector<ObjectName> objects(50, pack('1'));
+  EXPECT_GE(time([&] { storage.remove_many(*context, objects); }), 1240ms);
+  EXPECT_EQ(asked.removed, (std::vector<size_t>{40, 10}));
 }
 
 TEST_F(Throttle, WithoutLimitsNothingIsWrapped) {

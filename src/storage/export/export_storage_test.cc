@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "codec/tar_format.h"
 #include "storage/export/volumes.h"
 #include "support/storage_helpers.h"
 #include "support/temp_directory.h"
@@ -91,6 +92,22 @@ TEST_F(ExportStorage, WithoutAConfigOrAnEndItIsNone) {
   EXPECT_EQ(code_of([&] { (void)reopen(); }), ErrorCode::kDamaged) << "no end";
   archive_.finish();
   EXPECT_EQ(code_of([&] { (void)reopen(); }), ErrorCode::kNoRepository);
+}
+
+// Packed into an archive with other things by hand: the repository is where the config is.
+TEST_F(ExportStorage, WhatLiesBesideTheRepositoryIsNotPartOfIt) {
+  for (const char* name : {"notes.txt", "other/config.old"}) {
+    written_ += as_text(encode_tar_header(name, 0, 1));
+  }
+  archive_.create(*context_);
+  archive_.put(*context_, config_, as_bytes("config"));
+  archive_.put(*context_, pack_, as_bytes("content"));
+  written_ +=
+      as_text(encode_tar_header("data/" + absent_.name.substr(0, 2) + "/" + absent_.name, 0, 1));
+  archive_.finish();
+  const auto read = reopen();
+  EXPECT_EQ(as_text(read->get(*context_, pack_, 7).view()), "content");
+  EXPECT_FALSE(read->stat(*context_, absent_).has_value());
 }
 
 }  // namespace

@@ -221,6 +221,7 @@ struct VolumeReader::State {
   }
   void find_pieces(const std::string& path);
   void read_sums();
+  void require_sums() const;
   [[nodiscard]] DescriptorCache::Handle descriptor(const Piece& piece) const;
 };
 
@@ -339,14 +340,28 @@ bool VolumeReader::has_sums() const {
   return !state_->sums.empty();
 }
 
+// What nothing was said of has not been verified: a volume of another export, or one that was
+// renamed.
+void VolumeReader::State::require_sums() const {
+  std::string unknown;
+  for (const Piece& piece : pieces) {
+    if (!sums.contains(base_name(piece.path))) {
+      unknown += (unknown.empty() ? "" : ", ") + printable(piece.path);
+    }
+  }
+  if (!unknown.empty()) {
+    throw Error(ErrorCode::kFailed, printable(sums_path(name)) + " says nothing of " + unknown,
+                "Give the volumes the names that are in it, and take away those that do not belong "
+                "to them. Without a file of sums every object is still checked by itself.");
+  }
+}
+
 void VolumeReader::verify(const Context& context) const {
+  state_->require_sums();
   std::string damaged;
   Buffer buffer(kReadAtOnce);
   for (const State::Piece& piece : state_->pieces) {
     const auto sum = state_->sums.find(base_name(piece.path));
-    if (sum == state_->sums.end()) {
-      continue;
-    }
     Sha256 hash;
     for (uint64_t at = 0; at < piece.size_bytes;) {
       context.check_stopped();

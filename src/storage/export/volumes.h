@@ -67,8 +67,8 @@ class VolumeReader {
   void read(uint64_t offset, MutableBytes out) const;
 
   [[nodiscard]] bool has_sums() const;
-  // Reads everything and compares. Throws Error{kDamaged} that names every volume that is not what
-  // the sums say.
+  // With sums: reads everything and compares. Throws Error{kDamaged} that names every volume that
+  // is not what the sums say; Error{kFailed} that names those of which they say nothing.
   void verify(const Context& context) const;
   // What to say of a file that ends too early: which volume would come next.
   [[nodiscard]] std::string next_volume() const;

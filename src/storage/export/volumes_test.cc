@@ -129,6 +129,24 @@ TEST_F(Volumes, MissingOnesAreNamedWithAndWithoutSums) {
   EXPECT_THAT(VolumeReader(path()).next_volume(), HasSubstr("x.tar.002"));
 }
 
+TEST_F(Volumes, WhatTheSumsSayNothingOfIsNotVerified) {
+  write("0123456789", 4);
+  std::filesystem::copy(path("x.tar.003"), path("x.tar.004"));  // of another, longer export
+  EXPECT_THAT(message_of([&] { VolumeReader(path()).verify(*context_); }),
+              HasSubstr("says nothing of " + path("x.tar.004")));
+  std::filesystem::remove(path("x.tar.004"));
+  EXPECT_NO_THROW(VolumeReader(path()).verify(*context_));
+  // Renamed together with its sums: nothing in them is about it.
+  for (const char* number : {"001", "002", "003"}) {
+    std::filesystem::rename(path(std::string("x.tar.") + number),
+                            path(std::string("y.tar.") + number));
+  }
+  std::filesystem::rename(path("x.tar.sha256"), path("y.tar.sha256"));
+  EXPECT_EQ(read("y.tar"), "0123456789");
+  EXPECT_THAT(message_of([&] { VolumeReader(path("y.tar")).verify(*context_); }),
+              HasSubstr("y.tar.001, "));
+}
+
 TEST_F(Volumes, SumsAreWhatSha256sumReads) {
   write("abc", 0);
   std::ifstream file(path("x.tar.sha256"));
@@ -144,6 +162,28 @@ TEST_F(Volumes, NamesThatSumsCannotHoldAreRefused) {
                 HasSubstr("not a name"))
         << name;
   }
+}
+
+TEST_F(Volumes, SumsFromElsewhereAreReadToo) {
+  write("0123456789", 4);
+  std::ifstream file(path("x.tar.sha256"));
+  std::stringstream text;
+  for (std::string line; std::getline(file, line);) {
+    text << line << "\r\n";  // as an editor on Windows leaves them
+  }
+  file.close();
+  std::ofstream(path("x.tar.sha256"), std::ios::binary) << "a note\r\n" << text.str();
+  const VolumeReader reader(path());
+  EXPECT_NO_THROW(reader.verify(*context_));
+  change("x.tar.003");
+  EXPECT_THAT(message_of([&] { reader.verify(*context_); }), HasSubstr("x.tar.003"));
+}
+
+TEST_F(Volumes, WhatIsNoFileIsSaid) {
+  EXPECT_THAT(message_of([&] { VolumeReader reader(path("absent.tar")); }),
+              AllOf(HasSubstr("neither a file"), HasSubstr("absent.tar.001")));
+  EXPECT_THAT(message_of([&] { VolumeReader reader(directory_.path().string()); }),
+              HasSubstr("is not a regular file"));
 }
 
 }  // namespace

@@ -7,7 +7,22 @@
 namespace salvor {
 
 GcsClient::GcsClient(GcsSettings settings, const StorageOptions& options)
-    : settings_(std::move(settings)), tokens_(options), client_(options.http) {}
+    : settings_(std::move(settings)),
+      tokens_(options),
+      client_(options.http),
+      clock_(settings_.endpoint) {}
+
+WallTime GcsClient::server_time(const Context& context) {
+  if (!clock_.known()) {
+    (void)execute(context,
+                  {.method = "GET",
+                   .path = "/storage/v1/b/" + settings_.bucket + "?fields=name",
+                   .what = "cannot ask for the time of " + settings_.description(),
+                   .permission = "storage.buckets.get"},
+                  {403, 404});
+  }
+  return clock_.now(context);
+}
 
 HttpResponse GcsClient::execute(const Context& context, const GcsCall& call,
                                 std::initializer_list<int> expected) {
@@ -26,7 +41,9 @@ HttpResponse GcsClient::execute(const Context& context, const GcsCall& call,
     if (!settings_.user_project.empty()) {
       request.headers.push_back({"x-goog-user-project", settings_.user_project});
     }
+    const MonotonicTime began = context.clock.monotonic();
     HttpResponse response = client_.request(context, request);
+    clock_.learn(context, response, context.clock.monotonic() - began);
     if (response.success()) {
       return response;
     }

@@ -10,6 +10,7 @@
 #include "net/http_client.h"
 #include "storage/gcs/gcs_credentials.h"
 #include "storage/gcs/gcs_settings.h"
+#include "storage/server_clock.h"
 
 namespace salvor {
 
@@ -36,11 +37,14 @@ class GcsClient {
                        std::initializer_list<int> expected = {});
   // The credentials' own; may be empty.
   [[nodiscard]] std::string project() const { return tokens_.project(); }
+  // What time it is for the server; asks when it has not answered anything yet.
+  [[nodiscard]] WallTime server_time(const Context& context);
 
  private:
   const GcsSettings settings_;
   GcsTokenSource tokens_;
   HttpClient client_;
+  ServerClock clock_;
 };
 
 }  // namespace salvor

@@ -113,32 +113,51 @@ GcsTokenSource::Token GcsTokenSource::fetch(const Context& context) {
     }
     return from_file(context, File::read(text, "GCS_CREDENTIALS"), 0);
   }
-  const auto file = [&](const std::string& path, const std::string& origin) {
-    const Buffer content = read_file(path, kFileLimit);
-    return from_file(context, File::read(std::string(as_text(content.view())), origin), 0);
-  };
   if (const auto path = variable("GOOGLE_APPLICATION_CREDENTIALS")) {
-    return file(*path, "GOOGLE_APPLICATION_CREDENTIALS");
+    return from_path(context, *path, "GOOGLE_APPLICATION_CREDENTIALS");
   }
-  const std::string home = variable("HOME").value_or("");
-  const std::string folder =
-      variable("CLOUDSDK_CONFIG").value_or(home.empty() ? "" : home + "/.config/gcloud");
-  if (!folder.empty()) {
-    try {
-      return file(folder + "/application_default_credentials.json", "gcloud's login");
-    } catch (const Error& error) {
-      if (error.code() != ErrorCode::kNotFound) {
-        throw;
-      }
+  for (const Source source : {Source::kLogin, Source::kMachine}) {
+    if (source_.value_or(source) != source) {
+      continue;
+    }
+    if (auto token = source == Source::kLogin ? from_login(context) : from_machine(context)) {
+      source_ = source;
+      return std::move(*token);
     }
   }
-  if (auto token = from_machine(context)) {
-    return std::move(*token);
+  if (source_) {
+    throw Error(ErrorCode::kUnreachable,
+                std::string(source_ == Source::kLogin ? "gcloud's login"
+                                                      : "the machine's metadata service") +
+                    " gives no token any more");
   }
   throw Error(ErrorCode::kPermission, "no Google Cloud credentials were found",
               "Set GOOGLE_APPLICATION_CREDENTIALS to the path of a service account's key file. "
               "Looked at GOOGLE_ACCESS_TOKEN, GCS_CREDENTIALS, that, gcloud's login and the "
               "machine's metadata service. For public buckets: -o gs.unsafe-anonymous-auth=true.");
+}
+
+GcsTokenSource::Token GcsTokenSource::from_path(const Context& context, const std::string& path,
+                                                const std::string& origin) {
+  const Buffer content = read_file(path, kFileLimit);
+  return from_file(context, File::read(std::string(as_text(content.view())), origin), 0);
+}
+
+std::optional<GcsTokenSource::Token> GcsTokenSource::from_login(const Context& context) {
+  const std::string home = options_.environment("HOME").value_or("");
+  const std::string folder = options_.environment("CLOUDSDK_CONFIG")
+                                 .value_or(home.empty() ? "" : home + "/.config/gcloud");
+  if (folder.empty()) {
+    return std::nullopt;
+  }
+  try {
+    return from_path(context, folder + "/application_default_credentials.json", "gcloud's login");
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kNotFound) {
+      throw;
+    }
+  }
+  return std::nullopt;
 }
 
 GcsTokenSource::Token GcsTokenSource::from_file(const Context& context, const File& file,

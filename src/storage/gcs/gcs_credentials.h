@@ -23,6 +23,10 @@ namespace salvor {
 //   4. what `gcloud auth application-default login` left: CLOUDSDK_CONFIG or ~/.config/gcloud
 //   5. the machine's metadata service (GCE_METADATA_HOST, else 169.254.169.254)
 //
+// Whether there is a login or a metadata service shows only when one looks. What gave the first
+// token gives all others: when it has none later on, that is Error{kUnreachable}, and the other one
+// is not asked.
+//
 // Credentials files are of the types service_account, authorized_user, external_account (workload
 // identity federation with a token from a file or a URL) and impersonated_service_account.
 //
@@ -53,13 +57,18 @@ class GcsTokenSource {
   Token from_external_account(const Context& context, const File& file);
   std::string subject_token(const Context& context, const File& file);
   Token impersonate(const Context& context, const Token& base, const File& file);
+  std::optional<Token> from_login(const Context& context);
   std::optional<Token> from_machine(const Context& context);
+  Token from_path(const Context& context, const std::string& path, const std::string& origin);
   Token exchange(const Context& context, const File& file, const std::string& url,
                  const std::string& form);
   Token parse(const Context& context, std::string_view json, const std::string& origin);
 
+  enum class Source : uint8_t { kLogin, kMachine };
+
   const StorageOptions options_;
   HttpClient client_;
+  std::optional<Source> source_;  // of the first token; used by `fetch` alone
   mutable std::mutex mutex_;
   std::string project_;                      // under mutex_
   std::chrono::nanoseconds clock_offset_{};  // the token service's clock minus ours

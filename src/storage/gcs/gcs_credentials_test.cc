@@ -402,5 +402,47 @@ TEST_F(Tokens, OfTheMachine) {
   }
 }
 
+TEST_F(Tokens, StayThoseOfTheSourceTheyCameFrom) {
+  ServedReply reply{.headers = {{"Metadata-Flavor", "Google"}},
+                    .body = R"({"access_token":"of-machine","expires_in":3599})"};
+  HttpServer server([&](const ServedRequest&) { return reply; });
+  GcsTokenSource machine =
+      source({{"GCE_METADATA_HOST", "127.0.0.1:" + std::to_string(server.port())},
+              {"CLOUDSDK_CONFIG", directory_.path().string()}});
+  const Secret first = machine.get(*context_);
+  EXPECT_EQ(first.reveal(), "of-machine");
+  EXPECT_TRUE(machine.renew(first));
+  // A login that turns up is another identity's, and an outage is no reason to be without any.
+  file("application_default_credentials.json", account(server.url(), "no key"));
+  EXPECT_EQ(machine.get(*context_).reveal(), "of-machine");
+  EXPECT_TRUE(machine.renew(first));
+  const ServedReply good = std::exchange(reply, ServedReply{.status = 404});
+  EXPECT_EQ(code_of([&] { (void)machine.get(*context_); }), ErrorCode::kUnreachable);
+  reply = {.no_reply = true};
+  EXPECT_EQ(code_of([&] { (void)machine.get(*context_); }), ErrorCode::kUnreachable);
+  reply = good;
+  EXPECT_EQ(machine.get(*context_).reveal(), "of-machine");
+}
+
+TEST_F(Tokens, TheTokenServiceMayBeOverloadedOrRefuse) {
+  ServedReply reply;
+  HttpServer server([&](const ServedRequest&) { return reply; });
+  const nlohmann::json user{{"type", "authorized_user"},
+                            {"client_id", "i"},
+                            {"client_secret", "s"},
+                            {"refresh_token", "r"},
+                            {"token_uri", server.url("/user")}};
+  const auto refused = [&] { return error({{"GCS_CREDENTIALS", user.dump()}}); };
+  for (const int status : {408, 429, 500, 503}) {
+    reply = {.status = status, .headers = {{"Retry-After", "7"}}};
+    EXPECT_EQ(refused().code(), ErrorCode::kUnreachable) << status;
+    EXPECT_EQ(refused().advice().after, std::chrono::seconds(7)) << status;
+  }
+  reply = {.status = 400,
+           .body = R"({"error":"invalid_grant","error_description":"Token has been revoked."})"};
+  EXPECT_EQ(refused().code(), ErrorCode::kPermission);
+  EXPECT_NE(refused().hint().find("application-default login"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace salvor::test

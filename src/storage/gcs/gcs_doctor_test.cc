@@ -17,6 +17,7 @@ struct Bucket {
   bool versioning = false;
   std::string retention;  // of each object: JSON
   bool asks = true;       // knows testIamPermissions
+  bool describes = true;  // may be asked for its settings
 };
 
 class GcsDoctor : public testing::Test {
@@ -64,6 +65,9 @@ class GcsDoctor : public testing::Test {
       }
       return {.body = R"({"kind":"storage#testIamPermissionsResponse")" +
                       (list.empty() ? std::string() : R"(,"permissions":[)" + list + "]") + "}"};
+    }
+    if (asks("fields=versioning") && !bucket.describes) {
+      return {.status = 403};
     }
     if (asks("fields=versioning")) {
       return {.body = bucket.versioning
@@ -125,6 +129,15 @@ TEST_F(GcsDoctor, AServerThatDoesNotSayIsNotBelieved) {
   const StorageReport report = examine({.asks = false});
   EXPECT_EQ(answer_of(report, "remove"), Answer::kUnknown);
   EXPECT_EQ(report.verdict.destroyable, Answer::kUnknown) << report.verdict.sentence;
+}
+
+TEST_F(GcsDoctor, ABucketThatMayNotBeAskedPerhapsKeepsVersions) {
+  const StorageReport report =
+      examine({.permissions = {"storage.objects.create", "storage.objects.delete",
+                               "storage.objects.get", "storage.objects.list"},
+               .describes = false});
+  EXPECT_EQ(report.rights.versioned, Answer::kUnknown);
+  EXPECT_NE(report.verdict.destroyable, Answer::kNo) << report.verdict.sentence;
 }
 
 }  // namespace

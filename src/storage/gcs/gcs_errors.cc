@@ -106,13 +106,17 @@ GcsFailure parse_gcs_failure(const HttpResponse& response) {
     if (error.contains("errors") && error["errors"].is_array() && !error["errors"].empty()) {
       failure.reason = word(error["errors"].front(), "reason");
     }
+    if (failure.reason.empty()) {
+      failure.reason = word(error, "status");  // "NOT_FOUND": without a list of errors
+    }
   } else {
     failure.message = text.substr(0, 200);  // downloads answer in plain text, proxies in HTML
   }
   while (failure.message.ends_with('.') || failure.message.ends_with('\n')) {
     failure.message.pop_back();
   }
-  failure.no_bucket = failure.status == 404 && has(failure.message, "bucket does not exist");
+  failure.no_bucket = failure.status == 404 && !failure.reason.empty() &&
+                      has(failure.message, "bucket does not exist");
   return failure;
 }
 
@@ -128,6 +132,9 @@ Error gcs_error(const GcsSettings& settings, const GcsFailure& failure,
   }
   if (transient(failure)) {
     return transient_error(std::move(text), overloaded(failure), response);
+  }
+  if (failure.foreign()) {
+    return foreign_not_found(std::move(text));
   }
   Diagnosis diagnosis = diagnose(settings, failure, permission);
   return {diagnosis.code, std::move(text), std::move(diagnosis.hint)};

@@ -16,6 +16,9 @@ struct GcsFailure {
   std::string reason;      // "notFound", "rateLimitExceeded"; often empty
   std::string message;     // the server's own words
   bool no_bucket = false;  // it is the bucket that is missing, not an object
+
+  // Whether it is a 404 that is not in Google's form, which names a reason.
+  [[nodiscard]] bool foreign() const { return status == 404 && reason.empty() && !no_bucket; }
 };
 
 [[nodiscard]] GcsFailure parse_gcs_failure(const HttpResponse& response);

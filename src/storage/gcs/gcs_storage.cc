@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <charconv>
 #include <mutex>
 
@@ -18,6 +19,7 @@
 #include "storage/gcs/gcs_settings.h"
 #include "storage/gcs/gcs_uploads.h"
 #include "storage/retention_mode.h"
+#include "storage/server_trouble.h"
 
 namespace salvor {
 namespace {
@@ -62,6 +64,7 @@ class GcsStorage final : public BucketStorage {
   void create(const Context& context) override;
   std::optional<Retention> retention(const Context& context, const ObjectName& object) override;
   void extend_retention(const Context& context, const ObjectName& object, WallTime until) override;
+  WallTime server_time(const Context& context) override { return client_.server_time(context); }
 
  private:
   void upload(const Context& context, const ObjectName& object, std::span<const ByteView> parts,
@@ -79,12 +82,13 @@ class GcsStorage final : public BucketStorage {
            (query.empty() ? "" : "?" + query);
   }
 
+  // As the client's, and that something is missing is believed only in Google's own words: throws
+  // Error{kUnreachable} for another 404, `expected` or not, and for a bucket that is missing after
+  // it has been there.
   HttpResponse execute(const Context& context, const GcsCall& call,
-                       std::initializer_list<int> expected = {}) {
-    return client_.execute(context, call, expected);
-  }
+                       std::initializer_list<int> expected = {});
   [[nodiscard]] std::string description_of(const Context& context, const ObjectName& object,
-                                           const std::string& checksum) const;
+                                           const std::string& checksum);
   [[nodiscard]] GcsCall upload_call(const ObjectName& object, const std::string& type,
                                     bool if_absent) const;
   HttpResponse send_at_once(const Context& context, const ObjectName& object,
@@ -106,9 +110,28 @@ class GcsStorage final : public BucketStorage {
   GcsClient client_;
   const GcsSettings& settings_ = client_.settings();
   GcsUploads uploads_{client_};
+  std::atomic<bool> bucket_seen_ = false;
   std::mutex kept_mutex_;
   std::optional<bool> kept_;  // under kept_mutex_
 };
+
+HttpResponse GcsStorage::execute(const Context& context, const GcsCall& call,
+                                 std::initializer_list<int> expected) {
+  HttpResponse response = client_.execute(context, call, expected);
+  if (response.status == 404) {
+    const GcsFailure failure = parse_gcs_failure(response);
+    Error error = gcs_error(settings_, failure, response, call.what, call.permission);
+    if (failure.foreign()) {
+      throw error;
+    }
+    if (failure.no_bucket && bucket_seen_) {
+      throw vanished_bucket(error.message());
+    }
+  } else if (response.success()) {
+    bucket_seen_ = true;
+  }
+  return response;
+}
 
 nlohmann::json GcsStorage::parse(const GcsCall& call, const HttpResponse& response) const {
   auto json = nlohmann::json::parse(as_text(response.body.view()), nullptr, false);
@@ -165,7 +188,7 @@ void GcsStorage::create(const Context& context) {
 
 // The object as the upload describes it.
 std::string GcsStorage::description_of(const Context& context, const ObjectName& object,
-                                       const std::string& checksum) const {
+                                       const std::string& checksum) {
   nlohmann::json resource{
       {"name", key_of(object)}, {"contentType", "application/octet-stream"}, {"crc32c", checksum}};
   if (!settings_.storage_class.empty() && object.kind == ObjectKind::kPack) {
@@ -175,7 +198,7 @@ std::string GcsStorage::description_of(const Context& context, const ObjectName&
   if (is_kept(object)) {
     resource["retention"] = {
         {"mode", settings_.lock_mode},
-        {"retainUntilTime", rfc3339_utc(context.clock.now() + settings_.lock_days)}};
+        {"retainUntilTime", rfc3339_utc(client_.server_time(context) + settings_.lock_days)}};
   }
   return resource.dump();
 }
@@ -267,7 +290,7 @@ void GcsStorage::upload(const Context& context, const ObjectName& object,
     return;
   }
   GcsFailure failure = parse_gcs_failure(response);
-  failure.no_bucket = response.status == 404;  // nothing else can be missing
+  failure.no_bucket = response.status == 404 && !failure.foreign();  // nothing else can be missing
   throw gcs_error(settings_, failure, response, call.what, call.permission);
 }
 
@@ -275,20 +298,37 @@ void GcsStorage::upload(const Context& context, const ObjectName& object,
 
 HttpResponse GcsStorage::fetch(const Context& context, const ObjectName& object,
                                const Reading& reading) {
+  const std::string generation =
+      reading.version.empty() ? "" : "&generation=" + percent_encode(reading.version);
   GcsCall call{.method = "GET",
-               .path = object_url(object, "alt=media"),
+               .path = object_url(object, "alt=media") + generation,
                .into = reading.into,
                .limit_bytes = reading.limit_bytes,
                .what = reading.what,
                .permission = "storage.objects.get"};
-  if (!reading.version.empty()) {
-    call.path += "&generation=" + percent_encode(reading.version);
+  if (!reading.range.empty()) {
+    call.headers.push_back({"Range", reading.range});
   }
-  if (reading.range.empty()) {
-    return execute(context, call);
+  const GcsCall described{.method = "GET",
+                          .path = object_url(object, "fields=size") + generation,
+                          .what = call.what,
+                          .permission = call.permission};
+  for (bool again = false;; again = true) {
+    HttpResponse response = client_.execute(context, call, {404, 416});
+    if (response.status != 404) {
+      bucket_seen_ = true;
+      return response;
+    }
+    // Downloads say it in plain text, as anybody might: the object's description says it in a form.
+    const HttpResponse description = execute(context, described, {404});
+    if (!description.success()) {
+      throw gcs_error(settings_, parse_gcs_failure(description), description, call.what,
+                      call.permission);
+    }
+    if (again) {  // not one that has just been written
+      throw gcs_error(settings_, parse_gcs_failure(response), response, call.what, call.permission);
+    }
   }
-  call.headers.push_back({"Range", reading.range});
-  return execute(context, call, {416});
 }
 
 std::optional<uint64_t> GcsStorage::size_of(const Context& context, const ObjectName& object) {
@@ -332,7 +372,10 @@ void GcsStorage::for_each_item(const Context& context, const std::string& below,
                        .permission = "storage.objects.list"};
     const HttpResponse response = execute(context, call, {404});
     if (response.status == 404) {
-      return;  // no bucket, no objects
+      if (bucket_seen_) {
+        throw vanished_bucket(call.what + ": there is no such bucket");
+      }
+      return;  // no bucket yet, no objects
     }
     const auto page = parse(call, response);
     // A page may be empty and still not be the last.

@@ -1,7 +1,11 @@
 #include "storage/gcs/gcs_storage.h"
 
+#include <atomic>
+
 #include <gtest/gtest.h>
 
+#include "codec/go_json.h"
+#include "storage/azure/azure_sign.h"
 #include "storage/gcs/gcs_errors.h"
 #include "storage/gcs/gcs_settings.h"
 #include "support/http_server.h"
@@ -31,7 +35,8 @@ TEST(GcsSettings, AreReadAsResticReadsThem) {
   EXPECT_FALSE(settings.anonymous);
   EXPECT_EQ(gcs_settings("my-bucket:/", with({})).prefix, "");
   EXPECT_EQ(gcs_settings("my-bucket:db", with({})).prefix, "db");
-  for (const char* wrong : {"my-bucket", "//my-bucket/x", "", ":/x", "My Bucket:/x", "b:/a/../c"}) {
+  for (const char* wrong :
+       {"my-bucket", "//my-bucket/x", "", ":/x", "My Bucket:/x", "b:/x", "my-bucket:/a/../c"}) {
     EXPECT_EQ(code_of([&] { (void)gcs_settings(wrong, with({})); }), ErrorCode::kUsage) << wrong;
   }
 }
@@ -136,6 +141,62 @@ TEST_F(GcsReplies, NameCauseAndNextStep) {
   EXPECT_TRUE(error.retryable()) << "the body was changed on the way";
 }
 
+// What a load balancer answers while the servers behind it restart.
+TEST_F(GcsReplies, A404ThatTheStorageDidNotGiveIsNotBelieved) {
+  std::string body = "404 page not found";
+  HttpServer server([&](const ServedRequest& request) {
+    if (request.target.find("p%2Findex") != std::string::npos &&
+        request.target.find("pageToken=") == std::string::npos) {
+      return ServedReply{.body = R"({"nextPageToken":"t"})"};
+    }
+    // Downloads of what is absent are answered in plain text by Google, too.
+    return ServedReply{.status = 404,
+                       .body = request.target.find("alt=media") == std::string::npos
+                                   ? body
+                                   : "No such object: bucket/p/data"};
+  });
+  const auto storage = open(server);
+  Buffer out(1);
+  const std::vector<std::function<void()>> calls{
+      [&] { (void)storage->get(*context_, pack_, 100); },
+      [&] { storage->get_range(*context_, pack_, 0, out.bytes()); },
+      [&] { (void)storage->stat(*context_, pack_); },
+      [&] { (void)storage->list_all(*context_, ObjectKind::kPack); },
+      [&] { storage->put(*context_, pack_, as_bytes("content")); },
+      [&] { storage->remove(*context_, pack_); },
+      [&] { storage->create(*context_); }};
+  for (const auto& call : calls) {
+    const Error error = error_of(call);
+    EXPECT_EQ(error.code(), ErrorCode::kUnreachable) << error.message();
+    EXPECT_NE(error.hint().find("load balancer"), std::string::npos) << error.hint();
+  }
+  body = json(404, "notFound", "The specified bucket does not exist.");
+  EXPECT_FALSE(storage->stat(*context_, pack_).has_value()) << "before it was made, it is empty";
+  EXPECT_TRUE(storage->list_all(*context_, ObjectKind::kPack).empty());
+  // A listing that breaks off, and a bucket that was there.
+  EXPECT_EQ(code_of([&] { (void)storage->list_all(*context_, ObjectKind::kIndex); }),
+            ErrorCode::kUnreachable);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(error_of(calls[i]).code(), ErrorCode::kUnreachable) << i;
+  }
+  body = json(404, "notFound", "No such object: bucket/p/data");
+  EXPECT_FALSE(storage->stat(*context_, pack_).has_value());
+  EXPECT_EQ(code_of(calls[0]), ErrorCode::kNotFound);
+}
+
+TEST_F(GcsReplies, WhatIsWrittenWhileItIsAskedForIsRead) {
+  std::atomic<int> downloads = 0;
+  HttpServer server([&](const ServedRequest& request) {
+    if (request.target.find("alt=media") == std::string::npos) {
+      return ServedReply{.body = R"({"size":"7"})"};
+    }
+    return ++downloads == 1 ? ServedReply{.status = 404, .body = "No such object: bucket/p/data"}
+                            : ServedReply{.body = "content"};
+  });
+  EXPECT_EQ(as_text(open(server)->get(*context_, pack_, 7).view()), "content");
+  EXPECT_EQ(downloads, 2);
+}
+
 TEST_F(GcsReplies, ThatSomethingElseWasStoredIsNotBelieved) {
   for (const char* reply : {R"({"size":"6","crc32c":"Lx7A+Q=="})", R"({"size":"7"})",
                             R"({"size":"7","crc32c":"AAAAAA=="})", R"([])", ""}) {
@@ -158,6 +219,29 @@ TEST_F(GcsReplies, ARetentionThatTheServerIgnoresIsNotBelieved) {
   EXPECT_NO_THROW(storage->put(*context_, lock, as_bytes("123456789")));
 }
 
+TEST_F(GcsReplies, RetentionLastsByTheServersClock) {
+  const WallTime server_time = (*context_).clock.now() - std::chrono::hours(5);
+  HttpServer server([&](const ServedRequest&) {
+    return ServedReply{.headers = {{"Date", http_date(server_time)}},
+                       .body = R"({"size":"9","crc32c":"4waSgw==","retention":{}})"};
+  });
+  const auto storage = open_gcs_storage(
+      "bucket:/p", with({{"GOOGLE_ACCESS_TOKEN", "the-token"}}, {{"gs.endpoint", server.url("")},
+                                                                 {"gs.object-lock", "locked"},
+                                                                 {"gs.object-lock-days", "1"}}));
+  const ObjectName pack = named_by_hash(ObjectKind::kPack, as_bytes("123456789"));
+  storage->put(*context_, pack, as_bytes("123456789"));
+  const std::string body = server.requests().back().body;
+  const std::string key = R"("retainUntilTime":")";
+  const size_t at = body.find(key) + key.size();
+  const auto until = parse_go_time(body.substr(at, body.find('"', at) - at));
+  ASSERT_TRUE(until.has_value()) << body;
+  EXPECT_LT(std::chrono::abs(until->wall() - server_time - std::chrono::hours(24)),
+            std::chrono::minutes(1));
+  EXPECT_LT(std::chrono::abs(storage->server_time(*context_) - server_time),
+            std::chrono::minutes(1));
+}
+
 TEST_F(GcsReplies, AnUploadIsOneRequestWithItsChecksum) {
   HttpServer server([&](const ServedRequest&) { return ServedReply{.status = 500}; });
   const auto storage = open(server);
@@ -171,6 +255,53 @@ TEST_F(GcsReplies, AnUploadIsOneRequestWithItsChecksum) {
   EXPECT_NE(request.body.find(R"("crc32c":"4waSgw==")"), std::string::npos) << request.body;
   EXPECT_NE(request.body.find(R"("name":"p/config")"), std::string::npos) << request.body;
   EXPECT_NE(request.body.find("\r\n\r\n123456789\r\n--"), std::string::npos) << request.body;
+}
+
+// Tokens may end before their time: whoever had one just now gets another.
+TEST_F(GcsReplies, ATokenThatIsRefusedIsRenewedOnce) {
+  std::atomic<int> tokens = 0;
+  int good = 2;  // which token is taken
+  HttpServer server([&](const ServedRequest& request) {
+    if (request.target == "/token") {
+      return ServedReply{.body = R"({"access_token":"t)" + std::to_string(++tokens) +
+                                 R"(","expires_in":3599})"};
+    }
+    return request.headers.at("authorization") == "Bearer t" + std::to_string(good)
+               ? ServedReply{.body = R"({"size":"7"})"}
+               : ServedReply{.status = 401, .body = json(401, "authError", "Invalid Credentials")};
+  });
+  const std::string user = R"({"type":"authorized_user","client_id":"i","client_secret":"s",)"
+                           R"("refresh_token":"r","token_uri":")" +
+                           server.url("/token") + R"("})";
+  const auto storage = open_gcs_storage(
+      "bucket:/p", with({{"GCS_CREDENTIALS", user}}, {{"gs.endpoint", server.url("")}}));
+  EXPECT_EQ(storage->stat(*context_, pack_)->size_bytes, 7U);
+  EXPECT_EQ(tokens, 2);
+  good = 9;
+  EXPECT_EQ(code_of([&] { (void)storage->stat(*context_, pack_); }), ErrorCode::kPermission);
+  EXPECT_EQ(tokens, 3);
+}
+
+// Who may not look at the bucket's settings asks each object, and the list of versions.
+TEST_F(GcsReplies, ABucketThatDoesNotSayWhatItKeepsIsAskedForMore) {
+  ServedReply object{.body = R"({"retention":{"mode":"Locked",)"
+                             R"("retainUntilTime":"2099-01-01T00:00:00Z"}})"};
+  HttpServer server([&](const ServedRequest& request) {
+    return request.target.starts_with("/storage/v1/b/bucket?")
+               ? ServedReply{.status = 403, .body = json(403, "forbidden", "no access")}
+           : request.target.starts_with("/storage/v1/b/bucket/o?") ? ServedReply{.body = "{}"}
+                                                                   : object;
+  });
+  const auto storage = open(server);
+  const auto found = storage->retention(*context_, pack_);
+  ASSERT_TRUE(found && found->until);
+  EXPECT_TRUE(found->compliance);
+  object = {.status = 404, .body = json(404, "notFound", "No such object: bucket/p/data")};
+  EXPECT_FALSE(storage->retention(*context_, pack_).has_value());
+  const auto past = open_gcs_storage(
+      "bucket:/p", with({{"GOOGLE_ACCESS_TOKEN", "the-token"}},
+                        {{"gs.endpoint", server.url("")}, {"gs.as-of", "2026-11-20T10:00:00Z"}}));
+  EXPECT_FALSE(past->stat(*context_, {ObjectKind::kConfig, ""}).has_value());
 }
 
 }  // namespace

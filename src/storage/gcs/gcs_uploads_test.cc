@@ -28,6 +28,7 @@ class UploadServer {
     kHalfArrives,  // and then the server fails
     kReplyIsLost,
     kSessionEnds,  // the server has forgotten it
+    kSessionLost,  // the server fails, and has forgotten it when it is asked
   };
 
   UploadServer() : server_([this](const ServedRequest& request) { return answer(request); }) {}
@@ -89,6 +90,10 @@ class UploadServer {
     if (what == Fate::kSessionEnds) {
       ++sessions;
       return {.status = 410};
+    }
+    if (what == Fate::kSessionLost) {
+      ++sessions;
+      return {.status = 500};
     }
     have_ += request.body.substr(
         0, what == Fate::kHalfArrives ? request.body.size() / 2 : request.body.size());
@@ -200,6 +205,11 @@ TEST_F(GcsUploadsTest, ALostReplyToTheOnlyRequestIsNoSecondObject) {
 TEST_F(GcsUploadsTest, ASessionThatIsGoneIsBegunAnew) {
   put({{2, Fate::kSessionEnds}}, 1'000'000);
   EXPECT_EQ(server_.uploads, 5U);
+}
+
+TEST_F(GcsUploadsTest, ASessionThatIsGoneWhenAskedIsBegunAnew) {
+  put({{2, Fate::kSessionLost}}, 1'000'000);
+  EXPECT_EQ(server_.uploads, 5U);  // two pieces, and all three again
 }
 
 }  // namespace

@@ -169,6 +169,7 @@ TEST_F(LocalStorage, AnUnmountedRepositoryIsNotMadeAnew) {
   EXPECT_EQ(code_of([&] { (void)elsewhere->get(*context_, object); }), ErrorCode::kNotFound);
   EXPECT_EQ(code_of([&] { elsewhere->replace_config(*context_, as_bytes("x")); }),
             ErrorCode::kNotFound);
+  EXPECT_NO_THROW(elsewhere->remove(*context_, object)) << "it is not there";
   EXPECT_FALSE(fs::exists(directory_ / "not-mounted"));
 }
 
@@ -438,6 +439,12 @@ TEST_F(LocalStorage, PermissionDeniedIsTold) {
   EXPECT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 0);
   fs::permissions(root_ / "data", fs::perms::owner_all);
+}
+
+// Of a file system that is not known to be this machine's alone a new lock may show late.
+TEST_F(LocalStorage, OnlyOnKnownFileSystemsListingsAreAtOnce) {
+  EXPECT_TRUE(fs::exists("/proc/locks"));  // stands for a directory "locks" on another one
+  EXPECT_FALSE(open_local_storage("/proc")->traits().lists_at_once);
 }
 
 TEST(DescriptorCache, DropsTheLeastRecentlyUsed) {

@@ -151,7 +151,8 @@ class RcloneStorage final : public Storage {
       : arguments_(std::move(arguments)),
         remote_(std::move(remote)),
         connections_(connections),
-        options_(std::move(options)) {}
+        options_(std::move(options)),
+        config_memory_(new_rest_config_memory(options_)) {}
 
   using Storage::put;
   void create(const Context& context) override { use(context)->create(context); }
@@ -262,7 +263,7 @@ class RcloneStorage final : public Storage {
       StorageOptions options = options_;
       options.http.proxy = "";  // it is this machine
       options.environment = [](const std::string&) { return std::nullopt; };
-      started->storage = open_rest_storage(started->server.url(), options);
+      started->storage = open_rest_storage(started->server.url(), options, config_memory_);
       running_ = started;
     }
     return {running_, running_->storage.get()};
@@ -272,6 +273,7 @@ class RcloneStorage final : public Storage {
   const std::string remote_;
   const unsigned connections_;
   const StorageOptions options_;
+  const std::shared_ptr<RestConfigMemory> config_memory_;  // outlives each server
   std::mutex mutex_;
   std::shared_ptr<Running> running_;  // under mutex_
   std::mutex puts_mutex_;

@@ -1,5 +1,6 @@
 #include "storage/rest/rest_storage.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include <nlohmann/json.hpp>
@@ -91,8 +92,11 @@ HttpClientOptions client_options(const StorageOptions& options, const RestSettin
 
 class RestStorage final : public Storage {
  public:
-  RestStorage(RestSettings settings, const StorageOptions& options)
-      : settings_(std::move(settings)), client_(client_options(options, settings_)) {}
+  RestStorage(RestSettings settings, const StorageOptions& options,
+              std::shared_ptr<RestConfigMemory> memory)
+      : settings_(std::move(settings)),
+        client_(client_options(options, settings_)),
+        memory_(std::move(memory)) {}
 
   using Storage::put;
   void create(const Context& context) override {
@@ -135,9 +139,19 @@ class RestStorage final : public Storage {
   [[nodiscard]] Error absent(const ObjectName& object) const {
     return {ErrorCode::kNotFound, what("read", object) + ": it does not exist"};
   }
+  // As `send`, of an object or (without a name) all of a kind, and throws Error{kUnreachable} for a
+  // 404 that is not to be believed.
+  HttpResponse send_for(const Context& context, const std::string& method, const ObjectName& object,
+                        HttpRequest request = {});
+  void doubt_404(const Context& context, const ObjectName& object, const std::string& what);
+
+  [[nodiscard]] std::optional<Buffer> present_config(const Context& context);
+  void mend_config(const Context& context, ByteView wanted, bool was_there, const Error& error);
 
   const RestSettings settings_;
   HttpClient client_;
+  // Shared: see there.
+  const std::shared_ptr<RestConfigMemory> memory_;
 };
 
 HttpResponse RestStorage::send(const Context& context, const std::string& method,
@@ -151,6 +165,34 @@ HttpResponse RestStorage::send(const Context& context, const std::string& method
          "Basic " + to_base64(as_bytes(settings_.user + ":" + settings_.password))});
   }
   return client_.request(context, request);
+}
+
+HttpResponse RestStorage::send_for(const Context& context, const std::string& method,
+                                   const ObjectName& object, HttpRequest request) {
+  HttpResponse response = send(context, method, path_of(object), std::move(request));
+  if (response.status == 404) {
+    doubt_404(context, object, method + " of " + path_of(object) + " in " + traits().description);
+  } else if (object.kind == ObjectKind::kConfig && response.success()) {
+    memory_->set_seen(method != "DELETE");
+  }
+  return response;
+}
+
+// Before the config has been seen there may be no repository yet, of which everything is missing.
+void RestStorage::doubt_404(const Context& context, const ObjectName& object,
+                            const std::string& what) {
+  if (!memory_->seen()) {
+    return;
+  }
+  const bool itself = object.kind == ObjectKind::kConfig;
+  if (!itself && send(context, "HEAD", "config").success()) {
+    return;
+  }
+  throw Error(ErrorCode::kUnreachable,
+              what + ": the server answered 404" +
+                  (itself ? ", and a moment ago it was there" : " for this and for the config"),
+              "Somebody else may have answered: a load balancer or a proxy while the server was "
+              "away. Or the repository was removed.");
 }
 
 Error RestStorage::failure(const HttpResponse& response, const std::string& what, bool removing) {
@@ -199,7 +241,7 @@ void RestStorage::put(const Context& context, const ObjectName& object,
                 what("write", object) + ": the REST protocol has no place for journals",
                 "Keep journals and evidence on another kind of storage.");
   }
-  const HttpResponse response = send(context, "POST", path_of(object), {.body = parts});
+  const HttpResponse response = send_for(context, "POST", object, {.body = parts});
   if (response.success()) {
     return;
   }
@@ -213,19 +255,75 @@ void RestStorage::put(const Context& context, const ObjectName& object,
   throw failure(response, what("write", object), false);
 }
 
+// Each request may have been carried out although its reply was lost: what is there is looked at,
+// before and after.
 void RestStorage::replace_config(const Context& context, ByteView bytes) {
   context.check_stopped();
   const ObjectName config{ObjectKind::kConfig, {}};
-  const Buffer old = get(context, config, uint64_t{1} << 20U);
-  remove(context, config);
-  try {
-    put(context, config, std::span<const ByteView>(&bytes, 1));
-  } catch (const Error&) {
-    const ByteView before = old.view();
-    const Context last_try = context.with_stop({});
-    put(last_try, config, std::span<const ByteView>(&before, 1));
-    throw;
+  const std::optional<Buffer> present = present_config(context);
+  if (!present && !memory_->old()) {
+    doubt_404(context, config, what("read", config));
+    throw absent(config);
   }
+  if (!present || !std::ranges::equal(present->view(), bytes)) {
+    if (present) {
+      memory_->keep_old(present->view());
+    }
+    try {
+      if (present) {
+        remove(context, config);
+      }
+      put(context, config, std::span<const ByteView>(&bytes, 1));
+    } catch (const Error& error) {
+      mend_config(context, bytes, present.has_value(), error);
+    }
+  }
+  memory_->forget_old();
+}
+
+// After `error`, when nobody knows what is there: returns if it is the new config after all, and
+// otherwise sees to it that it is the old one, and throws.
+void RestStorage::mend_config(const Context& context, ByteView wanted, bool was_there,
+                              const Error& error) {
+  const Context last_try = context.with_stop({});
+  std::optional<Buffer> present;
+  try {
+    present = present_config(last_try);
+    if (!present) {
+      put(last_try, {ObjectKind::kConfig, {}}, as_bytes(memory_->old().value_or("")));
+    }
+  } catch (const Error&) {
+    // A 404 is no reason to give up: it can only be somebody else's.
+    Error lost(error.code() == ErrorCode::kNotFound ? ErrorCode::kUnreachable : error.code(),
+               error.message(),
+               "The config could be missing now. What it was is in " + memory_->old_file() +
+                   ": run the command again, or put that file there as \"config\".");
+    throw lost.advise(error.advice());
+  }
+  if (present && std::ranges::equal(present->view(), wanted)) {
+    return;
+  }
+  memory_->forget_old();
+  // One that was not there a moment ago: that 404, too, was somebody else's.
+  if (error.code() == ErrorCode::kNotFound || (present && !was_there)) {
+    throw Error(ErrorCode::kUnreachable, error.message());
+  }
+  throw error;
+}
+
+// Nothing when the server says 404.
+std::optional<Buffer> RestStorage::present_config(const Context& context) {
+  const ObjectName config{ObjectKind::kConfig, {}};
+  HttpResponse response =
+      send(context, "GET", path_of(config), {.limit_bytes = uint64_t{1} << 20U});
+  if (response.status == 404) {
+    return std::nullopt;
+  }
+  if (!response.success() || response.cut) {
+    throw failure(response, what("read", config), false);
+  }
+  memory_->set_seen(true);
+  return std::move(response.body);
 }
 
 Buffer RestStorage::get(const Context& context, const ObjectName& object, uint64_t limit_bytes) {
@@ -233,7 +331,7 @@ Buffer RestStorage::get(const Context& context, const ObjectName& object, uint64
   if (object.kind == ObjectKind::kSalvor) {
     throw absent(object);
   }
-  HttpResponse response = send(context, "GET", path_of(object), {.limit_bytes = limit_bytes});
+  HttpResponse response = send_for(context, "GET", object, {.limit_bytes = limit_bytes});
   if (response.status == 404) {
     throw absent(object);
   }
@@ -257,8 +355,8 @@ void RestStorage::get_range(const Context& context, const ObjectName& object, ui
     return;
   }
   const uint64_t end = offset + out.size();
-  const HttpResponse response = send(
-      context, "GET", path_of(object),
+  const HttpResponse response = send_for(
+      context, "GET", object,
       {.headers = {{"Range", "bytes=" + std::to_string(offset) + "-" + std::to_string(end - 1)}},
        .into = out,
        .limit_bytes = out.size()});
@@ -284,7 +382,7 @@ std::optional<ObjectInfo> RestStorage::stat(const Context& context, const Object
   if (object.kind == ObjectKind::kSalvor) {
     return std::nullopt;
   }
-  const HttpResponse response = send(context, "HEAD", path_of(object));
+  const HttpResponse response = send_for(context, "HEAD", object);
   if (response.status == 404) {
     return std::nullopt;
   }
@@ -313,7 +411,7 @@ void RestStorage::list(const Context& context, ObjectKind kind,
     return;
   }
   const std::string directory(kind_prefix(kind));
-  const HttpResponse response = send(context, "GET", directory, {.limit_bytes = kListReply});
+  const HttpResponse response = send_for(context, "GET", {kind, {}}, {.limit_bytes = kListReply});
   if (response.status == 404) {
     return;
   }
@@ -348,7 +446,7 @@ void RestStorage::remove(const Context& context, const ObjectName& object) {
   if (object.kind == ObjectKind::kSalvor) {
     return;
   }
-  const HttpResponse response = send(context, "DELETE", path_of(object));
+  const HttpResponse response = send_for(context, "DELETE", object);
   if (!response.success() && response.status != 404) {
     throw failure(response, what("remove", object), true);
   }
@@ -357,7 +455,16 @@ void RestStorage::remove(const Context& context, const ObjectName& object) {
 }  // namespace
 
 std::unique_ptr<Storage> open_rest_storage(std::string_view rest, const StorageOptions& options) {
-  return std::make_unique<RestStorage>(parse_settings(rest, options), options);
+  return open_rest_storage(rest, options, new_rest_config_memory(options));
+}
+
+std::unique_ptr<Storage> open_rest_storage(std::string_view rest, const StorageOptions& options,
+                                           std::shared_ptr<RestConfigMemory> memory) {
+  return std::make_unique<RestStorage>(parse_settings(rest, options), options, std::move(memory));
+}
+
+std::shared_ptr<RestConfigMemory> new_rest_config_memory(const StorageOptions& options) {
+  return std::make_shared<RestConfigMemory>(options.environment("TMPDIR").value_or("/var/tmp"));
 }
 
 }  // namespace salvor

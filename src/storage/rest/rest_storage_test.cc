@@ -1,12 +1,16 @@
 #include "storage/rest/rest_storage.h"
 
+#include <filesystem>
 #include <mutex>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/fd.h"
+#include "storage/decorators/retry_storage.h"
 #include "support/http_server.h"
 #include "support/storage_helpers.h"
+#include "support/temp_directory.h"
 #include "support/test_context.h"
 
 namespace salvor::test {
@@ -27,14 +31,6 @@ class RestReplies : public testing::Test {
     answer("POST", {.status = status, .headers = {{"Retry-After", "7"}}, .body = body});
     return error_of([&] { storage_->put(*context_, pack_, as_bytes("content")); });
   }
-  std::vector<std::string> methods() const {
-    std::vector<std::string> all;
-    for (const ServedRequest& request : server_.requests()) {
-      all.push_back(request.method);
-    }
-    return all;
-  }
-
   TestContext context_;
   const ObjectName pack_ = named_by_hash(ObjectKind::kPack, as_bytes("content"));
   const ObjectName config_{ObjectKind::kConfig, ""};
@@ -138,15 +134,179 @@ TEST_F(RestReplies, ListsOfBothVersionsAndWhatIsNone) {
   }
 }
 
-TEST_F(RestReplies, AConfigThatCannotBeReplacedIsPutBack) {
-  answer("GET", {.body = "old"});
-  answer("DELETE", {});
-  answer("POST", {.status = 500});
-  EXPECT_EQ(code_of([&] { storage_->replace_config(*context_, as_bytes("new")); }),
+// A server that holds one repository, fails as told, and may be hidden behind a load balancer that
+// answers 404.
+class RestRepository : public testing::Test {
+ protected:
+  enum class Fate : uint8_t { kFails, kReplyIsLost };
+
+  std::unique_ptr<Storage> open() {
+    StorageOptions options;
+    options.http.proxy = "";
+    options.environment = [this](const std::string& name) {
+      return name == "TMPDIR" ? std::optional(directory_.path().string()) : std::nullopt;
+    };
+    return open_rest_storage(server_.url("/"), options);
+  }
+  static std::unique_ptr<Storage> retried(std::unique_ptr<Storage> base) {
+    return std::make_unique<RetryStorage>(
+        std::move(base),
+        RetryOptions{.wait = [](const Context& context, auto) { context.check_stopped(); }});
+  }
+  std::string text(const ObjectName& object) {
+    return std::string(as_text(open()->get(*context_, object, 100).view()));
+  }
+  // What has been kept of a config that was being replaced.
+  std::vector<std::string> kept() const {
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator(directory_.path())) {
+      found.emplace_back(as_text(read_file(entry.path().string(), 100).view()));
+    }
+    return found;
+  }
+
+  TestContext context_;
+  TempDirectory directory_{TempPlace::kMemory};
+  const ObjectName pack_ = named_by_hash(ObjectKind::kPack, as_bytes("content"));
+  const ObjectName config_{ObjectKind::kConfig, ""};
+  std::mutex mutex_;
+  std::map<std::string, std::string> stored_{{"/config", "old"}, {"/data/", "[]"}};
+  std::map<std::string, std::vector<std::optional<Fate>>> fates_;  // of the next ones, by method
+  int shown_ = 0;                                                  // after so many requests,
+  int hidden_ = 0;                                                 // so many get 404
+
+ private:
+  ServedReply answer(const ServedRequest& request) {
+    const std::scoped_lock lock(mutex_);
+    if (shown_ > 0) {
+      --shown_;
+    } else if (hidden_ > 0) {
+      --hidden_;
+      return {.status = 404, .body = "404 page not found"};
+    }
+    std::optional<Fate> fate;
+    if (auto& next = fates_[request.method]; !next.empty()) {
+      fate = next.front();
+      next.erase(next.begin());
+    }
+    if (fate == Fate::kFails) {
+      return {.status = 500};
+    }
+    ServedReply reply = act(request);
+    return fate ? ServedReply{.status = 504} : reply;
+  }
+  ServedReply act(const ServedRequest& request) {
+    const auto found = stored_.find(request.target);
+    if (request.method == "DELETE") {
+      stored_.erase(request.target);
+      return {};
+    }
+    if (request.method == "POST") {
+      return {.status = stored_.try_emplace(request.target, request.body).second ? 200 : 403};
+    }
+    return found == stored_.end() ? ServedReply{.status = 404} : ServedReply{.body = found->second};
+  }
+
+ protected:
+  HttpServer server_{[this](const ServedRequest& request) { return answer(request); }};
+};
+
+TEST_F(RestRepository, ALostReplyDoesNotCostTheConfig) {
+  constexpr auto kLost = Fate::kReplyIsLost;
+  constexpr auto kFails = Fate::kFails;
+  const std::vector<std::map<std::string, std::vector<std::optional<Fate>>>> cases{
+      {{"DELETE", {kLost}}},
+      {{"DELETE", {kFails}}},
+      {{"POST", {kLost}}},
+      {{"POST", {kFails}}},
+      {{"DELETE", {kLost}}, {"POST", {kFails}}},
+      {{"DELETE", {kLost}}, {"POST", {kLost, kLost}}},
+      {{"POST", {kFails, kFails, kFails}}},
+      {{"POST", {kLost}}, {"GET", {std::nullopt, kFails, kFails}}},
+  };
+  for (size_t i = 0; i < cases.size(); ++i) {
+    stored_["/config"] = "old";
+    fates_ = cases[i];
+    EXPECT_NO_THROW(retried(open())->replace_config(*context_, as_bytes("new"))) << i;
+    EXPECT_EQ(text(config_), "new") << i;
+    EXPECT_THAT(kept(), ElementsAre()) << i;
+  }
+}
+
+TEST_F(RestRepository, AConfigThatCannotBeReplacedIsPutBack) {
+  fates_["POST"] = {Fate::kFails};
+  EXPECT_EQ(code_of([&] { open()->replace_config(*context_, as_bytes("new")); }),
             ErrorCode::kUnreachable);
-  EXPECT_THAT(methods(), ElementsAre("GET", "DELETE", "POST", "POST"));
-  EXPECT_EQ(server_.requests()[2].body, "new");
-  EXPECT_EQ(server_.requests()[3].body, "old");
+  EXPECT_EQ(text(config_), "old");
+  EXPECT_THAT(kept(), ElementsAre());
+  stored_.erase("/config");
+  EXPECT_EQ(code_of([&] { open()->replace_config(*context_, as_bytes("new")); }),
+            ErrorCode::kNotFound)
+      << "what is not there cannot be put back";
+}
+
+TEST_F(RestRepository, AConfigThatCannotEvenBePutBackIsKeptInAFile) {
+  fates_["POST"] = std::vector<std::optional<Fate>>(2, Fate::kFails);
+  const auto storage = open();
+  const Error error = error_of([&] { storage->replace_config(*context_, as_bytes("new")); });
+  EXPECT_EQ(error.code(), ErrorCode::kUnreachable);
+  EXPECT_THAT(error.hint(), HasSubstr(directory_.path().string() + "/salvor-config-"));
+  EXPECT_THAT(kept(), ElementsAre("old"));
+  EXPECT_FALSE(stored_.contains("/config"));
+  storage->replace_config(*context_, as_bytes("new"));  // again: it goes on where it was
+  EXPECT_EQ(text(config_), "new");
+  EXPECT_THAT(kept(), ElementsAre());
+}
+
+TEST_F(RestRepository, A404IsBelievedWhileTheConfigIsThere) {
+  const auto storage = open();
+  Buffer out(1);
+  const std::vector<std::function<void()>> calls{
+      [&] { (void)storage->get(*context_, pack_, 100); },
+      [&] { storage->get_range(*context_, pack_, 0, out.bytes()); },
+      [&] { (void)storage->stat(*context_, pack_); },
+      [&] { (void)storage->list_all(*context_, ObjectKind::kPack); },
+      [&] { storage->put(*context_, pack_, as_bytes("content")); },
+      [&] { storage->remove(*context_, pack_); },
+      [&] { (void)storage->get(*context_, config_, 100); },
+      [&] { storage->replace_config(*context_, as_bytes("new")); }};
+  // Before anything was there, nothing is.
+  hidden_ = 3;
+  EXPECT_FALSE(storage->stat(*context_, config_).has_value());
+  EXPECT_TRUE(storage->list_all(*context_, ObjectKind::kPack).empty());
+  EXPECT_EQ(code_of(calls[0]), ErrorCode::kNotFound);
+
+  EXPECT_EQ(as_text(storage->get(*context_, config_, 100).view()), "old");
+  for (const auto& call : calls) {
+    hidden_ = 2;
+    const Error error = error_of(call);
+    EXPECT_EQ(error.code(), ErrorCode::kUnreachable) << error.message();
+    EXPECT_THAT(error.hint(), HasSubstr("load balancer"));
+  }
+  hidden_ = 0;
+  EXPECT_EQ(text(config_), "old");
+  // And while it is there, an object that is not does not exist.
+  EXPECT_EQ(code_of(calls[0]), ErrorCode::kNotFound);
+  EXPECT_FALSE(storage->stat(*context_, pack_).has_value());
+  stored_.erase("/data/");
+  EXPECT_TRUE(storage->list_all(*context_, ObjectKind::kPack).empty());
+  EXPECT_NO_THROW(storage->remove(*context_, pack_));
+}
+
+TEST_F(RestRepository, TheConfigIsReplacedBehindForeign404s) {
+  for (int shown = 0; shown < 4; ++shown) {
+    for (int hidden = 1; hidden < 6; ++hidden) {
+      const std::string wanted = std::to_string(shown) + " " + std::to_string(hidden);
+      const auto storage = retried(open());
+      (void)storage->get(*context_, config_, 100);
+      shown_ = shown;
+      hidden_ = hidden;
+      EXPECT_NO_THROW(storage->replace_config(*context_, as_bytes(wanted))) << wanted;
+      shown_ = hidden_ = 0;
+      EXPECT_EQ(text(config_), wanted);
+      EXPECT_THAT(kept(), ElementsAre()) << wanted;
+    }
+  }
 }
 
 TEST(RestLocations, ThatAreNoneAreRefused) {

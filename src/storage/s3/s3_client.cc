@@ -1,18 +1,13 @@
 #include "storage/s3/s3_client.h"
 
 #include <algorithm>
-#include <array>
-#include <ctime>
 
 #include "base/format.h"
+#include "model/utc_text.h"
 #include "storage/md5.h"
+#include "storage/server_trouble.h"
 
 namespace salvor {
-namespace {
-
-constexpr auto kSkewAllowed = std::chrono::minutes(10);  // S3 allows 15
-
-}  // namespace
 
 Digest sha256_of(std::span<const ByteView> parts) {
   Sha256 hash;
@@ -30,6 +25,7 @@ S3Client::S3Client(S3Settings settings, const StorageOptions& options)
     : settings_(std::move(settings)),
       credentials_(options, settings_.region_fixed ? settings_.region : ""),
       client_(options.http),
+      clock_(settings_.endpoint),
       region_(settings_.region) {}
 
 std::string S3Client::region() const {
@@ -63,26 +59,43 @@ S3Client::Reply S3Client::send(const Context& context, const S3Call& call) {
                       .body = call.body,
                       .into = call.into,
                       .limit_bytes = call.limit_bytes};
+  signing.clock_offset = clock_.offset();
+  const WallTime server_time = context.clock.now() + signing.clock_offset;
+  if (call.lock_for) {
+    request.headers.push_back(
+        {"x-amz-object-lock-retain-until-date", rfc3339_utc(server_time + *call.lock_for)});
+  }
   if (!settings_.anonymous) {
     const AwsCredentials credentials = credentials_.get(context);
-    {
-      const std::scoped_lock lock(mutex_);
-      signing = {region_, clock_offset_, credentials.access_key_id};
-    }
-    const SigV4Signature signature = sign_v4(credentials,
-                                             {.method = call.method,
-                                              .host = place,
-                                              .path = path,
-                                              .query = call.query,
-                                              .headers = call.headers,
-                                              .payload_sha256 = call.payload_sha256},
-                                             {.region = signing.region,
-                                              .service = "s3",
-                                              .time = context.clock.now() + signing.clock_offset});
+    signing.region = region();
+    signing.key_id = credentials.access_key_id;
+    const SigV4Signature signature =
+        sign_v4(credentials,
+                {.method = call.method,
+                 .host = place,
+                 .path = path,
+                 .query = call.query,
+                 .headers = request.headers,
+                 .payload_sha256 = call.payload_sha256},
+                {.region = signing.region, .service = "s3", .time = server_time});
     request.headers.insert(request.headers.end(), signature.headers.begin(),
                            signature.headers.end());
   }
-  return {client_.request(context, request), std::move(signing)};
+  const MonotonicTime began = context.clock.monotonic();
+  HttpResponse response = client_.request(context, request);
+  clock_.learn(context, response, context.clock.monotonic() - began);
+  return {std::move(response), std::move(signing)};
+}
+
+WallTime S3Client::server_time(const Context& context) {
+  if (!clock_.known()) {
+    (void)execute(context,
+                  {.method = "HEAD",
+                   .what = "cannot ask for the time of " + settings_.description(),
+                   .action = "s3:ListBucket"},
+                  {403, 404});
+  }
+  return clock_.now(context);
 }
 
 HttpResponse S3Client::send_mended(const Context& context, const S3Call& call) {
@@ -102,15 +115,26 @@ HttpResponse S3Client::attempt(const Context& context, const S3Call& call) {
 HttpResponse S3Client::execute(const Context& context, const S3Call& call,
                                std::initializer_list<int> expected) {
   HttpResponse response = send_mended(context, call);
-  if (response.success() || std::ranges::find(expected, response.status) != expected.end()) {
+  if (response.success()) {
+    bucket_seen_ = true;
     return response;
   }
+  const bool awaited = std::ranges::find(expected, response.status) != expected.end();
+  const S3Failure failure = reason_of(context, call, response, awaited);
+  if (awaited && !failure.foreign() && !(failure.code == "NoSuchBucket" && bucket_seen_)) {
+    return response;
+  }
+  Error error = s3_error(settings_, failure, response, call.what, call.action);
+  throw failure.code == "NoSuchBucket" && bucket_seen_ ? vanished_bucket(error.message()) : error;
+}
+
+S3Failure S3Client::reason_of(const Context& context, const S3Call& call,
+                              const HttpResponse& response, bool awaited) {
   S3Failure failure = parse_s3_failure(response);
   check_content(call, failure);
-  if (call.method == "HEAD" && (failure.status == 400 || failure.status == 403)) {
-    failure = ask_reason(context, call, failure);
-  }
-  throw s3_error(settings_, failure, response, call.what, call.action);
+  const bool worth_asking = failure.foreign() || (!awaited && failure.code.empty() &&
+                                                  (failure.status == 400 || failure.status == 403));
+  return call.method == "HEAD" && worth_asking ? ask_reason(context, call, failure) : failure;
 }
 
 // Replies to HEAD have no body; the same by GET tells why it failed.
@@ -139,12 +163,9 @@ bool S3Client::mend(const Context& context, const S3Call& call, const S3Failure&
     return credentials_.renew(reply.signing.key_id);
   }
   // Where the reply has no body its date must do.
-  const auto date = reply.response.header("date");
-  const auto time = date ? parse_http_date(*date) : std::nullopt;
-  const bool far_off = time && std::chrono::abs(*time - context.clock.now()) > kSkewAllowed;
-  if (attempt == 0 && far_off &&
+  if (attempt == 0 && clock_.differs_from(reply.signing.clock_offset) &&
       (failure.skewed_clock() || (call.method == "HEAD" && failure.status == 403))) {
-    return adjust_clock(context, *time, reply.signing.clock_offset);
+    return true;
   }
   // A HEAD that failed has no body to say why: the bucket is asked.
   const bool mute = call.method == "HEAD" && !call.key.empty() &&
@@ -157,26 +178,6 @@ bool S3Client::mend(const Context& context, const S3Call& call, const S3Failure&
     }
   }
   return false;
-}
-
-// False when the request was signed with that offset already: then the clock is not the cause.
-bool S3Client::adjust_clock(const Context& context, WallTime server,
-                            std::chrono::nanoseconds signed_with) {
-  const auto offset = server - context.clock.now();
-  {
-    const std::scoped_lock lock(mutex_);
-    if (std::chrono::abs(offset - signed_with) < kSkewAllowed) {
-      return false;
-    }
-    if (std::chrono::abs(offset - clock_offset_) < kSkewAllowed) {
-      return true;  // another thread's request was refused at the same time
-    }
-    clock_offset_ = offset;
-  }
-  context.events.on(Warning{"this machine's clock differs from that of " + settings_.endpoint +
-                                " by more than 10 minutes; requests carry the server's time",
-                            "Set the clock (NTP)."});
-  return true;
 }
 
 std::string S3Client::ask_region(const Context& context) {

@@ -1,6 +1,8 @@
 // Requests to an S3 server: signed, and mended where a reply says how.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <initializer_list>
 #include <mutex>
 #include <optional>
@@ -14,6 +16,7 @@
 #include "storage/s3/s3_credentials.h"
 #include "storage/s3/s3_errors.h"
 #include "storage/s3/s3_settings.h"
+#include "storage/server_clock.h"
 
 namespace salvor {
 
@@ -25,6 +28,8 @@ struct S3Call {
   std::vector<HttpHeader> headers;
   std::span<const ByteView> body;
   std::string payload_sha256{kEmptySha256};
+  // What is stored is locked for so long, from the server's present.
+  std::optional<std::chrono::seconds> lock_for;
   std::optional<MutableBytes> into;
   uint64_t limit_bytes = uint64_t{1} << 20;
   std::string what;    // for messages
@@ -34,6 +39,10 @@ struct S3Call {
 // Thread-safe. The region is learnt from the server's refusal, expired credentials are fetched
 // anew, and a wrong clock is corrected by the server's, each once and without an error. Does not
 // try again otherwise.
+//
+// That something is missing is believed only in the server's own words: `execute` throws
+// Error{kUnreachable} for a 404 without a code, `expected` or not, and for a bucket that is missing
+// after it has been there. As the reply to HEAD has no words, a 404 to it costs a second request.
 class S3Client {
  public:
   S3Client(S3Settings settings, const StorageOptions& options);
@@ -47,6 +56,8 @@ class S3Client {
   HttpResponse attempt(const Context& context, const S3Call& call);
   // Where requests are signed for now.
   [[nodiscard]] std::string region() const;
+  // What time it is for the server; asks when it has not answered anything yet.
+  [[nodiscard]] WallTime server_time(const Context& context);
 
   // The key in the bucket of a path in the repository.
   [[nodiscard]] std::string key_of(const std::string& path) const {
@@ -68,6 +79,9 @@ class S3Client {
   [[nodiscard]] std::string host() const;
   void use_region(const std::string& region);
   Reply send(const Context& context, const S3Call& call);
+  // What the reply to a failed call means, by a second request when it does not say.
+  S3Failure reason_of(const Context& context, const S3Call& call, const HttpResponse& response,
+                      bool awaited);
   // The last reply, after what could be mended.
   HttpResponse send_mended(const Context& context, const S3Call& call);
   S3Failure ask_reason(const Context& context, const S3Call& call, const S3Failure& failure);
@@ -76,16 +90,17 @@ class S3Client {
   static void check_content(const S3Call& call, const S3Failure& failure);
   bool mend(const Context& context, const S3Call& call, const S3Failure& failure,
             const Reply& reply, unsigned attempt);
-  bool adjust_clock(const Context& context, WallTime server, std::chrono::nanoseconds signed_with);
   std::string ask_region(const Context& context);
 
   const S3Settings settings_;
   AwsCredentialSource credentials_;
   HttpClient client_;
+  std::atomic<bool> bucket_seen_ = false;
+
+  ServerClock clock_;
 
   mutable std::mutex mutex_;
-  std::string region_;                       // under mutex_
-  std::chrono::nanoseconds clock_offset_{};  // the server's clock minus ours; under mutex_
+  std::string region_;  // under mutex_
 };
 
 [[nodiscard]] Digest sha256_of(std::span<const ByteView> parts);

@@ -1,6 +1,7 @@
 #include "storage/s3/s3_client.h"
 
 #include <atomic>
+#include <ctime>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -68,6 +69,52 @@ TEST(S3Client, ASkewedClockIsMendedForAllThatWasUnderWay) {
               .headers = {{"Date", http_date((*context).clock.now() + 2h)}},
               .body = refusal_text("RequestTimeTooSkewed")})
       .expect_both_mended();
+}
+
+// Ahead by what it is told.
+class WrongClock final : public Clock {
+ public:
+  [[nodiscard]] WallTime now() const override { return SystemClock().now() + ahead_.load(); }
+  [[nodiscard]] MonotonicTime monotonic() const override { return SystemClock().monotonic(); }
+  std::atomic<std::chrono::nanoseconds> ahead_{};
+};
+
+WallTime time_of(const ServedRequest& request) {
+  std::tm parts{};
+  ::strptime(request.headers.at("x-amz-date").c_str(), "%Y%m%dT%H%M%SZ", &parts);
+  return std::chrono::system_clock::from_time_t(::timegm(&parts));
+}
+
+// Time is set while a program runs: at its start, and back again by whoever reads the warning.
+TEST(S3Client, AClockThatIsSetIsFollowedInBothDirections) {
+  HttpServer server([](const ServedRequest& request) {
+    const WallTime now = SystemClock().now();
+    const bool skewed = std::chrono::abs(time_of(request) - now) > 15min;
+    return ServedReply{.status = skewed ? 403 : 200,
+                       .headers = {{"Date", http_date(now)}},
+                       .body = skewed ? refusal_text("RequestTimeTooSkewed") : "content"};
+  });
+  StorageOptions options;
+  options.http.proxy = "";
+  options.environment = [](const std::string& name) -> std::optional<std::string> {
+    return name.starts_with("AWS_ACCESS") || name.starts_with("AWS_SECRET")
+               ? std::optional<std::string>("something")
+               : std::nullopt;
+  };
+  S3Client client(s3_settings(server.url("/bucket"), options), options);
+  TestContext outer;
+  WrongClock clock;
+  const Context context{outer.stop.get_token(), outer.events, clock, (*outer).random};
+  for (const auto ahead : {0h, 5h, 0h, -5h, 5000h, 0h}) {
+    clock.ahead_ = ahead;
+    for (const char* method : {"GET", "HEAD"}) {
+      EXPECT_TRUE(
+          client.attempt(context, {.method = method, .key = "x", .what = "cannot read"}).success())
+          << ahead.count();
+    }
+    EXPECT_LT(std::chrono::abs(client.server_time(context) - SystemClock().now()), 10min);
+  }
+  EXPECT_EQ(outer.events.events().size(), 3U) << "one warning for each time that it was wrong";
 }
 
 TEST(S3Client, AWrongRegionIsMendedForAllThatWasUnderWay) {

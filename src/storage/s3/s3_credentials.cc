@@ -84,6 +84,11 @@ WallTime parse_time(const std::string& text, const std::string& origin) {
               "the credentials from " + origin + " have no valid time of expiry");
 }
 
+Error instance_trouble(const HttpResponse& response) {
+  return {ErrorCode::kUnreachable, "the instance's metadata service answered with status " +
+                                       std::to_string(response.status)};
+}
+
 Error incomplete(const std::string& origin, const std::string& what) {
   return {ErrorCode::kPermission,
           "the AWS credentials from " + origin + " are incomplete: " + what};
@@ -154,25 +159,52 @@ AwsCredentialSource::Found AwsCredentialSource::find(const Context& context) {
 }
 
 std::optional<AwsCredentialSource::Found> AwsCredentialSource::find_base(const Context& context) {
-  if (auto found = from_environment()) {
+  if (source_) {
+    auto found = find_in(context, *source_);
+    if (!found) {
+      throw Error(ErrorCode::kUnreachable,
+                  "there are no AWS credentials any more where there were some before",
+                  "Others are not looked for: they would be another identity's. Start again for "
+                  "that.");
+    }
     return found;
   }
+  for (const Source source : {Source::kEnvironment, Source::kWebIdentity, Source::kProfile,
+                              Source::kContainer, Source::kInstance}) {
+    if (auto found = find_in(context, source)) {
+      source_ = source;
+      return found;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<AwsCredentialSource::Found> AwsCredentialSource::find_in(const Context& context,
+                                                                       Source source) {
   const auto& variable = options_.environment;
-  if (const auto file = variable("AWS_WEB_IDENTITY_TOKEN_FILE")) {
-    return from_web_identity(context, *file, variable("AWS_ROLE_ARN").value_or(""),
-                             variable("AWS_ROLE_SESSION_NAME").value_or(""));
-  }
-  const auto named = variable("AWS_PROFILE");
-  if (auto found = from_profile(context, named.value_or("default"), 0)) {
-    return found;
-  }
-  if (named) {
-    throw Error(ErrorCode::kPermission, "there is no AWS profile " + printable(*named),
-                "AWS_PROFILE names it. Profiles are in ~/.aws/credentials and ~/.aws/config, or "
-                "where AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE say.");
-  }
-  if (auto found = from_container(context)) {
-    return found;
+  switch (source) {
+    case Source::kEnvironment:
+      return from_environment();
+    case Source::kWebIdentity: {
+      const auto file = variable("AWS_WEB_IDENTITY_TOKEN_FILE");
+      return file ? from_web_identity(context, *file, variable("AWS_ROLE_ARN").value_or(""),
+                                      variable("AWS_ROLE_SESSION_NAME").value_or(""))
+                  : std::nullopt;
+    }
+    case Source::kProfile: {
+      const auto named = variable("AWS_PROFILE");
+      auto found = from_profile(context, named.value_or("default"), 0);
+      if (!found && named && !source_) {
+        throw Error(ErrorCode::kPermission, "there is no AWS profile " + printable(*named),
+                    "AWS_PROFILE names it. Profiles are in ~/.aws/credentials and ~/.aws/config, "
+                    "or where AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE say.");
+      }
+      return found;
+    }
+    case Source::kContainer:
+      return from_container(context);
+    case Source::kInstance:
+      break;
   }
   return from_instance(context);
 }
@@ -262,7 +294,8 @@ std::optional<AwsCredentialSource::Found> AwsCredentialSource::from_profile(cons
     while (const size_t got = process.read(buffer)) {
       output += as_text(ByteView(buffer).first(got));
       if (output.size() > kFileLimit) {
-        break;
+        throw Error(ErrorCode::kPermission,
+                    "the credential_process of " + origin + " does not end its output");
       }
     }
     if (const ExitState state = process.wait(); !state.success()) {
@@ -302,19 +335,28 @@ std::optional<AwsCredentialSource::Found> AwsCredentialSource::from_container(
   }
   const HttpResponse response = call_machine(context, request);
   if (!response.success()) {
-    throw Error(response.status >= 500 ? ErrorCode::kUnreachable : ErrorCode::kPermission,
+    const bool passes = response.status >= 500 || response.status == 429;
+    throw Error(passes ? ErrorCode::kUnreachable : ErrorCode::kPermission,
                 "the container's credential service answered with status " +
                     std::to_string(response.status));
   }
   return parse_json(std::string(as_text(response.body.view())), "the container's service");
 }
 
+// The service says with many statuses that there is none, and with the same ones that it is
+// restarted: they mean the first until it has given some.
 std::optional<AwsCredentialSource::Found> AwsCredentialSource::from_instance(
     const Context& context) {
   const auto& variable = options_.environment;
   if (variable("AWS_EC2_METADATA_DISABLED").value_or("") == "true") {
     return std::nullopt;
   }
+  const auto none = [this](const HttpResponse& response) -> std::optional<Found> {
+    if (on_instance_) {
+      throw instance_trouble(response);
+    }
+    return std::nullopt;
+  };
   const std::string base =
       variable("AWS_EC2_METADATA_SERVICE_ENDPOINT").value_or("http://169.254.169.254") + "/latest/";
   HttpResponse response;
@@ -324,13 +366,13 @@ std::optional<AwsCredentialSource::Found> AwsCredentialSource::from_instance(
                                .url = base + "api/token",
                                .headers = {{"X-aws-ec2-metadata-token-ttl-seconds", "300"}}});
   } catch (const Error& error) {
-    if (error.retryable()) {
+    if (error.retryable() && !on_instance_) {
       return std::nullopt;  // no such service: this is not an instance
     }
     throw;
   }
   if (!response.success()) {
-    return std::nullopt;
+    return none(response);
   }
   const std::vector<HttpHeader> headers{
       {"X-aws-ec2-metadata-token", std::string(as_text(response.body.view()))}};
@@ -339,14 +381,15 @@ std::optional<AwsCredentialSource::Found> AwsCredentialSource::from_instance(
   const std::string_view names = as_text(response.body.view());
   const std::string role(trimmed(names.substr(0, names.find('\n'))));
   if (!response.success() || role.empty()) {
-    return std::nullopt;  // an instance without a role
+    return none(response);  // an instance without a role
   }
   response = call_machine(context, {.url = roles + percent_encode(role), .headers = headers});
   if (!response.success()) {
-    throw Error(ErrorCode::kUnreachable, "the instance's metadata service answered with status " +
-                                             std::to_string(response.status));
+    throw instance_trouble(response);
   }
-  return parse_json(std::string(as_text(response.body.view())), "the instance's role");
+  Found found = parse_json(std::string(as_text(response.body.view())), "the instance's role");
+  on_instance_ = true;
+  return found;
 }
 
 AwsCredentialSource::Found AwsCredentialSource::parse_json(const std::string& text,

@@ -23,6 +23,9 @@ namespace salvor {
 //   4. AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI (ECS, EKS pod identity)
 //   5. the instance's metadata service, version 2 (unless AWS_EC2_METADATA_DISABLED=true)
 //
+// What gave the first ones gives all others: when it has none later on, that is
+// Error{kUnreachable}, and the next in the list is not asked.
+//
 // With RESTIC_AWS_ASSUME_ROLE_ARN (SALVOR_... too) those are only used to assume that role.
 //
 // Thread-safe. Credentials that expire are fetched again five minutes before they do; when that
@@ -47,9 +50,11 @@ class AwsCredentialSource {
     std::string origin;  // "the environment", for messages
   };
   struct Profile;
+  enum class Source : uint8_t { kEnvironment, kWebIdentity, kProfile, kContainer, kInstance };
 
   Found find(const Context& context);
   std::optional<Found> find_base(const Context& context);
+  std::optional<Found> find_in(const Context& context, Source source);
   std::optional<Found> from_environment();
   std::optional<Found> from_web_identity(const Context& context, const std::string& token_file,
                                          const std::string& role, const std::string& session);
@@ -70,6 +75,9 @@ class AwsCredentialSource {
   std::mutex mutex_;
   std::optional<Found> current_;
   bool stale_ = false;
+  // Of the first ones; and whether the instance has ever given some. Under mutex_.
+  std::optional<Source> source_;
+  bool on_instance_ = false;
 };
 
 }  // namespace salvor

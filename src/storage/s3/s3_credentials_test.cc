@@ -294,10 +294,107 @@ TEST_F(Credentials, AnInstanceWithoutARoleHasNone) {
   EXPECT_EQ(message(), "no AWS credentials were found");
 }
 
+// A short outage of the metadata service, or a file that is being written, must not end a backup or
+// make it another user's.
+TEST_F(Credentials, StayThoseOfTheSourceTheyCameFrom) {
+  int status = 200;
+  std::string roles = "my-role\n";
+  HttpServer server([&](const ServedRequest& request) {
+    if (request.method == "PUT") {
+      return ServedReply{.status = status, .body = "session"};
+    }
+    if (request.target.ends_with("/")) {
+      return ServedReply{.body = roles};
+    }
+    return ServedReply{.body = kJson};
+  });
+  const std::map<std::string, std::string> variables{
+      {"AWS_EC2_METADATA_DISABLED", "false"},
+      {"AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url("")},
+      {"AWS_SHARED_CREDENTIALS_FILE", path("credentials")}};
+  AwsCredentialSource instance = source(variables);
+  EXPECT_EQ(instance.get(*context_).access_key_id, "J");
+  EXPECT_TRUE(instance.renew("J"));
+  for (const int trouble : {403, 404, 500, 503}) {
+    status = trouble;
+    EXPECT_EQ(code_of([&] { (void)instance.get(*context_); }), ErrorCode::kUnreachable) << trouble;
+  }
+  status = 200;
+  roles.clear();
+  EXPECT_EQ(code_of([&] { (void)instance.get(*context_); }), ErrorCode::kUnreachable);
+  // A profile that appears meanwhile is another identity.
+  write("credentials", "[default]\naws_access_key_id=P\naws_secret_access_key=Q\n");
+  EXPECT_EQ(code_of([&] { (void)instance.get(*context_); }), ErrorCode::kUnreachable);
+  roles = "my-role\n";
+  EXPECT_EQ(instance.get(*context_).access_key_id, "J");
+
+  // And the other way round: a profile whose credentials run out is not replaced by the instance's.
+  write("credentials",
+        "[default]\ncredential_process = echo '{\"AccessKeyId\":\"X\",\"SecretAccessKey\":\"x\","
+        "\"Expiration\":\"2001-01-01T00:00:00Z\"}'\n");
+  AwsCredentialSource profile = source(variables);
+  EXPECT_EQ(profile.get(*context_).access_key_id, "X");
+  std::filesystem::remove(directory_ / "credentials");
+  EXPECT_EQ(code_of([&] { (void)profile.get(*context_); }), ErrorCode::kUnreachable);
+  write("credentials", "[default]\naws_access_key_id=P\naws_secret_access_key=Q\n");
+  EXPECT_EQ(profile.get(*context_).access_key_id, "P");
+}
+
 TEST_F(Credentials, StaticOnesCannotBeRenewed) {
   AwsCredentialSource from = source({{"AWS_ACCESS_KEY_ID", "A"}, {"AWS_SECRET_ACCESS_KEY", "B"}});
   (void)from.get(*context_);
   EXPECT_FALSE(from.renew("A"));
+}
+
+TEST_F(Credentials, AFileThatIsNotThereIsNoneAndAnotherFailureIsOne) {
+  write("config", "[default]\naws_access_key_id=P\naws_secret_access_key=Q\n");
+  EXPECT_EQ(
+      get({{"AWS_CONFIG_FILE", path("config")}, {"AWS_SHARED_CREDENTIALS_FILE", path("absent")}})
+          .access_key_id,
+      "P");
+  EXPECT_EQ(code_of([&] {
+              (void)get({{"AWS_CONFIG_FILE", path("config")},
+                         {"AWS_SHARED_CREDENTIALS_FILE", directory_.path().string()}});
+            }),
+            ErrorCode::kFailed)
+      << "a directory";
+}
+
+TEST_F(Credentials, AProcessThatFailsGivesNone) {
+  const auto message = [&](const std::string& command) {
+    write("config", "[default]\ncredential_process = " + command + "\n");
+    const Error error = error_of([&] { (void)get({{"AWS_CONFIG_FILE", path("config")}}); });
+    EXPECT_EQ(error.code(), ErrorCode::kPermission);
+    return error.message();
+  };
+  EXPECT_EQ(message("echo '{\"AccessKeyId\":\"X\",\"SecretAccessKey\":\"x\"}'; exit 3"),
+            "the credential_process of the profile default failed: exit status 3");
+  EXPECT_EQ(message("yes"),
+            "the credential_process of the profile default does not end its output");
+}
+
+TEST_F(Credentials, OfTheInstanceForAProfilesRole) {
+  HttpServer server([&](const ServedRequest& request) {
+    if (request.target == "/") {
+      return ServedReply{.body = sts_reply("AssumeRole")};
+    }
+    return request.target.ends_with("/") ? ServedReply{.body = "my-role"}
+                                         : ServedReply{.body = kJson};
+  });
+  write("config", "[default]\nrole_arn=arn:1\ncredential_source=Ec2InstanceMetadata\n");
+  const auto with = [&](const std::string& instance) {
+    return get({{"AWS_CONFIG_FILE", path("config")},
+                {"AWS_EC2_METADATA_DISABLED", "false"},
+                {"AWS_EC2_METADATA_SERVICE_ENDPOINT", instance},
+                {"AWS_ENDPOINT_URL_STS", server.url("/")}});
+  };
+  EXPECT_EQ(with(server.url("")).access_key_id, "R");
+  EXPECT_EQ(signer(server.requests().back()), "J");
+  // Elsewhere nothing answers there.
+  EXPECT_EQ(code_of([&] { (void)with("http://127.0.0.1:1"); }), ErrorCode::kPermission);
+  // Whoever stops it is not told that there are none.
+  context_.stop.request_stop();
+  EXPECT_EQ(code_of([&] { (void)with(server.url("")); }), ErrorCode::kCancelled);
 }
 
 }  // namespace

@@ -17,8 +17,10 @@
 //   versions     removal of the version "null" of such a name
 //   retention    extending that of such a name: 404
 //   bucket       a policy and a lifecycle that are none: 400
-// 403 in each case: not permitted. A server that knows no conditions stores the config's own bytes
-// again.
+// 403 in each case: not permitted. What is neither says nothing (501: the server knows no such
+// condition), and is not taken for a refusal. A server that knows no conditions stores the config's
+// own bytes again. Removing the config itself cannot be tried without harm where a condition might
+// be ignored: a name beside it, "config-...", stands for it.
 
 namespace salvor {
 namespace {
@@ -26,7 +28,8 @@ namespace {
 using Mark = StorageCheck::Mark;
 
 constexpr auto kSkewWorth = std::chrono::minutes(1);
-constexpr size_t kSamples = 10;  // of each kind
+constexpr size_t kSamples = 10;  // of each kind; of the keys all, as one opens the repository
+constexpr size_t kMostKeys = 1000;
 
 class Examination {
  public:
@@ -72,6 +75,29 @@ class Examination {
            : response.status == 405 || response.status == 501 ? Answer::kUnknown
                                                               : Answer::kYes;
   }
+  // One that is permitted is enough; nothing is refused as long as one is not known.
+  static Answer any_of(std::span<const Answer> answers) {
+    const auto has = [&](Answer one) { return std::ranges::find(answers, one) != answers.end(); };
+    return has(Answer::kYes)       ? Answer::kYes
+           : has(Answer::kUnknown) ? Answer::kUnknown
+                                   : Answer::kNo;
+  }
+  // "may remove ...", "may not remove ...", "whether it may remove ... could not be found out"
+  static std::string sentence(Answer answer, const std::string& what) {
+    return answer == Answer::kYes  ? "may " + what
+           : answer == Answer::kNo ? "may not " + what
+                                   : "whether it may " + what + " could not be found out";
+  }
+  // Of a right that only does harm.
+  static Mark harm(Answer answer) {
+    return answer == Answer::kYes  ? Mark::kWarning
+           : answer == Answer::kNo ? Mark::kGood
+                                   : Mark::kNote;
+  }
+  // Of a right that backups need.
+  static Mark need(Answer answer) {
+    return answer == Answer::kYes ? Mark::kGood : answer == Answer::kNo ? Mark::kBad : Mark::kNote;
+  }
   std::string unused_name() {
     Digest name;
     context_.random.fill(name);
@@ -85,7 +111,9 @@ class Examination {
   Answer try_removal(const std::string& key, const std::string& query);
   void look_at_versions();
   void look_at_locks();
+  std::vector<std::string> lock_samples();
   void sample_locks();
+  Answer try_change(const char* query, std::string_view body);
   void try_bucket();
 
   const Context& context_;
@@ -138,6 +166,9 @@ void Examination::look_at_contents() {
     report_.add("read", Mark::kGood, "may read", Answer::kYes);
   } else if (config.status == 403) {
     report_.add("read", Mark::kBad, "may not read (s3:GetObject)", Answer::kNo);
+  } else if (const S3Failure failure = parse_s3_failure(config); failure.foreign()) {
+    throw s3_error(settings_, failure, config, "cannot examine " + settings_.description(),
+                   "s3:GetObject");
   } else {
     report_.add("repository", Mark::kBad, "there is no repository yet");
   }
@@ -151,10 +182,10 @@ void Examination::try_writing() {
   const HttpResponse created = send_body(
       {.method = "PUT", .key = key, .headers = {{"If-None-Match", "*"}}}, as_bytes(config_));
   report_.rights.create = allowed(created);
-  report_.add("create", report_.rights.create == Answer::kNo ? Mark::kBad : Mark::kGood,
+  report_.add("create", need(report_.rights.create),
               report_.rights.create == Answer::kNo ? "may not add objects (s3:PutObject)"
               : created.success() ? "may add objects (the server knows no conditional puts)"
-                                  : "may add objects",
+                                  : sentence(report_.rights.create, "add objects"),
               report_.rights.create);
   const HttpResponse replaced =
       send_body({.method = "PUT",
@@ -162,9 +193,8 @@ void Examination::try_writing() {
                  .headers = {{"If-Match", "\"00000000000000000000000000000000\""}}},
                 as_bytes(config_));
   report_.rights.overwrite = allowed(replaced);
-  const bool may = report_.rights.overwrite == Answer::kYes;
-  report_.add("overwrite", may ? Mark::kWarning : Mark::kGood,
-              may ? "may replace what is there" : "may not replace what is there",
+  report_.add("overwrite", harm(report_.rights.overwrite),
+              sentence(report_.rights.overwrite, "replace what is there"),
               report_.rights.overwrite);
 }
 
@@ -186,26 +216,37 @@ Answer Examination::try_removal(const std::string& key, const std::string& query
 }
 
 void Examination::try_removing() {
+  struct Place {
+    const char* shown;
+    std::string key;
+  };
+  const std::vector<Place> places{{"data/", "data/00/00" + unused_name().substr(2)},
+                                  {"snapshots/", "snapshots/" + unused_name()},
+                                  {"index/", "index/" + unused_name()},
+                                  {"keys/", "keys/" + unused_name()},
+                                  {"salvor/", "salvor/doctor-" + unused_name()},
+                                  {"config", "config-" + unused_name()}};
   StorageRights& rights = report_.rights;
   std::string removable;
-  for (const char* kind : {"data/00/00", "snapshots/", "index/", "keys/"}) {
-    const std::string prefix = kind;
-    const std::string name = unused_name().substr(prefix.ends_with("00") ? 2 : 0);
-    if (try_removal(client_.key_of(prefix + name), "") == Answer::kYes) {
-      removable += (removable.empty() ? "" : ", ") + prefix.substr(0, prefix.find('/') + 1);
+  std::vector<Answer> answers;
+  for (const Place& place : places) {
+    answers.push_back(try_removal(client_.key_of(place.key), ""));
+    if (answers.back() == Answer::kYes) {
+      removable += (removable.empty() ? "" : ", ") + std::string(place.shown);
     }
   }
-  rights.remove = removable.empty() ? Answer::kNo : Answer::kYes;
-  report_.add("remove", removable.empty() ? Mark::kGood : Mark::kWarning,
-              removable.empty() ? "may not remove data, snapshots, index or keys"
-                                : "may remove from " + removable,
+  rights.remove = any_of(answers);
+  report_.add("remove", harm(rights.remove),
+              removable.empty()
+                  ? sentence(rights.remove, "remove data, snapshots, index, keys or config")
+                  : "may remove from " + removable,
               rights.remove);
   rights.remove_locks = try_removal(client_.key_of("locks/" + unused_name()), "");
-  report_.add("remove-locks", rights.remove_locks == Answer::kNo ? Mark::kBad : Mark::kGood,
+  report_.add("remove-locks", need(rights.remove_locks),
               rights.remove_locks == Answer::kNo
                   ? "may not remove from locks/ (s3:DeleteObject): every backup leaves its lock "
                     "behind"
-                  : "may remove from locks/, as backups do",
+                  : sentence(rights.remove_locks, "remove from locks/, as backups do"),
               rights.remove_locks);
 }
 
@@ -232,9 +273,10 @@ void Examination::look_at_versions() {
   }
   rights.remove_versions =
       try_removal(client_.key_of("data/00/00" + unused_name().substr(2)), "versionId=null");
-  const bool may = rights.remove_versions == Answer::kYes;
-  report_.add("remove-versions", may ? Mark::kWarning : Mark::kGood,
-              may ? "may remove versions for good" : "may not remove versions",
+  report_.add("remove-versions", harm(rights.remove_versions),
+              rights.remove_versions == Answer::kYes
+                  ? "may remove versions for good"
+                  : sentence(rights.remove_versions, "remove versions"),
               rights.remove_versions);
 }
 
@@ -255,13 +297,12 @@ void Examination::look_at_locks() {
   const std::string xml =
       "<Retention xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Mode>GOVERNANCE</Mode>"
       "<RetainUntilDate>" +
-      rfc3339_utc(context_.clock.now() + std::chrono::days(1)) + "</RetainUntilDate></Retention>";
+      rfc3339_utc(client_.server_time(context_) + std::chrono::days(1)) +
+      "</RetainUntilDate></Retention>";
   const std::string unused = client_.key_of("data/00/00" + unused_name().substr(2));
   const Answer extend =
       allowed(send_body({.method = "PUT", .key = unused, .query = "retention="}, as_bytes(xml)));
-  report_.add("extend-retention", Mark::kNote,
-              extend == Answer::kYes ? "may extend the protection of objects"
-                                     : "may not extend the protection of objects",
+  report_.add("extend-retention", Mark::kNote, sentence(extend, "extend the protection of objects"),
               extend);
   if (!report_.rights.compliance) {
     const HttpResponse response = ask({.method = "DELETE",
@@ -277,25 +318,40 @@ void Examination::look_at_locks() {
   }
 }
 
-void Examination::sample_locks() {
+// Nothing when not all could be listed that has to be looked at.
+std::vector<std::string> Examination::lock_samples() {
   std::vector<std::string> keys{client_.key_of("config")};
-  for (const char* kind : {"snapshots/", "data/"}) {
-    const HttpResponse response = ask({.method = "GET",
-                                       .query = "list-type=2&max-keys=" + std::to_string(kSamples) +
-                                                "&prefix=" + percent_encode(client_.key_of(kind))});
+  for (const std::string kind : {"keys/", "snapshots/", "index/", "data/", "salvor/"}) {
+    const bool all = kind == "keys/";
+    const HttpResponse response =
+        ask({.method = "GET",
+             .query = "list-type=2&max-keys=" + std::to_string(all ? kMostKeys : kSamples) +
+                      "&prefix=" + percent_encode(client_.key_of(kind))});
     if (!response.success()) {
-      return;
+      return {};
     }
-    for (const XmlElement& element : parse_xml(as_text(response.body.view())).children) {
+    const XmlElement root = parse_xml(as_text(response.body.view()));
+    if (all && root.child_text("IsTruncated") == "true") {
+      return {};
+    }
+    for (const XmlElement& element : root.children) {
       if (element.name == "Contents") {
         keys.push_back(element.child_text("Key"));
       }
     }
   }
+  return keys;
+}
+
+void Examination::sample_locks() {
+  const std::vector<std::string> keys = lock_samples();
+  if (keys.empty()) {
+    return;
+  }
   StorageRights& rights = report_.rights;
   size_t held = 0;
   size_t strict = 0;
-  const WallTime now = context_.clock.now();
+  const WallTime now = client_.server_time(context_);
   for (const std::string& key : keys) {
     const auto retention =
         s3_retention(context_, client_, key, "cannot examine " + settings_.description());
@@ -316,31 +372,37 @@ void Examination::sample_locks() {
           (rights.locked_until ? ", the first until " + rfc3339_utc(*rights.locked_until) : ""));
 }
 
+// 405 and 501: the server has no such thing, so that nobody may change it.
+Answer Examination::try_change(const char* query, std::string_view body) {
+  const ByteView bytes = as_bytes(body);
+  // Not `ask`: some servers call what they cannot parse an internal error.
+  const int status = client_
+                         .attempt(context_, {.method = "PUT",
+                                             .query = query,
+                                             .headers = {{"Content-MD5", md5_base64({&bytes, 1})}},
+                                             .body = {&bytes, 1},
+                                             .payload_sha256 = to_hex(sha256(bytes))})
+                         .status;
+  const bool no = status == 403 || status == 405 || status == 501;
+  return no ? Answer::kNo : status < 300 || status == 400 ? Answer::kYes : Answer::kUnknown;
+}
+
 void Examination::try_bucket() {
-  const auto may = [this](const char* query, std::string_view body) {
-    const ByteView bytes = as_bytes(body);
-    // Not `ask`: some servers call what they cannot parse an internal error.
-    return client_
-               .attempt(context_, {.method = "PUT",
-                                   .query = query,
-                                   .headers = {{"Content-MD5", md5_base64({&bytes, 1})}},
-                                   .body = {&bytes, 1},
-                                   .payload_sha256 = to_hex(sha256(bytes))})
-               .status == 400;
-  };
-  const bool policy = may("policy=", "not a policy");
+  const Answer policy = try_change("policy=", "not a policy");
   // A rule that no server can take; an empty list could be taken for the wish to have none.
-  const bool lifecycle =
-      may("lifecycle=",
-          "<LifecycleConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule>"
-          "<Status>Neither</Status></Rule></LifecycleConfiguration>");
-  const std::string what = std::string(policy ? "policy" : "") +
-                           (policy && lifecycle ? " and " : "") + (lifecycle ? "lifecycle" : "");
-  report_.rights.change_bucket = what.empty() ? Answer::kNo : Answer::kYes;
-  report_.add("change-bucket", what.empty() ? Mark::kGood : Mark::kWarning,
-              what.empty() ? "may not change the bucket's policy or lifecycle"
-                           : "may change the bucket's " + what,
-              report_.rights.change_bucket);
+  const Answer lifecycle =
+      try_change("lifecycle=",
+                 "<LifecycleConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule>"
+                 "<Status>Neither</Status></Rule></LifecycleConfiguration>");
+  const bool both = policy == Answer::kYes && lifecycle == Answer::kYes;
+  const std::string what = both                        ? "policy and lifecycle"
+                           : policy == Answer::kYes    ? "policy"
+                           : lifecycle == Answer::kYes ? "lifecycle"
+                                                       : "policy or lifecycle";
+  Answer& change = report_.rights.change_bucket;
+  change = any_of(std::array{policy, lifecycle});
+  report_.add("change-bucket", harm(change), sentence(change, "change the bucket's " + what),
+              change);
 }
 
 }  // namespace

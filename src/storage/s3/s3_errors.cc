@@ -148,6 +148,7 @@ bool S3Failure::wrong_content() const {
 S3Failure parse_s3_failure(const HttpResponse& response) {
   S3Failure failure{.status = response.status};
   failure.region = response.header("x-amz-bucket-region").value_or("");
+  failure.code = response.header("x-minio-error-code").value_or("");  // MinIO's, to HEAD too
   if (!response.body.empty()) {
     try {
       const XmlElement root = parse_xml(as_text(response.body.view()));
@@ -183,6 +184,9 @@ Error s3_error(const S3Settings& settings, const S3Failure& failure, const HttpR
   }
   if (transient(failure)) {
     return transient_error(std::move(text), overloaded(failure), response);
+  }
+  if (failure.foreign()) {
+    return foreign_not_found(std::move(text));
   }
   Diagnosis diagnosis = diagnose(settings, failure, action);
   return {diagnosis.code, std::move(text), std::move(diagnosis.hint)};

@@ -24,6 +24,8 @@ struct S3Failure {
   [[nodiscard]] bool skewed_clock() const;
   // Whether the body did not match the hash that was sent with it.
   [[nodiscard]] bool wrong_content() const;
+  // Whether it is a 404 that no S3 server gave: those name a code.
+  [[nodiscard]] bool foreign() const { return status == 404 && code.empty(); }
 };
 
 [[nodiscard]] S3Failure parse_s3_failure(const HttpResponse& response);

@@ -7,7 +7,6 @@
 
 #include "base/format.h"
 #include "codec/xml_reader.h"
-#include "model/utc_text.h"
 #include "storage/bucket_storage.h"
 #include "storage/s3/s3_client.h"
 #include "storage/s3/s3_errors.h"
@@ -43,6 +42,7 @@ class S3Storage final : public BucketStorage {
   void remove_many(const Context& context, std::span<const ObjectName> objects) override;
   std::optional<Retention> retention(const Context& context, const ObjectName& object) override;
   void extend_retention(const Context& context, const ObjectName& object, WallTime until) override;
+  WallTime server_time(const Context& context) override { return client_.server_time(context); }
 
  private:
   void upload(const Context& context, const ObjectName& object, std::span<const ByteView> parts,
@@ -50,6 +50,7 @@ class S3Storage final : public BucketStorage {
   HttpResponse fetch(const Context& context, const ObjectName& object,
                      const Reading& reading) override;
   std::optional<uint64_t> size_of(const Context& context, const ObjectName& object) override;
+  std::optional<uint64_t> size_of_rare(const Context& context, const ObjectName& object);
   void list_keys(const Context& context, const std::string& below, const OnKey& on_key) override;
   void remove_present(const Context& context, const ObjectName& object) override;
   PastObjectMap load_past(const Context& context) override {
@@ -60,8 +61,12 @@ class S3Storage final : public BucketStorage {
                        std::initializer_list<int> expected = {}) {
     return client_.execute(context, call, expected);
   }
-  std::vector<HttpHeader> upload_headers(const Context& context, const ObjectName& object,
-                                         std::span<const ByteView> parts, const Digest& digest);
+  // Locks must be removable at any time.
+  [[nodiscard]] bool is_kept(const ObjectName& object) const {
+    return !settings_.lock_mode.empty() && object.kind != ObjectKind::kLock;
+  }
+  std::vector<HttpHeader> upload_headers(const ObjectName& object, std::span<const ByteView> parts,
+                                         const Digest& digest);
   // One page; returns where the next one begins, nothing at the end.
   std::optional<std::string> list_page(const Context& context, const std::string& prefix,
                                        const std::string& from, const OnKey& on_key);
@@ -114,7 +119,7 @@ void S3Storage::create(const Context& context) {
   (void)execute(context, call, {409});  // somebody was faster
 }
 
-std::vector<HttpHeader> S3Storage::upload_headers(const Context& context, const ObjectName& object,
+std::vector<HttpHeader> S3Storage::upload_headers(const ObjectName& object,
                                                   std::span<const ByteView> parts,
                                                   const Digest& digest) {
   std::vector<HttpHeader> headers;
@@ -133,11 +138,8 @@ std::vector<HttpHeader> S3Storage::upload_headers(const Context& context, const 
   if (!settings_.storage_class.empty() && object.kind == ObjectKind::kPack) {
     headers.push_back({"x-amz-storage-class", settings_.storage_class});
   }
-  // Locks must be removable at any time.
-  if (!settings_.lock_mode.empty() && object.kind != ObjectKind::kLock) {
+  if (is_kept(object)) {
     headers.push_back({"x-amz-object-lock-mode", settings_.lock_mode});
-    headers.push_back({"x-amz-object-lock-retain-until-date",
-                       rfc3339_utc(context.clock.now() + settings_.lock_days)});
   }
   return headers;
 }
@@ -155,11 +157,14 @@ void S3Storage::upload(const Context& context, const ObjectName& object,
   }
   S3Call call{.method = "PUT",
               .key = key_of(object),
-              .headers = upload_headers(context, object, parts, digest),
+              .headers = upload_headers(object, parts, digest),
               .body = parts,
               .payload_sha256 = to_hex(digest),
               .what = what("write", object),
               .action = "s3:PutObject"};
+  if (is_kept(object)) {
+    call.lock_for = settings_.lock_days;
+  }
   const bool conditional = if_absent && settings_.conditional_put && !conditional_refused_.load();
   if (conditional) {
     call.headers.push_back({"If-None-Match", "*"});
@@ -186,10 +191,11 @@ void S3Storage::put(const Context& context, const ObjectName& object,
                     std::span<const ByteView> parts) {
   check_call(context, object);
   refuse_when_past();
-  // Servers that do not know If-None-Match may ignore it.
-  if (!conditional_proven_ && (!named_by_hash(object.kind) || conditional_refused_)) {
-    if (const auto existing = stat(context, object)) {
-      check_existing(*this, context, object, existing->size_bytes, parts);
+  // Without If-None-Match a put replaces. Servers that do not know it may ignore it.
+  const bool replaces = !settings_.conditional_put || conditional_refused_;
+  if (replaces || (!conditional_proven_ && !named_by_hash(object.kind))) {
+    if (const auto existing_bytes = size_of_rare(context, object)) {
+      check_existing(*this, context, object, *existing_bytes, parts);
       return;
     }
   }
@@ -224,6 +230,24 @@ std::optional<uint64_t> S3Storage::size_of(const Context& context, const ObjectN
   return size_in(execute(context, call, {404}), call.what);
 }
 
+// As size_of, of what is most likely absent: the reply to GET says so in words, where a HEAD takes
+// a second request to be sure.
+std::optional<uint64_t> S3Storage::size_of_rare(const Context& context, const ObjectName& object) {
+  const S3Call call{.method = "GET",
+                    .key = key_of(object),
+                    .headers = {{"Range", "bytes=0-0"}},
+                    .limit_bytes = 1,
+                    .what = what("look for", object),
+                    .action = "s3:GetObject"};
+  const HttpResponse response = execute(context, call, {403, 404, 416});
+  if (response.status == 404) {
+    return std::nullopt;
+  }
+  const std::string_view range = response.header("content-range").value_or("");  // "bytes 0-0/7"
+  const auto size_bytes = parse_size(range.substr(range.find('/') + 1));
+  return response.status == 206 && size_bytes ? size_bytes : size_of(context, object);
+}
+
 std::optional<std::string> S3Storage::list_page(const Context& context, const std::string& prefix,
                                                 const std::string& from, const OnKey& on_key) {
   // Without encoding-type: servers do not agree on what a blank and a plus become under it.
@@ -237,9 +261,10 @@ std::optional<std::string> S3Storage::list_page(const Context& context, const st
                     .limit_bytes = kListReply,
                     .what = "cannot list " + description(),
                     .action = "s3:ListBucket"};
-  const HttpResponse response = execute(context, call, {404});
+  const HttpResponse response =
+      from.empty() ? execute(context, call, {404}) : execute(context, call);
   if (response.status == 404) {
-    return std::nullopt;  // no bucket, no objects
+    return std::nullopt;  // no bucket yet, no objects
   }
   const auto refuse = [&](const std::string& why) {
     return Error(ErrorCode::kFailed, call.what + ": " + why,

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "codec/go_json.h"
+#include "storage/azure/azure_sign.h"
 #include "support/http_server.h"
 #include "support/storage_helpers.h"
 #include "support/test_context.h"
@@ -110,17 +112,52 @@ TEST_F(S3Replies, WhereConditionsAreUnknownTheyAreLeftOut) {
   answer({refusal(404, "NoSuchKey"), {}});
   requests = requests_of([&] { storage->put(*context_, index_, as_bytes("content")); });
   ASSERT_EQ(requests.size(), 2U);
-  EXPECT_EQ(requests[0].method, "HEAD");
+  EXPECT_EQ(requests[0].method, "GET") << "whose reply says that it is absent, not only HEAD's 404";
+  EXPECT_EQ(requests[0].headers.at("range"), "bytes=0-0");
   EXPECT_FALSE(requests[1].headers.contains("if-none-match"));
   // What is there already: a hash as its name speaks for it, a config is compared.
+  answer({{.status = 206, .headers = {{"Content-Range", "bytes 0-0/7"}}, .body = "c"}});
+  EXPECT_EQ(requests_of([&] { storage->put(*context_, lock_, as_bytes("content")); }).size(), 1U);
   const ServedReply present{.headers = {{"Content-Length", "7"}}, .body = "content"};
   answer({present});
-  EXPECT_EQ(requests_of([&] { storage->put(*context_, lock_, as_bytes("content")); }).size(), 1U);
   const ObjectName config{ObjectKind::kConfig, ""};
   requests = requests_of([&] { storage->put(*context_, config, as_bytes("content")); });
   EXPECT_EQ(requests.back().method, "GET");
   EXPECT_EQ(code_of([&] { storage->put(*context_, config, as_bytes("Content")); }),
             ErrorCode::kFailed);
+}
+
+TEST_F(S3Replies, WithoutConditionsWhatIsThereStays) {
+  const auto storage = open({{"s3.conditional-put", "false"}});
+  answer({refusal(404, "NoSuchKey"), {}});
+  std::vector<ServedRequest> requests =
+      requests_of([&] { storage->put(*context_, pack_, as_bytes("content")); });
+  ASSERT_EQ(requests.size(), 2U);
+  EXPECT_EQ(requests[0].method, "GET");
+  EXPECT_EQ(requests[1].method, "PUT");
+  EXPECT_FALSE(requests[1].headers.contains("if-none-match"));
+  const auto present = [](const char* size) {
+    return ServedReply{.status = 206,
+                       .headers = {{"Content-Range", std::string("bytes 0-0/") + size}},
+                       .body = "c"};
+  };
+  answer({present("7")});
+  requests = requests_of([&] { storage->put(*context_, pack_, as_bytes("content")); });
+  ASSERT_EQ(requests.size(), 1U) << "it is there, and is not stored again";
+  EXPECT_EQ(requests[0].method, "GET");
+  answer({present("6")});
+  requests = requests_of([&] {
+    EXPECT_EQ(code_of([&] { storage->put(*context_, pack_, as_bytes("content")); }),
+              ErrorCode::kFailed)
+        << "a damaged one is not hidden by another";
+  });
+  EXPECT_EQ(requests.size(), 1U);
+  // An empty object has no first byte.
+  const ObjectName empty = named_by_hash(ObjectKind::kLock, {});
+  answer({refusal(416, "InvalidRange"), {}});
+  requests = requests_of([&] { storage->put(*context_, empty, ByteView()); });
+  ASSERT_EQ(requests.size(), 2U);
+  EXPECT_EQ(requests[1].method, "HEAD");
 }
 
 TEST_F(S3Replies, WhyAHeadWasRefusedIsAskedFor) {
@@ -184,6 +221,9 @@ TEST_F(S3Replies, RemovingManyIsOneRequestWhereTheServerCan) {
   EXPECT_EQ(requests[0].method, "POST");
   EXPECT_THAT(requests[0].body, HasSubstr("<Key>p/index/" + index_.name + "</Key>"));
 
+  answer({{}});
+  EXPECT_NO_THROW(storage->remove_many(*context_, objects)) << "quiet, so there may be no words";
+
   // A refusal inside a 200 is one.
   answer({{.body = "<DeleteResult><Error><Key>p/index/x</Key><Code>NoSuchKey</Code></Error>"
                    "<Error><Key>p/data/y</Key><Code>AccessDenied</Code><Message>locked</Message>"
@@ -196,7 +236,7 @@ TEST_F(S3Replies, RemovingManyIsOneRequestWhereTheServerCan) {
   EXPECT_NO_THROW(storage->remove_many(*context_, objects)) << "what is not there is removed";
 
   answer({refusal(404, "NoSuchBucket")});
-  EXPECT_EQ(error_of([&] { storage->remove_many(*context_, objects); }).code(),
+  EXPECT_EQ(error_of([&] { open()->remove_many(*context_, objects); }).code(),
             ErrorCode::kNotFound);
 
   answer({refusal(501, "NotImplemented"), {.status = 204}});
@@ -240,7 +280,7 @@ TEST_F(S3Replies, RetentionIsExtendedInTheModeThatHolds) {
                   {"x-amz-object-lock-retain-until-date", "2040-01-01T00:00:00Z"}}};
   EXPECT_EQ(extended({configured, longer}).method, "HEAD");
 
-  answer({configured, {.status = 404}});
+  answer({configured, refusal(404, "NoSuchKey")});
   EXPECT_EQ(error_of([&] { open()->extend_retention(*context_, pack_, until); }).code(),
             ErrorCode::kNotFound);
   // A server that knows no locks holds nothing.
@@ -251,14 +291,123 @@ TEST_F(S3Replies, RetentionIsExtendedInTheModeThatHolds) {
             ErrorCode::kUsage);
 }
 
-TEST_F(S3Replies, AMissingBucketIsMadeForInit) {
-  answer({{.status = 404}, {}});
-  const auto storage = open({{"s3.object-lock", "compliance"}, {"s3.object-lock-days", "7"}});
-  const std::vector<ServedRequest> requests = requests_of([&] { storage->create(*context_); });
+// In compliance mode nobody can undo a lock that a machine with a wrong clock has made too long.
+TEST_F(S3Replies, LocksLastByTheServersClock) {
+  const WallTime server = (*context_).clock.now() - std::chrono::hours(5);
+  const std::map<std::string, std::string> dated{{"Date", http_date(server)}};
+  const auto lasts = [&](const ServedRequest& request) {
+    const auto until = parse_go_time(request.headers.at("x-amz-object-lock-retain-until-date"));
+    return std::chrono::abs(until->wall() - server - std::chrono::hours(24)) <
+           std::chrono::minutes(1);
+  };
+  const std::map<std::string, std::string> locked{{"s3.object-lock", "compliance"},
+                                                  {"s3.object-lock-days", "1"}};
+  // Learnt from whatever was answered before.
+  auto storage = open(locked);
+  answer({{.headers = dated}, {}});
+  EXPECT_TRUE(lasts(requests_of([&] {
+                      (void)storage->stat(*context_, pack_);
+                      storage->put(*context_, pack_, as_bytes("content"));
+                    }).back()));
+  // Or from the refusal of the first.
+  storage = open(locked);
+  ServedReply skewed = refusal(403, "RequestTimeTooSkewed");
+  skewed.headers = dated;
+  answer({skewed, {}});
+  const auto requests = requests_of([&] { storage->put(*context_, pack_, as_bytes("content")); });
   ASSERT_EQ(requests.size(), 2U);
-  EXPECT_EQ(requests[1].method, "PUT");
-  EXPECT_EQ(requests[1].headers.at("x-amz-bucket-object-lock-enabled"), "true");
-  EXPECT_EQ(requests[1].body, "") << "other servers know no regions";
+  EXPECT_TRUE(lasts(requests.back()));
+  EXPECT_LT(std::chrono::abs(storage->server_time(*context_) - server), std::chrono::minutes(1));
+  // Who wants to know before anything was answered makes a request.
+  storage = open(locked);
+  answer({{.headers = dated}});
+  EXPECT_LT(std::chrono::abs(storage->server_time(*context_) - server), std::chrono::minutes(1));
+}
+
+TEST_F(S3Replies, AMissingBucketIsMadeForInit) {
+  const auto storage = open({{"s3.object-lock", "compliance"}, {"s3.object-lock-days", "7"}});
+  // `init` looks for a repository first: before the bucket is there it is an empty one.
+  answer({refusal(404, "NoSuchBucket")});
+  EXPECT_FALSE(storage->stat(*context_, {ObjectKind::kConfig, ""}).has_value());
+  EXPECT_TRUE(storage->list_all(*context_, ObjectKind::kKey).empty());
+  answer({{.status = 404}, refusal(404, "NoSuchBucket"), {}});
+  const std::vector<ServedRequest> requests = requests_of([&] { storage->create(*context_); });
+  ASSERT_EQ(requests.size(), 3U);
+  EXPECT_EQ(requests[1].method, "GET") << "which has words";
+  EXPECT_EQ(requests[2].method, "PUT");
+  EXPECT_EQ(requests[2].headers.at("x-amz-bucket-object-lock-enabled"), "true");
+  EXPECT_EQ(requests[2].body, "") << "other servers know no regions";
+}
+
+// What a load balancer answers while the servers behind it restart.
+TEST_F(S3Replies, A404ThatTheStorageDidNotGiveIsNotBelieved) {
+  const ServedReply foreign{
+      .status = 404, .headers = {{"Content-Type", "text/plain"}}, .body = "404 page not found"};
+  const auto storage = open();
+  answer({foreign});
+  Buffer out(1);
+  for (const std::function<void()>& call : std::vector<std::function<void()>>{
+           [&] { (void)storage->get(*context_, pack_, 100); },
+           [&] { storage->get_range(*context_, pack_, 0, out.bytes()); },
+           [&] { (void)storage->stat(*context_, pack_); },
+           [&] { (void)storage->list_all(*context_, ObjectKind::kPack); },
+           [&] { storage->put(*context_, pack_, as_bytes("content")); },
+           [&] { storage->remove(*context_, pack_); }, [&] { storage->create(*context_); }}) {
+    const Error error = error_of(call);
+    EXPECT_EQ(error.code(), ErrorCode::kUnreachable) << error.message();
+    EXPECT_THAT(error.message(), HasSubstr("not in the storage's own words"));
+    EXPECT_THAT(error.hint(), HasSubstr("load balancer"));
+  }
+  answer({refusal(404, "NoSuchKey")});
+  EXPECT_EQ(code_of([&] { (void)storage->get(*context_, pack_, 100); }), ErrorCode::kNotFound);
+  EXPECT_FALSE(storage->stat(*context_, pack_).has_value());
+  // HEAD says nothing, and by GET it is there: one of the two was somebody else's.
+  answer({{.status = 404}, {.status = 206, .body = "c"}});
+  EXPECT_EQ(code_of([&] { (void)storage->stat(*context_, pack_); }), ErrorCode::kUnreachable);
+  // MinIO says it in a header.
+  answer({{.status = 404, .headers = {{"x-minio-error-code", "NoSuchKey"}}}});
+  EXPECT_EQ(requests_of([&] { EXPECT_FALSE(storage->stat(*context_, pack_).has_value()); }).size(),
+            1U);
+}
+
+TEST_F(S3Replies, AListingThatBreaksOffIsNoListing) {
+  const ServedReply first{
+      .body =
+          "<ListBucketResult><IsTruncated>true</IsTruncated>"
+          "<NextContinuationToken>x</NextContinuationToken><Contents><Key>p/data/"
+          "aa/" +
+          std::string(64, 'a') + "</Key><Size>5</Size></Contents></ListBucketResult>"};
+  for (const ServedReply& second : {ServedReply{.status = 404, .body = "404 page not found"},
+                                    refusal(404, "NoSuchBucket"), refusal(404, "NoSuchKey")}) {
+    answer({first, second});
+    EXPECT_TRUE(code_of([&] { (void)open()->list_all(*context_, ObjectKind::kPack); }).has_value())
+        << second.body;
+  }
+}
+
+// A gateway that has lost its disks says so of buckets that it had a moment ago.
+TEST_F(S3Replies, ABucketThatWasThereIsNotAnEmptyOne) {
+  const auto storage = open();
+  answer({{.body = "config"}});
+  (void)storage->get(*context_, {ObjectKind::kConfig, ""}, 100);
+  answer({refusal(404, "NoSuchBucket")});
+  for (const std::function<void()>& call : std::vector<std::function<void()>>{
+           [&] { (void)storage->get(*context_, pack_, 100); },
+           [&] { (void)storage->stat(*context_, pack_); },
+           [&] { (void)storage->list_all(*context_, ObjectKind::kPack); }}) {
+    const Error error = error_of(call);
+    EXPECT_EQ(error.code(), ErrorCode::kUnreachable) << error.message();
+    EXPECT_THAT(error.message(), HasSubstr("a moment ago it was there"));
+  }
+}
+
+TEST_F(S3Replies, ARangeOfNoBytesIsLookedFor) {
+  const auto storage = open();
+  answer({{.headers = {{"Content-Length", "7"}}}});
+  EXPECT_NO_THROW(storage->get_range(*context_, pack_, 7, {}));
+  EXPECT_EQ(code_of([&] { storage->get_range(*context_, pack_, 8, {}); }), ErrorCode::kDamaged);
+  answer({refusal(404, "NoSuchKey")});
+  EXPECT_EQ(code_of([&] { storage->get_range(*context_, pack_, 0, {}); }), ErrorCode::kNotFound);
 }
 
 }  // namespace

@@ -29,11 +29,9 @@ std::optional<WallTime> time_of_ulid(std::string_view id) {
              : std::nullopt;
 }
 
+// Of a <Version> or <DeleteMarker>; nothing without its time or size.
 std::optional<S3Version> parse_version(const XmlElement& element) {
   const bool marker = element.name == "DeleteMarker";
-  if (!marker && element.name != "Version") {
-    return std::nullopt;
-  }
   const auto modified = parse_go_time(element.child_text("LastModified"));
   const std::string size = marker ? "0" : element.child_text("Size");
   if (!modified || size.empty() || size.size() > 18 ||

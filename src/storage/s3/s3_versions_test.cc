@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error.h"
+#include "storage/s3/s3_client.h"
+#include "support/errors.h"
+#include "support/http_server.h"
+#include "support/test_context.h"
 
 namespace salvor {
 namespace {
@@ -61,6 +64,61 @@ TEST(S3Versions, WhatIsNoListIsRefused) {
         "<ListVersionsResult><IsTruncated>true</IsTruncated></ListVersionsResult>"}) {
     EXPECT_THROW((void)parse_s3_versions(parse_xml(reply), "x"), Error) << reply;
   }
+}
+
+std::string version(const std::string& key, const std::string& id) {
+  return "<Version><Key>" + key + "</Key><VersionId>" + id +
+         "</VersionId><LastModified>2026-11-21T10:48:12Z</LastModified><Size>3</Size></Version>";
+}
+
+class S3Past : public testing::Test {
+ protected:
+  PastObjectMap past(test::HttpServer& server) {
+    StorageOptions options;
+    options.http.proxy = "";
+    options.environment = [](const std::string& name) -> std::optional<std::string> {
+      return name.starts_with("AWS_ACCESS") || name.starts_with("AWS_SECRET")
+                 ? std::optional<std::string>("something")
+                 : std::nullopt;
+    };
+    S3Client client(s3_settings(server.url("/bucket/p"), options), options);
+    return s3_past(*context_, client, (*context_).clock.now() + std::chrono::hours(24 * 36'500));
+  }
+
+  test::TestContext context_;
+};
+
+// A thousand versions are a page, and a repository has more.
+TEST_F(S3Past, GoesOnWithTheNextPage) {
+  const std::string a(64, 'a');
+  const std::string b(64, 'b');
+  test::HttpServer server([&](const test::ServedRequest& request) {
+    const bool second =
+        request.target.ends_with("&key-marker=p%2Findex%2F" + a + "&version-id-marker=v%2B1");
+    EXPECT_TRUE(second || request.target.ends_with("&versions=")) << request.target;
+    return test::ServedReply{
+        .body = second ? "<ListVersionsResult>" + version("p/index/" + b, "v2") +
+                             version("p/notes/of-somebody", "v3") + "</ListVersionsResult>"
+                       : "<ListVersionsResult><IsTruncated>true</IsTruncated><NextKeyMarker>"
+                         "p/index/" +
+                             a + "</NextKeyMarker><NextVersionIdMarker>v+1</NextVersionIdMarker>" +
+                             version("p/index/" + a, "v+1") + "</ListVersionsResult>"};
+  });
+  const PastObjectMap objects = past(server);
+  ASSERT_EQ(objects.size(), 2U) << "others' objects are not part of it";
+  EXPECT_EQ(objects.at({ObjectKind::kIndex, a}).version, "v+1");
+  EXPECT_EQ(objects.at({ObjectKind::kIndex, b}).version, "v2");
+  EXPECT_EQ(server.requests().size(), 2U);
+}
+
+TEST_F(S3Past, AListThatTurnsInACircleIsRefused) {
+  test::HttpServer server([](const test::ServedRequest&) {
+    return test::ServedReply{.body =
+                                 "<ListVersionsResult><IsTruncated>true</IsTruncated>"
+                                 "<NextKeyMarker>k</NextKeyMarker></ListVersionsResult>"};
+  });
+  const Error error = test::error_of([&] { (void)past(server); });
+  EXPECT_NE(error.message().find("the list does not go on"), std::string::npos) << error.message();
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "support/ssh_server.h"
 #include "support/storage_helpers.h"
@@ -293,6 +294,51 @@ TEST_F(SftpStorageTest, RefusedLogInsSayWhatToDo) {
       << denied.message();
   server.stop();
   EXPECT_EQ(attempt("").code(), ErrorCode::kUnreachable);
+}
+
+TEST_F(SftpStorageTest, TheServersFreeSpaceIsTold) {
+  open()->create(context());
+  const auto space = open()->space(context());
+  struct statvfs expected{};
+  ASSERT_EQ(::statvfs(path().c_str(), &expected), 0);
+  ASSERT_TRUE(space.has_value());
+  EXPECT_EQ(space->total_bytes, uint64_t{expected.f_blocks} * expected.f_frsize);
+  EXPECT_LE(space->free_bytes, space->total_bytes);
+  EXPECT_FALSE(open_by(std::string("exec ") + kServer + " -P statvfs")->space(context()));
+}
+
+TEST_F(SftpStorageTest, AConfigIsReplacedWithoutTheExtensionToo) {
+  const auto storage = open_by(std::string("exec ") + kServer + " -P posix-rename");
+  storage->create(context());
+  storage->put(context(), {ObjectKind::kConfig, {}}, as_bytes("old"));
+  for (const char* content : {"new", "newer"}) {
+    storage->replace_config(context(), as_bytes(content));
+    EXPECT_EQ(as_text(storage->get(context(), {ObjectKind::kConfig, {}}).view()), content);
+    EXPECT_THAT(files(), testing::ElementsAre("config"));
+  }
+}
+
+TEST_F(SftpStorageTest, ADirectoryIsNoObject) {
+  const auto storage = open();
+  storage->create(context());
+  const ObjectName pack = named_by_hash(ObjectKind::kPack, as_bytes("pack"));
+  const std::string place = path("data/" + pack.name.substr(0, 2) + "/" + pack.name);
+  std::filesystem::create_directories(place);
+  EXPECT_FALSE(storage->stat(context(), pack).has_value());
+  EXPECT_EQ(code_of([&] { (void)storage->get(context(), pack); }), ErrorCode::kDamaged);
+}
+
+TEST_F(SftpStorageTest, AfterARefusedLogInTheNextCallTriesAgain) {
+  open()->create(context());
+  const auto storage =
+      open_by("mkdir " + (directory_ / "refused").string() +
+                  " 2>/dev/null && { echo not now >&2; exit 255; }; exec " + kServer,
+              1);
+  const auto look = [&] { (void)storage->stat(context(), {ObjectKind::kConfig, {}}); };
+  const Error refused = error_of(look);
+  EXPECT_EQ(refused.code(), ErrorCode::kUnreachable) << refused.message();
+  EXPECT_THAT(refused.message(), testing::HasSubstr("not now"));
+  EXPECT_NO_THROW(look());
 }
 
 }  // namespace
