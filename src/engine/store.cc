@@ -42,14 +42,13 @@ std::string Moment::display() const {
   switch (kind) {
     case kLatest:
       return "latest";
-    case kAt:
-      return text;
     case kSnapshot:
       return "snapshot:" + text;
     case kLabel:
       return "label:" + text;
+    case kAt:
     case kPosition:
-      return text;
+      break;
   }
   return text;
 }

@@ -105,18 +105,16 @@ class SandboxedStore {
   [[nodiscard]] virtual TextMap outputs() const = 0;
   // What the last restore into it was: of opening it, or `recover`. Facts "restore-seconds" and
   // "log-seconds" are how long its parts took.
-  [[nodiscard]] virtual RestoreOutcome restored() const { return {}; }
-  // The store's own integrity checks, the source's assertions and the counts recorded at backup
-  // time. Throws only when the sandbox itself is broken.
+  [[nodiscard]] virtual RestoreOutcome restored() const = 0;
+  // The store's own integrity checks and the source's assertions; where something was broken on
+  // purpose, also that all is as restored. Throws only when the sandbox itself is broken.
   [[nodiscard]] virtual std::vector<CheckResult> check(const Context& context) = 0;
   // Makes a disaster real: "corruption", "deletion", "migration", "loss". Returns what was done, a
   // sentence. Throws Error{kUsage} for one that it cannot.
   virtual std::string break_it(const Context& context, const std::string& scenario) = 0;
   // Lets go of everything that it made: it stays, running, after this object and this process. Last
   // call. Throws Error; then it is as before.
-  [[nodiscard]] virtual KeptStore leave(const Context& /*context*/) {
-    throw Error(ErrorCode::kUsage, "this kind of store cannot be kept after a drill");
-  }
+  [[nodiscard]] virtual KeptStore leave(const Context& context) = 0;
   // Restores the sandbox's own data again, as the plan would the real one: into the same place.
   [[nodiscard]] virtual RestoreOutcome recover(const Context& context,
                                                const RestoreOrder& order) = 0;
@@ -138,9 +136,9 @@ class Store {
   [[nodiscard]] virtual const SourceSpec& spec() const = 0;
   // What others need to use the real store, under the names of SandboxedStore::outputs, so that one
   // plan does for both. A value may be a secret reference ("env:DATABASE_URL").
-  [[nodiscard]] virtual TextMap outputs() const { return {}; }
+  [[nodiscard]] virtual TextMap outputs() const = 0;
   // SandboxedStore::check for the real store, after a restore into its place.
-  [[nodiscard]] virtual std::vector<CheckResult> check(const Context& /*context*/) { return {}; }
+  [[nodiscard]] virtual std::vector<CheckResult> check(const Context& context) = 0;
 
   // Backs up and proves cheaply what can be (V1): `checks` of the record. Kind, outcome, times,
   // snapshot, captured, bytes and items are filled in. Throws Error when no snapshot was made.
