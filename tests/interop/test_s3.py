@@ -36,7 +36,8 @@ class _S3(TestCase):
         else:
             command = [binary, "server", "--quiet", "--address", address, str(data)]
         variables = dict(os.environ, ROOT_ACCESS_KEY=KEY, ROOT_SECRET_KEY=SECRET, MINIO_ROOT_USER=KEY,
-                         MINIO_ROOT_PASSWORD=SECRET, MINIO_BROWSER="off", MINIO_UPDATE="off")
+                         MINIO_ROOT_PASSWORD=SECRET, MINIO_BROWSER="off", MINIO_UPDATE="off",
+                         MINIO_DOMAIN="localhost")
         self.background(subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL,
                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         end = time.monotonic() + 30
@@ -49,6 +50,7 @@ class _S3(TestCase):
             except OSError:
                 self.assertLess(time.monotonic(), end, "the server does not start")
                 time.sleep(0.05)
+        self.port = port
         self.repository = f"s3:http://{address}/backups/some/where"
         self.environment |= {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
 
@@ -103,3 +105,15 @@ class Versitygw(_Both):
 
 class Minio(_Both):
     server = "minio"
+
+    def test_the_bucket_stands_in_the_hosts_name(self):
+        by_host = (f"s3:http://localhost:{self.port}/by-host/some/where", "-o", "s3.bucket-lookup=dns")
+        by_path = f"s3:http://127.0.0.1:{self.port}/by-host/some/where"
+        tree = self.make_tree("small", {"a b+c": b"1", "d/e": self.bytes(3_000_000)})
+        self.salvor(*by_host, "init")  # makes the bucket, too
+        self.salvor(*by_host, "backup", ".", cwd=tree)
+        self.salvor(*by_host, "check", "--read-data")
+        self.restic(by_path, "check", "--read-data")
+        self.assert_restores(self.restic, by_path, tree)
+        self.salvor(*by_host, "forget", "latest", "--prune")
+        self.assertEqual([], self.restic.snapshots(by_path) or [])
