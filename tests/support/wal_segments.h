@@ -1,4 +1,5 @@
-// WAL segments as a server writes them, record by record: for tests of what reads them.
+// WAL segments that no server wrote, for tests of what reads them: with filler, or record by
+// record.
 #pragma once
 
 #include <chrono>
@@ -7,9 +8,35 @@
 #include <string>
 
 #include "connector/postgres/lsn.h"
+#include "connector/postgres/wal_segment.h"
 #include "crypto/crc32c.h"
 
 namespace salvor::test {
+
+inline constexpr uint64_t kMadeSystem = 7'000'000'000'000'000'001;
+
+// The segment of `timeline` that starts at `start`: the headers of its pages are right, between
+// them is filler.
+[[nodiscard]] inline std::string made_wal(postgres::Timeline timeline, postgres::Lsn start,
+                                          postgres::SegmentSize size, char fill,
+                                          uint64_t system = kMadeSystem) {
+  std::string wal(size.bytes, fill);
+  const auto put = [&wal](size_t at, auto number) {
+    std::memcpy(wal.data() + at, &number, sizeof number);
+  };
+  constexpr uint16_t kVersion15 = 0xD110;
+  for (size_t page = 0; page < wal.size(); page += postgres::kWalPageBytes) {
+    put(page, kVersion15);
+    put(page + 2, static_cast<uint16_t>(page == 0 ? 2 : 0));  // the first has a long header
+    put(page + 4, timeline.value);
+    put(page + 8, start.value + page);
+    put(page + 16, uint64_t{0});
+  }
+  put(24, system);
+  put(32, size.bytes);
+  put(36, static_cast<uint32_t>(postgres::kWalPageBytes));
+  return wal;
+}
 
 inline constexpr size_t kWalSegment = 1U << 20;
 inline constexpr size_t kWalPage = 8192;
@@ -21,16 +48,8 @@ class SegmentMaker {
  public:
   // `rest`: what a record of the segment before has left over.
   explicit SegmentMaker(uint64_t segment = 3, uint32_t timeline = 1, const std::string& rest = "")
-      : start_(segment * kWalSegment), bytes_(kWalSegment, '\0') {
-    for (size_t page = 0; page < kWalSegment; page += kWalPage) {
-      put<uint16_t>(page, 0xD110);
-      put<uint16_t>(page + 2, page == 0 ? 2 : 0);
-      put<uint32_t>(page + 4, timeline);
-      put<uint64_t>(page + 8, start_ + page);
-    }
-    put<uint64_t>(24, kWalSystem);
-    put<uint32_t>(32, kWalSegment);
-    put<uint32_t>(36, kWalPage);
+      : start_(segment * kWalSegment),
+        bytes_(made_wal({timeline}, {start_}, {kWalSegment}, '\0', kWalSystem)) {
     if (!rest.empty()) {
       put<uint16_t>(2, 2 | 1);
       put<uint32_t>(16, rest.size());

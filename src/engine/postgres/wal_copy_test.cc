@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "engine/postgres/wal_archive.h"
-#include "support/made_wal.h"
 #include "support/small_repository.h"
 #include "support/wal_segments.h"
 

@@ -7,8 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "support/errors.h"
-#include "support/made_wal.h"
 #include "support/temp_directory.h"
+#include "support/wal_segments.h"
 
 namespace salvor {
 namespace {

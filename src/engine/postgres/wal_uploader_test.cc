@@ -6,9 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "support/made_wal.h"
 #include "support/small_repository.h"
 #include "support/temp_directory.h"
+#include "support/wal_segments.h"
 
 namespace salvor {
 namespace {
