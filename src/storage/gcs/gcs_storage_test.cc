@@ -9,6 +9,7 @@
 #include "storage/gcs/gcs_errors.h"
 #include "storage/gcs/gcs_settings.h"
 #include "support/http_server.h"
+#include "support/storage_calls.h"
 #include "support/storage_helpers.h"
 #include "support/test_context.h"
 
@@ -156,15 +157,8 @@ TEST_F(GcsReplies, A404ThatTheStorageDidNotGiveIsNotBelieved) {
                                    : "No such object: bucket/p/data"};
   });
   const auto storage = open(server);
-  Buffer out(1);
-  const std::vector<std::function<void()>> calls{
-      [&] { (void)storage->get(*context_, pack_, 100); },
-      [&] { storage->get_range(*context_, pack_, 0, out.bytes()); },
-      [&] { (void)storage->stat(*context_, pack_); },
-      [&] { (void)storage->list_all(*context_, ObjectKind::kPack); },
-      [&] { storage->put(*context_, pack_, as_bytes("content")); },
-      [&] { storage->remove(*context_, pack_); },
-      [&] { storage->create(*context_); }};
+  std::vector<std::function<void()>> calls = calls_of(*storage, context_, pack_);
+  calls.emplace_back([&] { storage->create(*context_); });
   for (const auto& call : calls) {
     const Error error = error_of(call);
     EXPECT_EQ(error.code(), ErrorCode::kUnreachable) << error.message();

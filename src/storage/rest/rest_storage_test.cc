@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "storage/decorators/retry_storage.h"
 #include "support/http_server.h"
+#include "support/storage_calls.h"
 #include "support/storage_helpers.h"
 #include "support/temp_directory.h"
 #include "support/test_context.h"
@@ -260,16 +261,9 @@ TEST_F(RestRepository, AConfigThatCannotEvenBePutBackIsKeptInAFile) {
 
 TEST_F(RestRepository, A404IsBelievedWhileTheConfigIsThere) {
   const auto storage = open();
-  Buffer out(1);
-  const std::vector<std::function<void()>> calls{
-      [&] { (void)storage->get(*context_, pack_, 100); },
-      [&] { storage->get_range(*context_, pack_, 0, out.bytes()); },
-      [&] { (void)storage->stat(*context_, pack_); },
-      [&] { (void)storage->list_all(*context_, ObjectKind::kPack); },
-      [&] { storage->put(*context_, pack_, as_bytes("content")); },
-      [&] { storage->remove(*context_, pack_); },
-      [&] { (void)storage->get(*context_, config_, 100); },
-      [&] { storage->replace_config(*context_, as_bytes("new")); }};
+  std::vector<std::function<void()>> calls = calls_of(*storage, context_, pack_);
+  calls.emplace_back([&] { (void)storage->get(*context_, config_, 100); });
+  calls.emplace_back([&] { storage->replace_config(*context_, as_bytes("new")); });
   // Before anything was there, nothing is.
   hidden_ = 3;
   EXPECT_FALSE(storage->stat(*context_, config_).has_value());

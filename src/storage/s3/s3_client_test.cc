@@ -8,6 +8,7 @@
 
 #include "storage/azure/azure_sign.h"
 #include "support/http_server.h"
+#include "support/s3_keys.h"
 #include "support/test_context.h"
 
 namespace salvor::test {
@@ -30,13 +31,7 @@ class RefusesTwo {
         }) {}
 
   void expect_both_mended() {
-    StorageOptions options;
-    options.http.proxy = "";
-    options.environment = [](const std::string& name) -> std::optional<std::string> {
-      return name.starts_with("AWS_ACCESS") || name.starts_with("AWS_SECRET")
-                 ? std::optional<std::string>("something")
-                 : std::nullopt;
-    };
+    const StorageOptions options = with_some_keys();
     S3Client client(s3_settings(server_.url("/bucket"), options), options);
     std::atomic<int> good = 0;
     {
@@ -94,13 +89,7 @@ TEST(S3Client, AClockThatIsSetIsFollowedInBothDirections) {
                        .headers = {{"Date", http_date(now)}},
                        .body = skewed ? refusal_text("RequestTimeTooSkewed") : "content"};
   });
-  StorageOptions options;
-  options.http.proxy = "";
-  options.environment = [](const std::string& name) -> std::optional<std::string> {
-    return name.starts_with("AWS_ACCESS") || name.starts_with("AWS_SECRET")
-               ? std::optional<std::string>("something")
-               : std::nullopt;
-  };
+  const StorageOptions options = with_some_keys();
   S3Client client(s3_settings(server.url("/bucket"), options), options);
   TestContext outer;
   WrongClock clock;

@@ -8,6 +8,7 @@
 #include "codec/go_json.h"
 #include "storage/azure/azure_sign.h"
 #include "support/http_server.h"
+#include "support/storage_calls.h"
 #include "support/storage_helpers.h"
 #include "support/test_context.h"
 
@@ -345,14 +346,9 @@ TEST_F(S3Replies, A404ThatTheStorageDidNotGiveIsNotBelieved) {
       .status = 404, .headers = {{"Content-Type", "text/plain"}}, .body = "404 page not found"};
   const auto storage = open();
   answer({foreign});
-  Buffer out(1);
-  for (const std::function<void()>& call : std::vector<std::function<void()>>{
-           [&] { (void)storage->get(*context_, pack_, 100); },
-           [&] { storage->get_range(*context_, pack_, 0, out.bytes()); },
-           [&] { (void)storage->stat(*context_, pack_); },
-           [&] { (void)storage->list_all(*context_, ObjectKind::kPack); },
-           [&] { storage->put(*context_, pack_, as_bytes("content")); },
-           [&] { storage->remove(*context_, pack_); }, [&] { storage->create(*context_); }}) {
+  std::vector<std::function<void()>> calls = calls_of(*storage, context_, pack_);
+  calls.emplace_back([&] { storage->create(*context_); });
+  for (const auto& call : calls) {
     const Error error = error_of(call);
     EXPECT_EQ(error.code(), ErrorCode::kUnreachable) << error.message();
     EXPECT_THAT(error.message(), HasSubstr("not in the storage's own words"));

@@ -5,6 +5,7 @@
 #include "storage/s3/s3_client.h"
 #include "support/errors.h"
 #include "support/http_server.h"
+#include "support/s3_keys.h"
 #include "support/test_context.h"
 
 namespace salvor {
@@ -74,13 +75,7 @@ std::string version(const std::string& key, const std::string& id) {
 class S3Past : public testing::Test {
  protected:
   PastObjectMap past(test::HttpServer& server) {
-    StorageOptions options;
-    options.http.proxy = "";
-    options.environment = [](const std::string& name) -> std::optional<std::string> {
-      return name.starts_with("AWS_ACCESS") || name.starts_with("AWS_SECRET")
-                 ? std::optional<std::string>("something")
-                 : std::nullopt;
-    };
+    const StorageOptions options = test::with_some_keys();
     S3Client client(s3_settings(server.url("/bucket/p"), options), options);
     return s3_past(*context_, client, (*context_).clock.now() + std::chrono::hours(24 * 36'500));
   }
