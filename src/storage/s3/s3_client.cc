@@ -120,7 +120,14 @@ HttpResponse S3Client::execute(const Context& context, const S3Call& call,
     return response;
   }
   const bool awaited = std::ranges::find(expected, response.status) != expected.end();
-  const S3Failure failure = reason_of(context, call, response, awaited);
+  S3Failure failure = reason_of(context, call, response, awaited);
+  if (failure.there) {  // it has come in between
+    response = send_mended(context, call);
+    if (response.success()) {
+      return response;
+    }
+    failure = parse_s3_failure(response);
+  }
   if (awaited && !failure.foreign() && !(failure.code == "NoSuchBucket" && bucket_seen_)) {
     return response;
   }
@@ -147,7 +154,9 @@ S3Failure S3Client::ask_reason(const Context& context, const S3Call& call,
     question.headers = {{"Range", "bytes=0-0"}};
   }
   const HttpResponse response = send(context, question).response;
-  return response.status == failure.status ? parse_s3_failure(response) : failure;
+  S3Failure answered = response.status == failure.status ? parse_s3_failure(response) : failure;
+  answered.there = response.success();
+  return answered;
 }
 
 void S3Client::check_content(const S3Call& call, const S3Failure& failure) {

@@ -15,6 +15,7 @@ struct S3Failure {
   std::string code;     // "NoSuchKey"
   std::string message;  // the server's own words
   std::string region;   // of the bucket, where the reply names it
+  bool there = false;   // it was there when the same was asked by GET
 
   // Whether the request was signed for the wrong region or sent to the wrong address.
   [[nodiscard]] bool wrong_region() const;

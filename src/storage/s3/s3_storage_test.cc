@@ -357,8 +357,11 @@ TEST_F(S3Replies, A404ThatTheStorageDidNotGiveIsNotBelieved) {
   answer({refusal(404, "NoSuchKey")});
   EXPECT_EQ(code_of([&] { (void)storage->get(*context_, pack_, 100); }), ErrorCode::kNotFound);
   EXPECT_FALSE(storage->stat(*context_, pack_).has_value());
-  // HEAD says nothing, and by GET it is there: one of the two was somebody else's.
-  answer({{.status = 404}, {.status = 206, .body = "c"}});
+  // HEAD says nothing, and by GET it is there: it has come in between, or one of the two was
+  // somebody else's.
+  answer({{.status = 404}, {.status = 206, .body = "c"}, {.body = "content"}});
+  EXPECT_EQ(storage->stat(*context_, pack_).value().size_bytes, 7U);
+  answer({{.status = 404}, {.status = 206, .body = "c"}, {.status = 404}});
   EXPECT_EQ(code_of([&] { (void)storage->stat(*context_, pack_); }), ErrorCode::kUnreachable);
   // MinIO says it in a header.
   answer({{.status = 404, .headers = {{"x-minio-error-code", "NoSuchKey"}}}});
