@@ -39,6 +39,24 @@ struct ServedReply {
   bool no_reply = false;                   // the connection is closed instead
 };
 
+// A reply that a test changes while the server is there. Thread-safe.
+class ChangingReply {
+ public:
+  ChangingReply& operator=(ServedReply reply) {
+    const std::scoped_lock lock(mutex_);
+    reply_ = std::move(reply);
+    return *this;
+  }
+  [[nodiscard]] ServedReply now() const {
+    const std::scoped_lock lock(mutex_);
+    return reply_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  ServedReply reply_;
+};
+
 // On 127.0.0.1, a thread a connection. The handler is called from any of them.
 class HttpServer {
  public:

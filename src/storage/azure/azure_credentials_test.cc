@@ -153,8 +153,8 @@ TEST_F(AzureTokens, StayTheIdentityThatTheyWere) {
   std::filesystem::permissions(folder + "/az", std::filesystem::perms::owner_all);
   const std::string path = std::getenv("PATH");
   ASSERT_EQ(setenv("PATH", (folder + ":" + path).c_str(), 1), 0);
-  ServedReply reply;
-  HttpServer server([&](const ServedRequest&) { return reply; });
+  ChangingReply reply;
+  HttpServer server([&](const ServedRequest&) { return reply.now(); });
   const ServedReply good{.body = R"({"access_token":"of-machine","expires_in":"86399"})"};
 
   AzureTokenSource machine = source({{"AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url("")}});
@@ -163,24 +163,25 @@ TEST_F(AzureTokens, StayTheIdentityThatTheyWere) {
   EXPECT_EQ(token.reveal(), "of-machine");
   EXPECT_TRUE(machine.renew(token));
   for (const int status : {404, 410, 429, 500, 503}) {
-    reply = {.status = status};
+    reply = ServedReply{.status = status};
     EXPECT_EQ(code_of([&] { (void)machine.get(*context_); }), ErrorCode::kUnreachable) << status;
   }
-  reply = {.no_reply = true};
+  reply = ServedReply{.no_reply = true};
   EXPECT_EQ(code_of([&] { (void)machine.get(*context_); }), ErrorCode::kUnreachable);
-  reply = {.status = 400, .body = R"({"error":"invalid_request"})"};  // the identity was taken away
+  reply = ServedReply{.status = 400,
+                      .body = R"({"error":"invalid_request"})"};  // the identity was taken away
   EXPECT_EQ(code_of([&] { (void)machine.get(*context_); }), ErrorCode::kPermission);
   reply = good;
   EXPECT_EQ(machine.get(*context_).reveal(), "of-machine");
 
   // While it is being updated nobody knows yet what else there is: Azure's own says who it is.
   AzureTokenSource updated = source({{"AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url("")}});
-  reply = {.status = 404, .headers = {{"Server", "IMDS/150.870.65.1854"}}};
+  reply = ServedReply{.status = 404, .headers = {{"Server", "IMDS/150.870.65.1854"}}};
   EXPECT_EQ(code_of([&] { (void)updated.get(*context_); }), ErrorCode::kUnreachable);
 
   // And whoever has logged in stays that, also when a machine's identity turns up.
   AzureTokenSource person = source({{"AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url("")}});
-  reply = {.status = 404};  // another cloud's
+  reply = ServedReply{.status = 404};  // another cloud's
   const Secret own = person.get(*context_);
   EXPECT_EQ(own.reveal(), "of-az");
   EXPECT_TRUE(person.renew(own));

@@ -403,9 +403,11 @@ TEST_F(Tokens, OfTheMachine) {
 }
 
 TEST_F(Tokens, StayThoseOfTheSourceTheyCameFrom) {
-  ServedReply reply{.headers = {{"Metadata-Flavor", "Google"}},
-                    .body = R"({"access_token":"of-machine","expires_in":3599})"};
-  HttpServer server([&](const ServedRequest&) { return reply; });
+  const ServedReply good{.headers = {{"Metadata-Flavor", "Google"}},
+                         .body = R"({"access_token":"of-machine","expires_in":3599})"};
+  ChangingReply reply;
+  reply = good;
+  HttpServer server([&](const ServedRequest&) { return reply.now(); });
   GcsTokenSource machine =
       source({{"GCE_METADATA_HOST", "127.0.0.1:" + std::to_string(server.port())},
               {"CLOUDSDK_CONFIG", directory_.path().string()}});
@@ -416,9 +418,9 @@ TEST_F(Tokens, StayThoseOfTheSourceTheyCameFrom) {
   file("application_default_credentials.json", account(server.url(), "no key"));
   EXPECT_EQ(machine.get(*context_).reveal(), "of-machine");
   EXPECT_TRUE(machine.renew(first));
-  const ServedReply good = std::exchange(reply, ServedReply{.status = 404});
+  reply = ServedReply{.status = 404};
   EXPECT_EQ(code_of([&] { (void)machine.get(*context_); }), ErrorCode::kUnreachable);
-  reply = {.no_reply = true};
+  reply = ServedReply{.no_reply = true};
   EXPECT_EQ(code_of([&] { (void)machine.get(*context_); }), ErrorCode::kUnreachable);
   reply = good;
   EXPECT_EQ(machine.get(*context_).reveal(), "of-machine");
