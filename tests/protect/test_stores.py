@@ -1,6 +1,7 @@
 """Configured sources, by name: backed up, listed, restored by moment, verified, with old data kept (R1, R3,
 R5, R11, V1, P4)."""
 import os
+import signal
 import time
 
 import postgres
@@ -132,6 +133,32 @@ class Postgres(ApplicationCase):
             if len(segment.name) == 24 and segment.name < current:
                 self.salvor(self.repository, "wal", "push", segment, "--batch", "0", "--notes",
                             self.folder / "notes")
+
+    @limit(200)
+    def test_a_moment_that_has_only_just_passed_is_waited_for(self):
+        self.configure("""
+            sources:
+              db:
+                postgres: {{url: env:SHOP_URL, data-directory: "{data}", wal: stream}}
+            """, data=self.cluster.data)
+        stream = self.background(self.salvor.start(
+            None, "wal", "stream", "db", "--create-slot", cwd=self.app, password=None,
+            env={"SHOP_URL": self.cluster.url, "SHOP_PASSWORD": PASSWORD}))
+        end = time.monotonic() + 60
+        while self.cluster.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "0":
+            self.assertLess(time.monotonic(), end, "nothing is streamed")
+            time.sleep(0.1)
+        self.shop("backup", "db")
+        self.cluster.sql("INSERT INTO orders VALUES (1001, 'late')")
+        moment = self.cluster.sql("SELECT clock_timestamp()")
+        self.cluster.sql("DROP TABLE orders")
+        # At once: what the stream has received is stored every three seconds.
+        self.shop("restore", "db", "--at", moment, "--target", self.place.path / "look", "--yes")
+        stream.send_signal(signal.SIGINT)
+        self.finish(stream, expect=(0, 130))
+        look = postgres.Cluster(self, self.place.path / "look")
+        look.start()
+        self.assertEqual(look.sql("SELECT count(*) FROM orders"), "1001")
 
     @limit(300)
     def test_accident_to_recovery(self):

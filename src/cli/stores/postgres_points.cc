@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -153,9 +154,12 @@ std::vector<RecoveryRange> ranges_of(const Context& context, const PostgresPoint
   return ranges;
 }
 
-ChosenRecovery choose_recovery(const Context& context, const PostgresPoints& points,
-                               const Moment& moment, const std::string& base,
-                               const std::string& source) {
+namespace {
+
+// Throws Error that says what can be reached when the moment cannot.
+ChosenRecovery choose_among(const Context& context, const PostgresPoints& points,
+                            const Moment& moment, const std::string& base,
+                            const std::string& source) {
   if (!points.archive) {
     throw Error(ErrorCode::kNotFound, "there is no backup of " + source + " in the repository",
                 "`salvor backup " + source + "` makes one.");
@@ -206,6 +210,32 @@ ChosenRecovery choose_recovery(const Context& context, const PostgresPoints& poi
     chosen.target = time_target(target.time, end, chosen.plan);
   }
   return chosen;
+}
+
+}  // namespace
+
+RecoveryOfSource choose_recovery(const StoreSite& site, const Context& context,
+                                 const Repository& repository, const SourceSpec& source,
+                                 const RestoreOrder& order) {
+  constexpr std::chrono::seconds kOnItsWay{15};
+  constexpr std::chrono::milliseconds kLook{500};
+  while (true) {
+    PostgresPoints points = postgres_points(site, context, repository, source);
+    try {
+      ChosenRecovery chosen = choose_among(context, points, order.moment, order.base, source.name);
+      return {std::move(points), std::move(chosen)};
+    } catch (const Error&) {
+      const auto age = context.clock.now() - order.moment.time;
+      const bool may_come = points.archive && order.moment.kind == Moment::kAt &&
+                            source.settings.text("wal", "stream") == "stream" &&
+                            age >= age.zero() && age < kOnItsWay;
+      if (!may_come) {
+        throw;
+      }
+    }
+    context.check_stopped();
+    std::this_thread::sleep_for(kLook);
+  }
 }
 
 }  // namespace salvor::cli

@@ -35,9 +35,16 @@ struct ChosenRecovery {
   RecoveryPlan plan;
   WallTime reached;  // until when the data will be, where that is known beforehand
 };
-// Throws Error that says what can be reached when the moment cannot.
-[[nodiscard]] ChosenRecovery choose_recovery(const Context& context, const PostgresPoints& points,
-                                             const Moment& moment, const std::string& base,
-                                             const std::string& source);
+// With what it was chosen from.
+struct RecoveryOfSource {
+  PostgresPoints points;  // with an archive
+  ChosenRecovery chosen;
+};
+// A moment that has only just passed is waited for, up to fifteen seconds behind it: streams store
+// what they have every few seconds. Throws Error that says what can be reached when the moment
+// cannot.
+[[nodiscard]] RecoveryOfSource choose_recovery(const StoreSite& site, const Context& context,
+                                               const Repository& repository,
+                                               const SourceSpec& source, const RestoreOrder& order);
 
 }  // namespace salvor::cli

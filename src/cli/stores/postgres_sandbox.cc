@@ -60,9 +60,8 @@ RestoreOutcome PostgresSandbox::recover(const Context& context, const RestoreOrd
   options.existing = order.old_data == OldData::kMoveAside ? ExistingCluster::kMoveAside
                                                            : ExistingCluster::kOverwrite;
   SourceRepository at(site_, context, source_, {.lock = LockMode::kShared});
-  const PostgresPoints points = postgres_points(site_, at.context(), at.repository(), source_);
-  const ChosenRecovery chosen =
-      choose_recovery(at.context(), points, order.moment, order.base, source_.name);
+  const auto [points, chosen] =
+      choose_recovery(site_, at.context(), at.repository(), source_, order);
   options.recovery = chosen.target;
   at.repository().load_index(at.context());
   require_passage(sandbox_.path(), cluster_owner(at.context(), at.repository(),

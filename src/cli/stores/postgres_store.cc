@@ -225,9 +225,8 @@ RestoreOutcome PostgresStore::restore(const Context& context, const RestoreOrder
   }
   PostgresRestoreOptions options = restore_options(order);
   SourceRepository at(site_, context, source_, {.lock = LockMode::kShared});
-  const PostgresPoints points = postgres_points(site_, at.context(), at.repository(), source_);
-  const ChosenRecovery chosen =
-      choose_recovery(at.context(), points, order.moment, order.base, source_.name);
+  const auto [points, chosen] =
+      choose_recovery(site_, at.context(), at.repository(), source_, order);
   options.recovery = chosen.target;
   options.on_step(describe_plan(chosen.plan));
   RestoreOutcome outcome;
