@@ -2,6 +2,7 @@
 // resumed by another process, and every effect must be there exactly once.
 #include <csignal>
 #include <cstdio>
+#include <functional>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -71,11 +72,27 @@ PlanGraph plan_of(const World& world, bool fails) {
                       {});
 }
 
+// What the body returns, in a process of its own; 2 when it throws, a signal's number when that
+// ends it.
+int in_fork(const std::function<int()>& body) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    try {
+      ::_exit(body());
+    } catch (const Error& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      ::_exit(2);
+    }
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
 // 0: it came to its end as asked; 9: killed. Otherwise 100 + RunEnd.
 int in_child(const std::filesystem::path& state, const World& world, bool fails, bool resume,
              uint64_t kill_at) {
-  const pid_t child = ::fork();
-  if (child == 0) {
+  return in_fork([&] {
     test::TestContext context;
     const Context here = *context;
     test::FakeSite site(world.root);
@@ -93,33 +110,25 @@ int in_child(const std::filesystem::path& state, const World& world, bool fails,
                        ::kill(::getpid(), SIGKILL);
                      }
                    }};
-    try {
-      const RunFolder folder(state);
-      PlanGraph graph = plan_of(world, fails);
-      std::unique_ptr<PlanRun> run;
-      if (resume && std::filesystem::exists(folder.journal_of(kId)) &&
-          !read_journal(folder.journal_of(kId)).entries.empty()) {
-        run = PlanRun::resume(here, folder, tools, std::move(graph), kId, false);
-      } else {
-        const Preflight preflight = look_ahead(here, graph, site, secrets, {.run = kId});
-        run = PlanRun::start(here, folder, tools, std::move(graph), preflight,
-                             {.id = kId, .mode = "production", .who = "me"});
-      }
-      const RunEnd end = run->execute();
-      if (end != (fails ? RunEnd::kUndone : RunEnd::kSucceeded)) {
-        std::fprintf(stderr, "ended as %s: %s\n", std::string(name_of(end)).c_str(),
-                     run->error().c_str());
-        ::_exit(1);
-      }
-      ::_exit(0);
-    } catch (const Error& error) {
-      std::fprintf(stderr, "%s\n", error.what());
-      ::_exit(2);
+    const RunFolder folder(state);
+    PlanGraph graph = plan_of(world, fails);
+    std::unique_ptr<PlanRun> run;
+    if (resume && std::filesystem::exists(folder.journal_of(kId)) &&
+        !read_journal(folder.journal_of(kId)).entries.empty()) {
+      run = PlanRun::resume(here, folder, tools, std::move(graph), kId, false);
+    } else {
+      const Preflight preflight = look_ahead(here, graph, site, secrets, {.run = kId});
+      run = PlanRun::start(here, folder, tools, std::move(graph), preflight,
+                           {.id = kId, .mode = "production", .who = "me"});
     }
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+    const RunEnd end = run->execute();
+    if (end != (fails ? RunEnd::kUndone : RunEnd::kSucceeded)) {
+      std::fprintf(stderr, "ended as %s: %s\n", std::string(name_of(end)).c_str(),
+                   run->error().c_str());
+      return 1;
+    }
+    return 0;
+  });
 }
 
 uint64_t entries_of(const std::filesystem::path& state) {
@@ -180,8 +189,7 @@ std::filesystem::path pid_file(const World& world) {
 // SIGKILL: killed. Otherwise 100 + RunEnd.
 int run_in_child(const std::filesystem::path& state, const World& world, const PlanGraph& graph,
                  bool resume, const std::string& decision = {}) {
-  const pid_t child = ::fork();
-  if (child == 0) {
+  return in_fork([&] {
     test::write_text(pid_file(world), std::to_string(::getpid()));
     test::TestContext context;
     const Context here = *context;
@@ -191,20 +199,12 @@ int run_in_child(const std::filesystem::path& state, const World& world, const P
     test::FakePeople people;
     people.decision = decision;
     const RunTools tools{.site = site, .secrets = secrets, .observer = events, .people = people};
-    try {
-      const RunFolder folder(state);
-      const auto run = resume ? PlanRun::resume(here, folder, tools, graph, kId, false)
-                              : PlanRun::start(here, folder, tools, graph, {},
-                                               {.id = kId, .mode = "production", .who = "me"});
-      ::_exit(100 + static_cast<int>(run->execute()));
-    } catch (const Error& error) {
-      std::fprintf(stderr, "%s\n", error.what());
-      ::_exit(2);
-    }
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+    const RunFolder folder(state);
+    const auto run = resume ? PlanRun::resume(here, folder, tools, graph, kId, false)
+                            : PlanRun::start(here, folder, tools, graph, {},
+                                             {.id = kId, .mode = "production", .who = "me"});
+    return 100 + static_cast<int>(run->execute());
+  });
 }
 
 int code_of(RunEnd end) {

@@ -306,9 +306,7 @@ CommandSpec audit_command() {
   const OptionSpec without_key{
       .long_name = "allow-unsigned",
       .value_name = "writer",
-      .help =
-          "a machine that has no key: what it recorded without a signature is no problem (may "
-          "be repeated)",
+      .help = "a machine that has no key: what it recorded without a signature is no problem",
       .target = &choices->unsigned_writers};
   const OptionSpec head{.long_name = "head",
                         .value_name = "file",

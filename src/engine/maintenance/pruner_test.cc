@@ -269,7 +269,23 @@ TEST(Pruner, DamageFoundWhileRepackingRemovesNothing) {
   EXPECT_TRUE(std::includes(after.begin(), after.end(), before.begin(), before.end()));
 }
 
-// Each read of a pack is changed on its way once, and comes well the second time.
+// The nth read of a pack is changed on its way, and comes well the second time. False: there are
+// not so many.
+bool prune_misreading(SmallRepository& repository, const PruneOptions& options, uint64_t nth) {
+  auto way = std::make_unique<FaultStorage>(borrow_storage(repository.storage()));
+  FaultStorage& fault = *way;
+  fault.add({.call = StorageCall::kGetRange,
+             .kind = ObjectKind::kPack,
+             .nth = nth,
+             .effect = FaultEffect::kFlipBit});
+  const auto far =
+      Repository::open(repository.context(), std::move(way), Secret(test::kTestPassword));
+  Pruner pruner(repository.context(), *far, options);
+  (void)pruner.plan();
+  (void)pruner.execute();
+  return fault.faults_hit() > 0;
+}
+
 TEST(Pruner, AReadErrorOnTheWayIsNoDamage) {
   for (const unsigned version : {1U, 2U}) {
     bool hit = true;
@@ -278,18 +294,7 @@ TEST(Pruner, AReadErrorOnTheWayIsNoDamage) {
       const SnapshotId first = repository.backup(numbered(0, 20));
       const SnapshotId second = repository.backup(numbered(5, 25));
       forget(repository, first);
-      auto way = std::make_unique<FaultStorage>(borrow_storage(repository.storage()));
-      FaultStorage& fault = *way;
-      fault.add({.call = StorageCall::kGetRange,
-                 .kind = ObjectKind::kPack,
-                 .nth = nth,
-                 .effect = FaultEffect::kFlipBit});
-      const auto far =
-          Repository::open(repository.context(), std::move(way), Secret(test::kTestPassword));
-      Pruner pruner(repository.context(), *far, everything());
-      (void)pruner.plan();
-      (void)pruner.execute();
-      hit = fault.faults_hit() > 0;
+      hit = prune_misreading(repository, everything(), nth);
       EXPECT_TRUE(hit || nth > 2) << "nothing was read";
       EXPECT_EQ(repository.read(second), numbered(5, 25));
       expect_sound(repository);
@@ -419,20 +424,9 @@ TEST(Pruner, AReadErrorWhileCompressingIsNoDamage) {
     RepositoryConfig config = repository.repository().config();
     config.version = 2;
     repository.repository().save_config(repository.context(), config);
-    auto way = std::make_unique<FaultStorage>(borrow_storage(repository.storage()));
-    FaultStorage& fault = *way;
-    fault.add({.call = StorageCall::kGetRange,
-               .kind = ObjectKind::kPack,
-               .nth = nth,
-               .effect = FaultEffect::kFlipBit});
-    const auto far =
-        Repository::open(repository.context(), std::move(way), Secret(test::kTestPassword));
     PruneOptions options = everything();
     options.limits.repack_uncompressed = true;
-    Pruner pruner(repository.context(), *far, options);
-    (void)pruner.plan();
-    (void)pruner.execute();
-    hit = fault.faults_hit() > 0;
+    hit = prune_misreading(repository, options, nth);
     EXPECT_TRUE(hit || nth > 2) << "nothing was read";
     EXPECT_EQ(repository.read(id), numbered(0, 5));
     expect_sound(repository);

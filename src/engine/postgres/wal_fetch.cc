@@ -52,18 +52,18 @@ void prefetch(const Context& context, const WalArchive& archive, const WalFetchO
   }
   ThreadPool pool("salvor-wal", options.threads);
   TaskGroup group(pool, context.stop);
-  for (unsigned i = 1; i <= options.ahead; ++i) {
-    const std::string name = postgres::segment_name(parsed->timeline, {parsed->segment.value + i},
-                                                    archive.segment_size());
-    group.run([&context, &archive, &folder, name] {
-      if (!fs::exists(folder / name)) {
-        if (const auto content = archive.fetch(context, name)) {
-          write_whole(folder / name, content->view());
-        }
-      }
-    });
-  }
   try {
+    for (unsigned i = 1; i <= options.ahead; ++i) {
+      const std::string name = postgres::segment_name(parsed->timeline, {parsed->segment.value + i},
+                                                      archive.segment_size());
+      group.run([&context, &archive, &folder, name] {
+        if (!fs::exists(folder / name)) {
+          if (const auto content = archive.fetch(context, name)) {
+            write_whole(folder / name, content->view());
+          }
+        }
+      });  // throws, too, once one has failed
+    }
     group.wait();
   } catch (const Error& ahead) {
     if (ahead.code() == ErrorCode::kCancelled) {
