@@ -245,6 +245,23 @@ class Tables(LoadCase):
         self.assertEqual(self.count(self.server, "log"), 1, "and do again")
         self.assertEqual(self.server.sql("SELECT max(id) FROM orders", "shop"), "502", "the sequence did not go back")
 
+    def test_rows_that_a_standby_did_not_have_replace_none(self):
+        self.server.sql("CREATE UNLOGGED TABLE visits AS SELECT generate_series(1, 9) AS id", "shop")
+        standby = postgres.Cluster(self, self.place.path / "standby")
+        postgres.run([self.server.bin / "pg_basebackup", "-D", standby.data, "-R", "-c", "fast", "-d", self.server.url])
+        standby.start()
+        self.dump(standby, database="shop")
+        result = self.load(self.server, "--table", "visits", "--table", "orders", "--yes", database="shop", expect=1)
+        self.assertIn("has no rows of public.visits, which holds 9 rows now", result.errors)
+        result = self.salvor(self.repository, "postgres", "undelete", "-d", self.url(self.server, "shop"), "-t", "visits",
+                             "--yes", expect=1)
+        self.assertIn("has no rows of public.visits", result.errors)
+        self.assertEqual(self.count(self.server, "visits"), 9)
+        self.server.sql("DROP TABLE visits", "shop")
+        result = self.load(self.server, "--table", "visits", database="shop")
+        self.assertIn("has no rows of public.visits", result.text + result.errors, "an empty table is explained")
+        self.assertEqual(self.count(self.server, "visits"), 0)
+
     def test_rows_that_others_need_stop_it(self):
         self.server.sql("INSERT INTO orders (id, customer, total) VALUES (9000, 1, 5); INSERT INTO lines VALUES "
                         "(9000, 'new')", "shop")

@@ -53,6 +53,13 @@ class Verify(PostgresCase):
         self.assertEqual(cluster.sql("SELECT count(*) FROM pg_stat_activity"), before)
         self.salvor.check(self.repository)
 
+    def test_what_the_original_preloads_need_not_be_here(self):
+        cluster = postgres.Cluster.make(self, self.place)
+        for setting in ("shared_preload_libraries", "session_preload_libraries"):
+            cluster.sql(f"ALTER SYSTEM SET {setting} = 'salvor_not_here'")
+        self.back_up(cluster)
+        self.assertTrue(self.verify("--json").message("summary")["proven"])
+
     def test_what_an_assertion_denies_is_not_proven(self):
         self.prepared()
         for statement in ("SELECT count(*) = 999 FROM orders", "SELECT nonsense FROM orders", "SELECT id FROM orders",

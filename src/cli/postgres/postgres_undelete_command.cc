@@ -58,7 +58,7 @@ std::vector<OptionSpec> scratch_options(ScratchChoices& choices) {
        .target = &choices.superuser},
       {.long_name = "set",
        .value_name = "name=value",
-       .help = "a server setting, for --scratch; shared_preload_libraries is empty otherwise",
+       .help = "a server setting, for --scratch, where nothing is preloaded otherwise",
        .target = &choices.settings},
       {.long_name = "system-id",
        .value_name = "number",

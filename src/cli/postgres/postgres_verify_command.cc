@@ -9,6 +9,7 @@
 #include "cli/postgres/postgres_commands.h"
 #include "cli/postgres/recovery_options.h"
 #include "cli/repository_access.h"
+#include "connector/postgres/local_server.h"
 #include "engine/postgres/postgres_proof.h"
 
 namespace salvor::cli {
@@ -105,8 +106,7 @@ int run(const Choices& choices, Session& session) {
   options.restore.superuser = choices.superuser;
   options.restore.program = own_path();
   options.restore.on_step = [&session](const std::string& step) { session.terminal.message(step); };
-  // What the original loads need not be installed here.
-  options.restore.settings.emplace_back("shared_preload_libraries", "");
+  options.restore.settings = postgres::nothing_preloaded();
   for (const std::string& setting : choices.settings) {
     options.restore.settings.push_back(split_pair(setting, "--set"));
   }
@@ -181,7 +181,7 @@ CommandSpec postgres_verify_spec() {
        .target = &choices->superuser},
       {.long_name = "set",
        .value_name = "name=value",
-       .help = "a server setting in the sandbox; shared_preload_libraries is empty otherwise",
+       .help = "a server setting in the sandbox, where nothing is preloaded otherwise",
        .target = &choices->settings}};
   add_options(options, target_options(*choices));
   return {

@@ -219,7 +219,7 @@ RecoveryOfSource choose_recovery(const StoreSite& site, const Context& context,
                                  const RestoreOrder& order) {
   constexpr std::chrono::seconds kOnItsWay{15};
   constexpr std::chrono::milliseconds kLook{500};
-  while (true) {
+  for (bool told = false;; told = true) {
     PostgresPoints points = postgres_points(site, context, repository, source);
     try {
       ChosenRecovery chosen = choose_among(context, points, order.moment, order.base, source.name);
@@ -232,6 +232,10 @@ RecoveryOfSource choose_recovery(const StoreSite& site, const Context& context,
       if (!may_come) {
         throw;
       }
+    }
+    if (!told) {
+      site.session.terminal.message(printable(source.name) +
+                                    ": waiting until the log of that moment is stored");
     }
     context.check_stopped();
     std::this_thread::sleep_for(kLook);

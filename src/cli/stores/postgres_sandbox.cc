@@ -4,6 +4,7 @@
 
 #include "cli/stores/postgres_points.h"
 #include "cli/stores/sandbox_server.h"
+#include "connector/postgres/local_server.h"
 #include "engine/postgres/postgres_proof.h"
 
 namespace salvor::cli {
@@ -56,7 +57,7 @@ RestoreOutcome PostgresSandbox::recover(const Context& context, const RestoreOrd
   options.tablespaces_in = sandbox_.path() + "/tablespaces";
   options.copy = true;
   options.no_network = isolated_;
-  options.settings = {{"shared_preload_libraries", ""}};
+  options.settings = postgres::nothing_preloaded();
   options.existing = order.old_data == OldData::kMoveAside ? ExistingCluster::kMoveAside
                                                            : ExistingCluster::kOverwrite;
   SourceRepository at(site_, context, source_, {.lock = LockMode::kShared});

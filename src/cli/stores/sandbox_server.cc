@@ -99,14 +99,16 @@ void SandboxServer::start(const Context& context) {
   const auto owner = owner_of(options_.data + "/PG_VERSION");
   binaries_ = postgres::find_binaries(source_.settings.text("binaries"), control.major_version);
   folder_ = std::make_unique<postgres::RuntimeFolder>(owner);
-  server_ = std::make_unique<postgres::LocalServer>(postgres::LocalServerOptions{
-      .binaries = binaries_,
-      .data = options_.data,
-      .folder = folder_->path(),
-      .owner = ::geteuid() == 0 ? std::optional(owner) : std::nullopt,
-      .superuser = options_.superuser,
-      .settings = {{"shared_preload_libraries", ""}, {"archive_mode", "off"}},
-      .no_network = options_.isolated});
+  postgres::ServerSettings settings = postgres::nothing_preloaded();
+  settings.emplace_back("archive_mode", "off");
+  server_ = std::make_unique<postgres::LocalServer>(
+      postgres::LocalServerOptions{.binaries = binaries_,
+                                   .data = options_.data,
+                                   .folder = folder_->path(),
+                                   .owner = ::geteuid() == 0 ? std::optional(owner) : std::nullopt,
+                                   .superuser = options_.superuser,
+                                   .settings = std::move(settings),
+                                   .no_network = options_.isolated});
   server_->wait_until_ready(context, kStartLimit);
 }
 

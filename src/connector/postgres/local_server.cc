@@ -91,6 +91,12 @@ std::vector<std::string> network_isolation() {
   return {};
 }
 
+ServerSettings nothing_preloaded() {
+  return {{"shared_preload_libraries", ""},
+          {"session_preload_libraries", ""},
+          {"local_preload_libraries", ""}};
+}
+
 RuntimeFolder::RuntimeFolder(const std::pair<uid_t, gid_t>& owner) {
   // Root's own TMPDIR may be closed to the user whom the server runs as.
   const std::string parent =

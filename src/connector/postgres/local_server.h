@@ -18,6 +18,12 @@ namespace salvor::postgres {
 // major version, else PATH. Throws Error{kNotFound}.
 [[nodiscard]] std::string find_binaries(const std::string& given, unsigned major_version);
 
+using ServerSettings = std::vector<std::pair<std::string, std::string>>;
+
+// For a server on what is a copy: the original's libraries need not be here, and their workers must
+// not run. Those that were given to one database or role (ALTER DATABASE ... SET) are loaded still.
+[[nodiscard]] ServerSettings nothing_preloaded();
+
 struct LocalServerOptions {
   std::string binaries;
   std::string data;
@@ -25,7 +31,7 @@ struct LocalServerOptions {
       folder;  // private, for socket, log and pg_hba.conf; owned by whoever the server runs as
   std::optional<std::pair<uid_t, gid_t>> owner;  // when we are root, which a server refuses to be
   std::string superuser = "postgres";
-  std::vector<std::pair<std::string, std::string>> settings;  // stronger than those of its files
+  ServerSettings settings;  // stronger than those of its files
   // In a network of its own without a way out, as far as the system allows that
   // (network_isolation); its socket is reached all the same.
   bool no_network = false;

@@ -32,6 +32,12 @@ std::string make_folder(const std::string& pattern) {
 
 void DumpRows::copy(const Context& context, const postgres::DumpTable& table, Connection& live,
                     const std::string& target) const {
+  if (table.without_rows()) {
+    throw Error(ErrorCode::kFailed,
+                "the backup has no rows of " + table.display() +
+                    ": it was unlogged, and the server a standby",
+                "Take them from a backup of the primary. Nothing was changed.");
+  }
   for (const postgres::DumpPart& part : table.parts) {
     copy_part(context, live,
               copy_in_command(target, table.columns, dump_.manifest().database.encoding), dump_,
@@ -92,10 +98,8 @@ void RecoveredRows::restore(const Context& context, Repository& repository) {
   chosen.tablespaces_in = folder_ + "/tablespaces";
   chosen.copy = true;
   chosen.after = AfterRecovery::kPromote;
-  // The original's libraries need not be here, and their workers must not run on what is a copy.
-  chosen.settings.insert(chosen.settings.begin(), {{"shared_preload_libraries", ""},
-                                                   {"session_preload_libraries", ""},
-                                                   {"local_preload_libraries", ""}});
+  const postgres::ServerSettings nothing = postgres::nothing_preloaded();
+  chosen.settings.insert(chosen.settings.begin(), nothing.begin(), nothing.end());
   // The server's user must get through to its data.
   ::chmod(folder_.c_str(), 0711);
   PostgresRestorer restorer(repository, archive);

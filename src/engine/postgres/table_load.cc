@@ -9,6 +9,7 @@
 #include "connector/postgres/logical/client_tools.h"
 #include "connector/postgres/logical/snapshot_session.h"
 #include "connector/postgres/logical/sql_text.h"
+#include "model/count_text.h"
 
 namespace salvor {
 namespace {
@@ -312,6 +313,22 @@ std::string TableLoader::quoted_target(const DumpTable& table) const {
          Connection::quote_identifier(target_name(table));
 }
 
+// What would take the place of rows is nothing, which is not what the table held.
+void TableLoader::require_rows(const TableImpact& impact) const {
+  if (!impact.table->without_rows()) {
+    return;
+  }
+  step("the backup has no rows of " + impact.table->display() + ", an unlogged table of a standby");
+  if (impact.rows_now > 0) {
+    throw Error(
+        ErrorCode::kFailed,
+        fmt::format("the backup has no rows of {}, which holds {} now: it was unlogged, and "
+                    "the server a standby",
+                    impact.table->display(), counted(impact.rows_now, "row")),
+        "Nothing was changed. Leave it out, or load a backup of the primary.");
+  }
+}
+
 void TableLoader::require_columns(const Context& context, Connection& connection,
                                   const DumpTable& table) const {
   std::map<std::string, std::string> live;
@@ -362,6 +379,7 @@ std::vector<TableImpact> TableLoader::examine(const Context& context) {
       impact.rows_now = std::stoull(
           connection.run(context, "SELECT count(*) FROM ONLY " + table.quoted()).text(0, 0));
     }
+    require_rows(impact);
     missing = missing || !impact.exists;
   }
   find_lost_schemas(context, connection);

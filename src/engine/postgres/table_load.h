@@ -81,6 +81,7 @@ class TableLoader {
   [[nodiscard]] std::string quoted_target(const postgres::DumpTable& table) const;
   void require_columns(const Context& context, postgres::Connection& connection,
                        const postgres::DumpTable& table) const;
+  void require_rows(const TableImpact& impact) const;
   void find_lost_schemas(const Context& context, postgres::Connection& connection);
   [[nodiscard]] std::vector<LivePartition> partitions_of(const Context& context,
                                                          postgres::Connection& connection,

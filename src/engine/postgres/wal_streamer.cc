@@ -53,7 +53,7 @@ class Streamer {
       return;
     }
     // Storing goes on after the stop, for what has been received.
-    const WalUploader uploader(context_.with_stop({}), archive, *spool, options_.flush_every);
+    WalUploader uploader(context_.with_stop({}), archive, *spool, options_.flush_every);
     const SpoolRescue others(context_, repository_, options_.spool, system_);
     while (!context_.stop.stop_requested()) {
       try {
@@ -64,6 +64,7 @@ class Streamer {
       } catch (const Error& error) {
         connection_.reset();
         keep_received(*spool);
+        uploader.hurry();
         recover_from(error);
       }
     }

@@ -128,9 +128,14 @@ void WalUploader::store(const std::stop_token& stop) {
     store_.store_whole(stop);
     stored_ = begun;  // what has come since is younger than that
   }
-  if (tail_is_due(context_.clock.monotonic() - stored_)) {
+  if (hurry_ || tail_is_due(context_.clock.monotonic() - stored_)) {
     const MonotonicTime begun = context_.clock.monotonic();
-    stored_ = store_.store_tail() ? begun : stored_;
+    const bool hurried = hurry_.exchange(false);
+    if (store_.store_tail()) {
+      stored_ = begun;
+    } else if (hurried) {
+      hurry_ = true;
+    }
   }
 }
 

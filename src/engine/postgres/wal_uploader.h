@@ -1,6 +1,7 @@
 // From the spool into the archive.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -53,6 +54,9 @@ class WalUploader {
   ~WalUploader();
   WalUploader(const WalUploader&) = delete;
   WalUploader& operator=(const WalUploader&) = delete;
+  // The tail is not left until it is due: the server that sent it may never come back. From any
+  // thread; does not wait.
+  void hurry() { hurry_ = true; }
 
  private:
   void work(const std::stop_token& stop);
@@ -66,6 +70,7 @@ class WalUploader {
   SpoolStore store_;
   MonotonicTime stored_;  // all that came before is in the archive
   std::optional<MonotonicTime> warned_;
+  std::atomic<bool> hurry_ = false;
   std::jthread thread_;  // last: it uses all the others
 };
 

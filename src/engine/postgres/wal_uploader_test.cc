@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -128,6 +129,23 @@ TEST_F(WalUploaderTest, WhatCannotBeStoredWhenTheStreamEndsIsTold) {
   EXPECT_EQ(spool.waiting(), 1U);
   ASSERT_FALSE(warnings().empty());
   EXPECT_THAT(warnings().back(), HasSubstr("WAL cannot be stored"));
+}
+
+// The server may be gone for good: what it sent last must not wait for its turn.
+TEST_F(WalUploaderTest, TheTailIsStoredAtOnceWhenTheConnectionHasEnded) {
+  const WalArchive archive = this->archive();
+  WalSpool spool(folder(), kSize, 8 * kSize.bytes);
+  spool.begin({1}, start_of(6));
+  spool.wal(start_of(6), as_bytes(wal(6, 'b')).first(20'000));
+  static_cast<void>(spool.sync());
+  WalUploader uploader(context_, archive, spool, std::chrono::hours(1));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_THAT(archived(), IsEmpty()) << "it is not due for an hour";
+  uploader.hurry();
+  for (int tries = 0; archived().empty() && tries < 100; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_THAT(archived(), ElementsAre(HasSubstr(std::string(kSecond) + ".tail-")));
 }
 
 // The server's own archive_command was quicker.
