@@ -273,6 +273,18 @@ TEST_F(CatalogTest, ARunThatTheRepositoryDidNotTakeIsSentLater) {
   EXPECT_EQ(sync_catalog(*context_, small.repository(), "main", catalog).sent, 0U);
 }
 
+// Nobody must be told that a run is kept for later where there is nothing to keep it in.
+TEST_F(CatalogTest, WithoutACatalogARunThatCannotBeSentIsSaidToBeLost) {
+  test::SmallRepository small;
+  Catalog catalog = Catalog::in_memory();
+  RunRecord wrong = run_at(100);
+  wrong.id = "no id of a run";
+  record_run(*context_, &small.repository(), catalog, wrong);
+  ASSERT_EQ(warnings(), 1U);
+  EXPECT_NE(std::get<Warning>(context_.events.events()[0]).hint.find("it is lost"),
+            std::string::npos);
+}
+
 TEST_F(CatalogTest, AnInterruptedRunIsWrittenDown) {
   test::SmallRepository small;
   Catalog catalog = open();

@@ -167,10 +167,13 @@ RunRecord record_run(const Context& context, const Repository* repository, Catal
   if (record.id.empty()) {
     record.id = make_run_id(context.random);
   }
-  const bool stored = repository != nullptr &&
-                      attempt(context, "the run could not be written down in the repository",
-                              "It is kept in this machine's catalog and sent with the next run.",
-                              [&] { RunRecords(*repository).store(unstoppable, record); });
+  const bool stored =
+      repository != nullptr &&
+      attempt(context, "the run could not be written down in the repository",
+              catalog.transient() ? "There is no catalog to keep it in: it is lost."
+                                  : "It is kept in this machine's catalog and sent with the next "
+                                    "run.",
+              [&] { RunRecords(*repository).store(unstoppable, record); });
   attempt(context, "the run could not be written down in the catalog",
           stored ? "Nothing is lost: the repository has it." : "It is not written down anywhere.",
           [&] { catalog.add(record, stored); });

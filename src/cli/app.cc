@@ -6,6 +6,7 @@
 #include "cli/application/configured_repository.h"
 #include "cli/command_audit.h"
 #include "cli/commands.h"
+#include "cli/held_locks.h"
 #include "cli/help.h"
 #include "cli/parser.h"
 #include "cli/session.h"
@@ -32,11 +33,12 @@ int run_and_record(const CommandSpec& command, Session& session) {
       session.audit->ended(session, status);
     }
     return status;
-  } catch (const Error& error) {
+  } catch (const Error& failed) {
+    const Error error = session.locks.told(failed, session.context.stop);
     if (session.audit != nullptr) {
       session.audit->ended(session, exit_status(error.code()), &error);
     }
-    throw;
+    throw Error(error);
   }
 }
 
@@ -63,7 +65,9 @@ int dispatch(std::span<const std::string> arguments, const Environment& environm
   const Context context{stop, events, clock, random, global.profile ? &profile : nullptr};
   RequestCounts requests;
   const auto audit = CommandAudit::of_command(global, environment, parsed.path);
-  Session session{global, environment, terminal, events, context, root, requests, audit.get()};
+  HeldLocks locks;
+  Session session{global, environment, terminal, events,     context,
+                  root,   requests,    locks,    audit.get()};
   ConfiguredRepositories configured(session);
   session.configured = &configured;
   const CommandSpec& command = parsed.version ? *find_command(root, "version") : parsed.command();

@@ -4,6 +4,7 @@
 #include <system_error>
 #include <vector>
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -25,6 +26,17 @@ void forbid_core_dumps(const salvor::cli::Environment& environment) {
   ::setrlimit(RLIMIT_CORE, &none);
 }
 
+// Whoever starts us with one of them closed (">&-") expects nothing from it. The next file that is
+// opened would get its number, though, and the messages with it: a connection, a lock, or the pipe
+// that tells of Ctrl-C, which would block for good once it is full.
+void open_missing_standard_files() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0) {
+      (void)::open("/dev/null", O_RDWR);  // gets the lowest number that is free: this one
+    }
+  }
+}
+
 // Packs and pieces of files (megabytes each) come and go on several threads. glibc would soon keep
 // them in its arenas, where they fragment; mapped one by one they go back to the system at once.
 void return_large_blocks_to_system() {
@@ -36,6 +48,7 @@ void return_large_blocks_to_system() {
 
 int run(int argc, char** argv) {
   using namespace salvor::cli;
+  open_missing_standard_files();
   const Environment environment = Environment::take_from_process();
   forbid_core_dumps(environment);
   return_large_blocks_to_system();

@@ -17,7 +17,7 @@ CommandSpec options_command() {
                 "All Extended Options:\n"
                 "  audit.state        where this machine keeps what it knows of the audit trail\n"
                 "  audit.trail        on: every command is recorded in the repository "
-                "(docs/audit.md)\n"
+                "(docs/evidence.md)\n"
                 "  audit.writer       this machine's name in it (default: the host's)\n"
                 "  azure.access-tier  of packs: Hot, Cool, Cold\n"
                 "  azure.as-of        read a container with versioning as it was then: "

@@ -9,6 +9,7 @@
 #include "cli/application/configured_repository.h"
 #include "cli/cache_directory.h"
 #include "cli/command_audit.h"
+#include "cli/held_locks.h"
 #include "storage/decorators/cache_storage.h"
 #include "storage/decorators/throttle_storage.h"
 #include "storage/location.h"
@@ -173,6 +174,7 @@ OpenedRepository open_locked(Session& session, const Access& access, const OpenR
   if (wants_lock(session, *repository, request)) {
     lock = std::make_unique<RepositoryLock>(session.context, *repository, request.lock,
                                             session.global.retry_lock);
+    session.locks.add(lock->stop_token());
   }
   std::shared_ptr<Repository> shared = std::move(repository);
   if (session.audit != nullptr && access.party == Party::kMain) {

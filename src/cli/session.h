@@ -13,6 +13,7 @@ namespace salvor::cli {
 
 class CommandAudit;
 class ConfiguredRepositories;
+class HeldLocks;
 
 // References that outlive the command's run.
 struct Session {
@@ -23,6 +24,7 @@ struct Session {
   const Context& context;         // stops on Ctrl-C
   const CommandSpec& root;        // the whole table, for help and completion
   RequestCounts& requests;        // of all storages that the run opens
+  HeldLocks& locks;               // on all repositories that it opens
   CommandAudit* audit = nullptr;  // where this run is recorded; may be absent
   // Where a repository comes from that nobody named; absent where one is named for certain.
   ConfiguredRepositories* configured = nullptr;

@@ -25,6 +25,7 @@ std::atomic<int> g_received{0};  // NOLINT(cppcoreguidelines-avoid-non-const-glo
 static_assert(std::atomic<int>::is_always_lock_free);
 
 constexpr int kInterruptedStatus = 130;
+constexpr std::array<int, 5> kSignals{SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1};
 
 extern "C" void salvor_on_interrupt(int) {
   const int saved = errno;
@@ -46,13 +47,9 @@ struct Interrupts::State {
   std::function<void()> on_first;
   UniqueFd read_end;
   UniqueFd write_end;
-  std::array<struct sigaction, 4> former{};
+  std::array<struct sigaction, kSignals.size()> former{};
   std::thread watcher;
 };
-
-namespace {
-constexpr std::array<int, 4> kSignals{SIGINT, SIGTERM, SIGHUP, SIGPIPE};
-}
 
 Interrupts::Interrupts(std::function<void()> on_first) : state_(std::make_unique<State>()) {
   state_->on_first = std::move(on_first);

@@ -6,6 +6,7 @@
 //   see
 //                    whether it lives (restic format, section 8)
 //   SIGPIPE          no effect: writing fails with EPIPE instead
+//   SIGUSR1          no effect: restic shows its progress on it, so that scripts send it
 //
 // Handlers that do nothing are installed rather than SIG_IGN, so that programs we start have the
 // default actions again.

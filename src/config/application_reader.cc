@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 
 #include "config/plan_reader.h"
 
@@ -188,18 +189,37 @@ std::vector<Spec> read_all(const Checked& root, std::string_view key, Read read)
   return all;
 }
 
+std::string without_scheme(const std::string& location) {
+  static constexpr std::string_view kLocal = "local:";
+  return location.starts_with(kLocal) ? location.substr(kLocal.size()) : location;
+}
+
 }  // namespace
 
-std::string absolute_location(const std::string& location, const std::string& folder) {
-  const std::string path =
-      location.starts_with("local:") ? location.substr(sizeof("local:") - 1) : location;
+std::string absolute_location(const std::string& location, const std::string& folder,
+                              const std::string& home) {
+  const std::string path = without_scheme(location);
   const size_t colon = path.find(':');
   const bool other =
       path.size() == location.size() && colon != std::string::npos && path.find('/') > colon;
   if (other || path.empty() || path.starts_with('/')) {
     return location;
   }
+  if (path.starts_with("~/") && !home.empty()) {
+    return home + path.substr(1);
+  }
   return folder + "/" + (path.starts_with("./") ? path.substr(2) : path);
+}
+
+std::string place_of(const std::string& location) {
+  std::string path = without_scheme(location);
+  if (path.starts_with('/')) {
+    path = std::filesystem::path(path).lexically_normal().string();
+  }
+  while (path.size() > 1 && path.ends_with('/')) {
+    path.pop_back();
+  }
+  return path;
 }
 
 Application read_application(const Checked& root) {

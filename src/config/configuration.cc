@@ -97,6 +97,12 @@ class Loader {
     if (!layer.is_map()) {
       stop_at_problems();  // not YAML: nothing more can be said
     }
+    if (const YamlEntry* inner = layer.entry("environments");
+        inner != nullptr && files_.size() > 1) {
+      problems_.add(inner->place, "the file of an environment has no environments of its own",
+                    fmt::format("Move them to {}.", request_.file));
+      layer.remove("environments");
+    }
     add_layer(std::move(layer));
   }
 
@@ -228,11 +234,22 @@ class Loader {
     }
   }
 
+  [[nodiscard]] const YamlNode* location_of(const std::string& repository) const {
+    const YamlNode* all = tree_.find("repositories");
+    const YamlNode* one = all == nullptr ? nullptr : all->find(repository);
+    return one == nullptr ? nullptr : one->find("location");
+  }
+
   void finish(Application& application) {
     application.environment = request_.environment;
     application.file = std::filesystem::absolute(request_.file).lexically_normal().string();
     for (RepositorySpec& repository : application.repositories) {
-      repository.location = absolute_location(repository.location, context_.folder);
+      if (const YamlNode* written = location_of(repository.name)) {
+        static_cast<void>(home_is_known(
+            *written, place_of(repository.location),
+            fmt::format("the location of repository {}", shown(repository.name)), context_));
+      }
+      repository.location = absolute_location(repository.location, context_.folder, context_.home);
     }
     const YamlNode* plans = tree_.find("plans");
     for (PlanSpec& plan : application.plans) {

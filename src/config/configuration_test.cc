@@ -12,6 +12,7 @@
 
 #include "config/yaml_printer.h"
 #include "support/properties.h"
+#include "support/temp_directory.h"
 #include "support/test_data.h"
 
 namespace salvor::config {
@@ -239,6 +240,82 @@ sources:
   EXPECT_EQ(own.retention.last, 2U);
   EXPECT_EQ(own.retention.daily, 0U);
   EXPECT_EQ(own.jitter.count(), 300);
+}
+
+std::string mistakes_in(const std::string& text, const ConfigurationRequest& with = request()) {
+  try {
+    (void)load_configuration_text(with, text);
+    return "";
+  } catch (const ConfigurationError& error) {
+    return error.report();
+  }
+}
+
+constexpr const char* kFolder = "application: s\nrepository: /a\nsources: {up: {files: /up}}\n";
+
+// "every 15 min" backs nothing up for the sixteen hours in which the window is closed.
+TEST(Promises, AClosedWindowLosesWhatWasWrittenMeanwhile) {
+  const std::string window = std::string(kFolder) + "window: 22:00-06:00\nobjectives: {rpo: ";
+  EXPECT_THAT(mistakes_in(window + "15m}\n"),
+              testing::HasSubstr("its window is closed for 16h of the day"));
+  EXPECT_EQ(mistakes_in(window + "16h}\n"), "");
+  EXPECT_EQ(mistakes_in(window + "1d}\n"), "");
+}
+
+TEST(Promises, AnObjectiveForTheTimeLeavesTheLossAsItWas) {
+  const std::string own =
+      std::string(kFolder) + "objectives: {rpo: 15m, sources: {up: {rto: 1h}}}\n";
+  const Application shop = load(own).application;
+  EXPECT_EQ(find_named(shop.policies, shop.sources[0].policy)->schedule, "every 15 min");
+  EXPECT_THAT(mistakes_in(own + "schedule: daily 02:00\n"),
+              testing::HasSubstr("an RPO of 15m cannot be kept for \"up\""));
+}
+
+// The two days of a weekend come after more runs than anybody looks at one by one.
+TEST(Promises, RareGapsOfADenseScheduleCount) {
+  EXPECT_THAT(
+      mistakes_in(std::string(kFolder) + "schedule: \"* * * * 1-5\"\nobjectives: {rpo: 15m}\n"),
+      testing::HasSubstr("leaves up to 2d1m between two backups"));
+}
+
+TEST(Configuration, ACopyInTheSamePlaceIsNoCopy) {
+  for (const char* place : {"/a", "/a/", "local:/a", "/x/../a", "/./a"}) {
+    EXPECT_THAT(
+        mistakes_in(std::string(kFolder) + "repositories: {far: " + place + "}\ncopies: [far]\n"),
+        testing::HasSubstr("are the same place"))
+        << place;
+  }
+}
+
+TEST(Configuration, AHomeIsFilledInOrAskedFor) {
+  const std::string text =
+      "application: s\nrepository: ~/backups\npassword: file:~/key\nsources: {a: {files: ~/a}}\n";
+  const Application shop = load(text).application;
+  EXPECT_EQ(shop.repositories[0].location, "/home/me/backups");
+  EXPECT_EQ(shop.repositories[0].password.text(), "file:/home/me/key");
+  EXPECT_EQ(shop.sources[0].settings.list("paths"), std::vector<std::string>{"/home/me/a"});
+  ConfigurationRequest homeless = request();
+  homeless.home.clear();
+  for (const char* what : {"repository \"main\"", "\"password\"", "\"paths\""}) {
+    EXPECT_THAT(mistakes_in(text, homeless), testing::HasSubstr(what));
+  }
+}
+
+// Else it would be read and thrown away.
+TEST(Configuration, TheFileOfAnEnvironmentHasNoEnvironments) {
+  const test::TempDirectory folder;
+  ConfigurationRequest with = request();
+  with.file = folder.path().string() + "/salvor.yaml";
+  with.environment = "production";
+  std::ofstream(with.file) << kFolder;
+  std::ofstream(environment_file(with.file, with.environment))
+      << "environments: {production: {schedule: hourly}}\n";
+  try {
+    (void)load_configuration(with);
+    FAIL();
+  } catch (const ConfigurationError& error) {
+    EXPECT_THAT(error.report(), testing::HasSubstr("has no environments of its own"));
+  }
 }
 
 std::map<std::string, std::vector<std::string>> graph_of(const std::string& steps) {

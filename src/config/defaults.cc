@@ -442,7 +442,10 @@ class Filler {
     const YamlNode* objectives = tree_.find("objectives");
     const YamlNode* sources = objectives == nullptr ? nullptr : objectives->find("sources");
     const YamlNode* own = sources == nullptr ? nullptr : sources->find(source);
-    take(own != nullptr ? own : objectives);
+    take(own);
+    if (own == nullptr || own->find("rpo") == nullptr) {
+      take(objectives);
+    }
     return least;
   }
 

@@ -211,6 +211,9 @@ class LeafReader {
     const std::string meant = reference_meant(node.text);
     if (reference && (meant.empty() || meant == node.text)) {
       if (reference->kind == SecretReference::kFile) {
+        if (!home_is_known(node, reference->name, name(), context_)) {
+          return {};
+        }
         reference->name = absolute(reference->name);
       }
       return reference->text();
@@ -415,7 +418,10 @@ class LeafReader {
 
   std::optional<std::string> read_path(const YamlNode& node) {
     auto text = read_text(node);
-    return text ? std::optional(absolute(*text)) : std::nullopt;
+    if (!text || !home_is_known(node, *text, name(), context_)) {
+      return {};
+    }
+    return absolute(*text);
   }
 
   std::optional<std::string> read_url(const YamlNode& node) {
@@ -599,6 +605,17 @@ YamlReading yaml_reading(std::string_view text) {
     return YamlReading::kSexagesimal;
   }
   return looks_float(number) ? YamlReading::kFloat : YamlReading::kText;
+}
+
+bool home_is_known(const YamlNode& node, std::string_view path, const std::string& name,
+                   const LeafContext& context) {
+  if (!path.starts_with("~/") || !context.home.empty()) {
+    return true;
+  }
+  context.problems.add(node.place, fmt::format("{}: nothing says whose home \"~\" is", name),
+                       "Write the whole path. HOME is not set here; systemd and cron do not know "
+                       "yours.");
+  return false;
 }
 
 std::optional<Settings::Value> read_leaf(const KeySchema& key, const YamlNode& node,

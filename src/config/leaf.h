@@ -41,6 +41,10 @@ enum class YamlReading : uint8_t {
                                                        const std::string& where,
                                                        const LeafContext& context);
 
+// False when a path begins with "~/" and there is no home: a problem was added.
+[[nodiscard]] bool home_is_known(const YamlNode& node, std::string_view path,
+                                 const std::string& name, const LeafContext& context);
+
 // Replaces "${NAME}" and "${environment}". Nothing when a problem was added.
 [[nodiscard]] std::optional<std::string> interpolate(const YamlNode& node,
                                                      const LeafContext& context);

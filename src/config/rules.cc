@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "config/application_reader.h"
 #include "config/plan_reader.h"
 #include "engine/store_kinds.h"
 #include "model/schedule.h"
@@ -22,7 +23,7 @@ namespace {
 using std::chrono::seconds;
 
 constexpr unsigned kYears = 2;
-// A schedule of every minute has a million runs in that time; its gaps show sooner.
+// A schedule of every minute has a million runs in that time; it falls into a window sooner.
 constexpr size_t kMostRuns = 6'000;
 
 template <class Named>
@@ -34,7 +35,7 @@ std::vector<std::string> names_of(const std::vector<Named>& all) {
   return names;
 }
 
-// Local times at which a schedule is due, as far as it is worth looking.
+// Instants at which a schedule is due, as far as it is worth looking.
 void for_each_run(const Schedule& schedule, std::chrono::sys_seconds from,
                   const std::function<bool(SysSeconds)>& visit) {
   const SysSeconds end = from + std::chrono::days(366 * kYears);
@@ -53,17 +54,7 @@ std::optional<seconds> longest_gap(const std::string& text, const std::string& z
     return {};
   }
   try {
-    const Schedule schedule = Schedule::parse(text, TimeZone::named(zone));
-    seconds longest{0};
-    std::optional<SysSeconds> last;
-    for_each_run(schedule, now, [&](SysSeconds at) {
-      if (last) {
-        longest = std::max<seconds>(longest, at - *last);
-      }
-      last = at;
-      return true;
-    });
-    return longest;
+    return Schedule::parse(text, TimeZone::named(zone)).longest_gap(now, kYears);
   } catch (const Error&) {
     return {};  // reported where it stands
   }
@@ -199,7 +190,8 @@ class Rules {
       problem(path,
               fmt::format("the copy of {} goes to the repository it is in", shown(source.name)),
               "Name another one: a copy is for the day on which this one is lost.");
-    } else if (from != nullptr && to != nullptr && from->location == to->location) {
+    } else if (from != nullptr && to != nullptr &&
+               place_of(from->location) == place_of(to->location)) {
       problem(path,
               fmt::format("the repositories {} and {} are the same place", shown(source.repository),
                           shown(copy.to)),
@@ -360,9 +352,14 @@ class Rules {
     }
   }
 
+  // An objective of its own for the time of a recovery says nothing about the loss.
   [[nodiscard]] bool has_own_objective(const std::string& source) const {
-    return std::any_of(application_.objectives.begin(), application_.objectives.end(),
-                       [&](const ObjectiveSpec& one) { return one.source == source; });
+    return node_at({"objectives", "sources", source, "rpo"}) != nullptr;
+  }
+
+  static seconds closed_time(const TimeWindow& window) {
+    const std::chrono::minutes open = window.to - window.from;
+    return std::chrono::hours(window.to > window.from ? 24 : 0) - open;
   }
 
   void check_loss(const ObjectiveSpec& objective, const SourceSpec& source,
@@ -393,7 +390,16 @@ class Rules {
       }
       return;
     }
-    if (*gap > objective.rpo) {
+    const seconds closed = policy->window ? closed_time(*policy->window) : seconds(0);
+    if (closed > *gap) {
+      if (closed > objective.rpo) {
+        problem(path,
+                fmt::format("an RPO of {} cannot be kept for {}: its window is closed for {} of "
+                            "the day",
+                            period_text(objective.rpo), shown(source.name), period_text(closed)),
+                fmt::format("Make the window wider, or promise rpo: {}.", period_text(closed)));
+      }
+    } else if (*gap > objective.rpo) {
       problem(path,
               fmt::format("an RPO of {} cannot be kept for {}: its schedule {} leaves up to {} "
                           "between two backups",

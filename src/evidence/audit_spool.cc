@@ -101,6 +101,10 @@ void AuditSpool::add(const SpooledRecord& record) {
                 fmt::format("{} audit records wait in {} already", count, directory_),
                 "They are delivered as soon as the repository can be written again.");
   }
+  replace(record);
+}
+
+void AuditSpool::replace(const SpooledRecord& record) {
   write(fmt::format("{:010}", record.sequence), record.text);
 }
 

@@ -46,6 +46,8 @@ class AuditSpool {
   [[nodiscard]] std::vector<SpooledRecord> records() const;
   // Throws Error{kStorageFull} above kMostRecords.
   void add(const SpooledRecord& record);
+  // Another text or number of what is there already, so without that limit.
+  void replace(const SpooledRecord& record);
   void remove(uint64_t sequence);
 
  private:

@@ -1,7 +1,9 @@
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 
 #include "evidence/audit_queue.h"
 #include "evidence/audit_trail.h"
@@ -323,6 +325,54 @@ TEST_F(Trail, WhatAnOutageLeftUnsignedIsSignedAtDelivery) {
   EXPECT_THAT(report.findings, IsEmpty());
   ASSERT_THAT(report.records, SizeIs(5));
   EXPECT_EQ(report.records[2].record.event.subject, "a");
+}
+
+TEST_F(Trail, AFullDiskKeepsNoRecordFromTheRepository) {
+  fill(1);
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit full{0, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
+  AuditReceipt receipt = AuditReceipt::kLost;
+  EXPECT_NO_THROW(receipt = trail().record_before(context_, event("a")));
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(receipt, AuditReceipt::kStored);
+  fill(1);
+  EXPECT_EQ(problems(verify()), "");
+  EXPECT_THAT(verify().records, SizeIs(3));
+}
+
+// The first key of a repository is made when it can be: what happened before is signed with it.
+TEST_F(Trail, WhatHappenedBeforeTheKeyWasMadeIsSignedAsOfItsDelivery) {
+  struct Later final : Clock {
+    [[nodiscard]] WallTime now() const override { return std::chrono::system_clock::now() + by; }
+    [[nodiscard]] MonotonicTime monotonic() const override {
+      return std::chrono::steady_clock::now();
+    }
+    std::chrono::hours by{0};
+  } clock;
+  const Context context{context_.stop, context_.events, clock, context_.random};
+  const std::string happened = utc_text(clock.now());
+  faults_.add({.call = {}, .kind = ObjectKind::kSalvor, .nth = 1, .count = Fault::kForever});
+  EXPECT_EQ(trail().record(context, event("a")), AuditReceipt::kSpooled);
+  faults_.clear();
+  clock.by = std::chrono::hours(1);
+  EXPECT_EQ(trail().record(context, event("b")), AuditReceipt::kStored);
+  const AuditReport report = verify();
+  EXPECT_EQ(problems(report), "");
+  ASSERT_THAT(report.records, SizeIs(2));
+  for (const VerifiedAuditRecord& one : report.records) {
+    EXPECT_FALSE(one.key_id.empty());
+    const auto& [name, value] = one.record.event.details.back();
+    if (one.record.sequence == 1) {
+      EXPECT_EQ(name, kHappenedDetail);
+      EXPECT_GE(value, happened);
+      EXPECT_LT(value, utc_text(clock.now() - std::chrono::minutes(30)));
+    } else {
+      EXPECT_EQ(one.record.event.details, event("b").details);
+    }
+  }
 }
 
 TEST_F(Trail, WithoutALocalDirectoryTheRepositoryMustDo) {

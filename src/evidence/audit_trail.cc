@@ -13,10 +13,26 @@ constexpr int kTries = 5;  // to find a free number at the chain's end
 constexpr size_t kNameLimit = 100;
 
 constexpr size_t kHashDigits = 64;
+constexpr std::chrono::minutes kLate{1};
 
 // Whether Journal::put failed because the name is taken by another content.
 bool is_taken(const Context& context, const Journal& chain, uint64_t sequence, const Error& error) {
   return error.code() == ErrorCode::kFailed && chain.contains(context, audit_position(sequence));
+}
+
+// As of now: its time is that of its signature, for the key may be newer than what happened.
+AuditRecord made_late(const Context& context, AuditRecord record) {
+  TextMap& details = record.event.details;
+  if (std::ranges::find(details, kHappenedDetail, &TextMap::value_type::first) == details.end()) {
+    details.emplace_back(kHappenedDetail, utc_text(record.time));
+  }
+  record.time = context.clock.now();
+  return record;
+}
+
+// For records out of the spool that are made anew.
+AuditRecord made_again(const Context& context, AuditRecord record) {
+  return context.clock.now() - record.time < kLate ? record : made_late(context, std::move(record));
 }
 
 void warn(const Context& context, const std::string& message, const std::string& hint) {
@@ -110,7 +126,8 @@ void AuditTrail::follow(const Context& context, AuditSpool& spool, AuditHead& he
   std::vector<SpooledRecord> moved;
   const std::vector<SpooledRecord> old = spool.records();
   for (const SpooledRecord& record : old) {
-    std::string text = make(context, decode_audit_record(record.text).record, end);
+    std::string text =
+        make(context, made_again(context, decode_audit_record(record.text).record), end);
     end = {end.sequence + 1, audit_hash(text)};
     moved.push_back({end.sequence, std::move(text)});
   }
@@ -120,7 +137,7 @@ void AuditTrail::follow(const Context& context, AuditSpool& spool, AuditHead& he
     std::reverse(moved.begin(), moved.end());
   }
   for (const SpooledRecord& record : moved) {
-    spool.add(record);
+    spool.replace(record);
   }
   for (const SpooledRecord& record : old) {
     if (record.sequence <= head.sequence || record.sequence > end.sequence) {
@@ -141,9 +158,9 @@ void AuditTrail::straighten(const Context& context, AuditSpool& spool, const Aud
                                  !chain_.contains(context, audit_position(record.sequence));
     std::string text = record.text;
     if (!follows || wants_signature) {
-      text = make(context, decoded.record,
+      text = make(context, made_again(context, decoded.record),
                   {record.sequence - 1, follows ? decoded.record.previous : before.hash});
-      spool.add({record.sequence, text});
+      spool.replace({record.sequence, text});
     }
     before = {record.sequence, audit_hash(text)};
   }
@@ -187,7 +204,7 @@ bool AuditTrail::deliver(const Context& context, AuditSpool& spool, AuditHead& h
 AuditReceipt AuditTrail::write_without_spool(const Context& context, const AuditRecord& record,
                                              const Error& reason) {
   warn(context, "this machine cannot remember its audit records: " + reason.message(),
-       "Name a directory that it can write with -o audit.state=DIRECTORY.");
+       "Make room there, or name a directory that it can write with -o audit.state=DIRECTORY.");
   for (int attempt = 0; attempt < kTries; ++attempt) {
     const std::string text = make(context, record, find_end(context));
     const uint64_t sequence = decode_audit_record(text).record.sequence;
@@ -240,8 +257,16 @@ AuditReceipt AuditTrail::write(const Context& context, const AuditRecord& record
     }
   }
   const std::string text = make(context, record, end);
-  spool->add({end.sequence + 1, text});
   AuditHead moving = head.value_or(AuditHead{});
+  try {
+    spool->add({end.sequence + 1, text});
+  } catch (const Error& error) {
+    // Where it is full, or the disk is, the repository can still take it: behind what waits.
+    if (!waiting.empty() && !deliver(context, *spool, moving)) {
+      throw;
+    }
+    return write_without_spool(context, record, error);
+  }
   try {
     return deliver(context, *spool, moving) ? AuditReceipt::kStored : AuditReceipt::kSpooled;
   } catch (const Error& error) {
@@ -260,10 +285,7 @@ AuditReceipt AuditTrail::record_before(const Context& context, const AuditEvent&
 }
 
 AuditReceipt AuditTrail::record_late(const Context& context, const AuditRecord& happened) {
-  AuditRecord late = happened;
-  late.time = context.clock.now();
-  late.event.details.emplace_back(kHappenedDetail, utc_text(happened.time));
-  return record(context, late);
+  return record(context, made_late(context, happened));
 }
 
 AuditReceipt AuditTrail::record(const Context& context, const AuditEvent& event) {

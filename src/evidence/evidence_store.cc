@@ -17,11 +17,17 @@ constexpr size_t kStampLength = 16;  // 20261121T080000Z
 
 std::optional<EvidenceEntry> entry_of(const std::string& position) {
   const std::optional<WallTime> started = parse_compact_utc(position.substr(0, kStampLength));
-  if (!started || position.size() <= kStampLength + 1 || position[kStampLength] != '-') {
+  // Names become those of files when evidence is exported.
+  if (!started || position.size() <= kStampLength + 1 || position[kStampLength] != '-' ||
+      position.find_first_not_of("0123456789abcdef", kStampLength + 1) != std::string::npos) {
     return {};
   }
   return EvidenceEntry{
       .id = position.substr(kStampLength + 1), .position = position, .started = *started};
+}
+
+std::string position_of(const DrillReport& report) {
+  return compact_utc(report.started) + "-" + report.id;
 }
 
 void require_valid_time(const DrillReport& report, const TrustedKey& key) {
@@ -48,7 +54,7 @@ Evidence EvidenceStore::add(const Context& context, const DrillReport& report,
       encode_envelope(sign_envelope(std::string(kStatementPayload), encode_statement(report), key));
   const TrustedKey trusted{key.public_key(), {}, {}};
   Evidence evidence = verify_evidence(envelope, std::span(&trusted, 1));
-  journal_.put(context, compact_utc(report.started) + "-" + report.id, as_bytes(envelope));
+  journal_.put(context, position_of(report), as_bytes(envelope));
   return evidence;
 }
 
@@ -90,6 +96,16 @@ EvidenceEntry EvidenceStore::find(const Context& context, const std::string& id)
 std::string EvidenceStore::load(const Context& context, const EvidenceEntry& entry) const {
   const Buffer content = journal_.get(context, entry.position);
   return std::string(as_text(content.view()));
+}
+
+Evidence EvidenceStore::read(const Context& context, const EvidenceEntry& entry,
+                             std::span<const TrustedKey> keys) const {
+  Evidence evidence = read_evidence(load(context, entry), keys);
+  if (evidence.problem.empty() && entry.position != position_of(evidence.report)) {
+    evidence.problem = "it is the evidence of drill " + evidence.report.id.substr(0, 8) +
+                       ", stored once more as that of " + printable(entry.id.substr(0, 8));
+  }
+  return evidence;
 }
 
 namespace {

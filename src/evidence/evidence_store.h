@@ -45,6 +45,10 @@ class EvidenceStore {
   [[nodiscard]] EvidenceEntry find(const Context& context, const std::string& id) const;
   // The envelope's bytes.
   [[nodiscard]] std::string load(const Context& context, const EvidenceEntry& entry) const;
+  // As read_evidence, and a problem as well when it is that of another drill: who has no signing
+  // key could let one drill count twice.
+  [[nodiscard]] Evidence read(const Context& context, const EvidenceEntry& entry,
+                              std::span<const TrustedKey> keys) const;
 
  private:
   Journal journal_;

@@ -320,6 +320,14 @@ TEST_F(StoredEvidence, IsFoundAgainByItsId) {
   EXPECT_EQ(store.find(context_, "latest").id, later.id);
   const EvidenceEntry entry = store.find(context_, report.id.substr(0, 6));
   EXPECT_EQ(store.load(context_, entry), added.envelope);
+  const TrustedKey trusted{key.public_key(), {}, {}};
+  EXPECT_EQ(store.read(context_, entry, std::span(&trusted, 1)).problem, "");
+  // A copy of what was signed, to let one drill count as two.
+  Journal::at(repository_.repository(), "evidence/records/")
+      .put(context_, "20261201T060000Z-" + std::string(32, 'a'), as_bytes(added.envelope));
+  const Evidence copy =
+      store.read(context_, store.find(context_, "aaaaaaaa"), std::span(&trusted, 1));
+  EXPECT_THAT(copy.problem, HasSubstr("the evidence of drill 5f0c2a9b, stored once more"));
   EXPECT_THAT(reason([&] { (void)store.find(context_, "0000"); }, ErrorCode::kNotFound),
               HasSubstr("no evidence with the id"));
   EXPECT_THAT(reason([&] { (void)store.find(context_, "a"); }, ErrorCode::kUsage),

@@ -82,6 +82,18 @@ std::string to_windows(std::string_view text) {
   return out;
 }
 
+// What is cut off shows it.
+std::string shortened(std::string_view text) {
+  if (text.size() <= kLongestText) {
+    return std::string(text);
+  }
+  size_t end = kLongestText;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0U) == 0x80) {
+    --end;
+  }
+  return std::string(text.substr(0, end)) + " …";
+}
+
 std::string ascii(std::string_view text) {
   std::string out = to_windows(text);
   std::replace_if(out.begin(), out.end(), [](char c) { return (c & 0x80) != 0; }, '?');
@@ -196,7 +208,8 @@ std::vector<std::string> PdfDocument::wrap(std::string_view text, const PdfStyle
                                            double columns) {
   std::vector<std::string> lines;
   std::string line;
-  text = text.substr(0, kLongestText);
+  const std::string limited = shortened(text);
+  text = limited;
   while (!text.empty()) {
     const size_t space = std::min(text.find(' '), text.size());
     std::string word(text.substr(0, space));

@@ -17,6 +17,17 @@ double line_height(double size) {
   return size * 1.36;
 }
 
+// A cell is not longer than a page; what is cut off shows it. The statement has all of it.
+void cut_to_page(std::vector<std::string>& lines, double size) {
+  constexpr double kBesides = 40;  // the header, and what stands around the text
+  const auto most =
+      static_cast<size_t>((kBottom - PdfFlow::kMargin - kBesides) / line_height(size));
+  if (lines.size() > most) {
+    lines.resize(most);
+    lines.back() = "…";
+  }
+}
+
 }  // namespace
 
 PdfFlow::PdfFlow(const PdfOptions& options) : document_(options) {
@@ -102,6 +113,7 @@ void PdfFlow::row(const std::vector<double>& shares, const std::vector<PdfCell>&
   for (size_t i = 0; i < cells.size(); ++i) {
     const PdfStyle style{.size = size, .bold = cells[i].bold, .color = cells[i].color};
     wrapped.push_back(document_.wrap(cells[i].text, style, shares[i] * kTextWidth - kGap));
+    cut_to_page(wrapped.back(), size);
     most = std::max(most, wrapped.back().size());
   }
   const double height = line_height(size) * static_cast<double>(most) + 5;

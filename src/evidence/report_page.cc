@@ -289,7 +289,7 @@ ReportPage report_page(const Evidence& evidence) {
 }
 
 std::string report_text(const ReportPage& page) {
-  std::string out = page.verdict + "  " + page.title + "\n" + page.sentence + "\n\n";
+  std::string out = page.verdict + "  " + printable(page.title) + "\n" + page.sentence + "\n\n";
   for (const auto& [name, value] : page.facts) {
     out += fmt::format("{:<16} {}\n", printable(name), printable(value));
   }
@@ -301,7 +301,7 @@ std::string report_text(const ReportPage& page) {
   }
   out += page.steps.empty() ? "" : "\nSteps:\n";
   for (const ReportStep& step : page.steps) {
-    out += fmt::format("  {}: {}{}{}{}\n", printable(step.title), step.state,
+    out += fmt::format("  {}: {}{}{}{}\n", printable(step.title), printable(step.state),
                        step.took.empty() ? "" : " in " + step.took,
                        step.after.empty() ? "" : ", " + step.after + " after the failure",
                        step.what.empty() ? "" : ": " + printable(step.what));

@@ -79,6 +79,43 @@ TEST(Report, EvidenceThatIsNotAuthenticNeverReadsAsPassed) {
   EXPECT_THAT(report_html(page), HasSubstr("cannot be believed: the signature does not match"));
 }
 
+// What nobody has signed may be made by anybody, to be looked at in a terminal.
+TEST(Report, NoTextOfAStatementReachesTheTerminalAsItIs) {
+  const std::string hostile =
+      "a\x1b]0;owned\x07\xc2\x9b"
+      "2J\nPASSED";
+  DrillReport report = test::drill_report();
+  for (std::string* text : {&report.application,
+                            &report.environment,
+                            &report.name,
+                            &report.scenario,
+                            &report.plan,
+                            &report.sandbox,
+                            &report.who,
+                            &report.program,
+                            &report.plan_hash,
+                            &report.points[0].source,
+                            &report.points[0].fault,
+                            &report.steps[0].title,
+                            &report.steps[0].state,
+                            &report.steps[0].summary,
+                            &report.steps[1].error,
+                            &report.checks[0].name,
+                            &report.checks[0].value,
+                            &report.checks[0].expected,
+                            &report.measures[1].source,
+                            &report.findings[0]}) {
+    *text = hostile;
+  }
+  Evidence evidence{
+      .report = report, .envelope = {}, .sha256 = {}, .key_id = {}, .problem = hostile};
+  const std::string text = report_text(report_page(evidence));
+  EXPECT_EQ(text.find('\x1b'), std::string::npos);
+  EXPECT_EQ(text.find('\x07'), std::string::npos);
+  EXPECT_EQ(text.find("\xc2\x9b"), std::string::npos);
+  EXPECT_EQ(text.find("\nPASSED"), std::string::npos);
+}
+
 TEST(Report, TheTimelineKeepsTheProportions) {
   const ReportTimeline line = report_page(signed_evidence()).timeline;
   ASSERT_EQ(line.bars.size(), 7U) << "the sandboxes' first";
@@ -233,6 +270,9 @@ TEST(Year, DoesNotExpectDrillsBeforeTheApplicationWasProtected) {
             "1 of 1 expected drill was run, and 1 that nobody had asked for; 2 of 2 passed.");
   EXPECT_THAT(page.gaps, IsEmpty());
   EXPECT_THAT(page.basis, HasSubstr("from 2026-10-20 on"));
+  const YearPage alone = year_page(2026, "Shop", all, {});
+  EXPECT_FALSE(alone.good) << "without the schedules nobody knows what is missing";
+  EXPECT_EQ(alone.verdict, "NOT KNOWN WHETHER COMPLETE");
 }
 
 }  // namespace

@@ -80,7 +80,9 @@ void objectives(Document& document, const RunbookInput& input) {
   }
   std::map<std::pair<std::string, std::string>, const RunRecord*> newest;
   for (const RunRecord& record : input.measured) {
-    if (record.rto_seconds && record.outcome == RunOutcome::kSucceeded) {
+    // Incomplete: recovered, and perhaps later than promised. That is what was measured last.
+    if (record.rto_seconds &&
+        (record.outcome == RunOutcome::kSucceeded || record.outcome == RunOutcome::kIncomplete)) {
       const RunRecord*& known = newest[{record.subject, record.scenario}];
       known = known == nullptr || known->started < record.started ? &record : known;
     }

@@ -14,7 +14,7 @@ namespace salvor {
 
 struct RunbookInput {
   const Application& application;
-  std::vector<RunRecord> measured;  // restores, verifications and drills, newest first
+  std::vector<RunRecord> measured;  // restores, verifications, drills and plans, any order
   WallTime now;
   std::string program;  // "salvor 0.1.0"
 };

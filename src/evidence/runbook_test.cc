@@ -74,6 +74,13 @@ TEST(Runbook, QuotesTheLastMeasurementOfEach) {
   EXPECT_THAT(text, HasSubstr("6 min 12 s"));
   EXPECT_THAT(text, Not(HasSubstr("16 min 40 s")));
   EXPECT_THAT(text, Not(HasSubstr("5.0 s")));
+  // One that took longer than promised is no reason to quote the faster one before.
+  RunRecord late = failed;
+  late.outcome = RunOutcome::kIncomplete;
+  late.rto_seconds = 7200;
+  const std::string told = markdown(shop(), {late, recent});
+  EXPECT_THAT(told, HasSubstr("| 2 h |"));
+  EXPECT_THAT(told, Not(HasSubstr("6 min 12 s")));
 }
 
 }  // namespace

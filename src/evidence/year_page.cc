@@ -194,9 +194,14 @@ YearPage year_page(int year, const std::string& application, std::span<const Evi
     }
     page.scenarios.push_back(std::move(tally.row));
   }
-  page.good = total.run > 0 && total.passed >= std::max(total.run, total.expected) &&
-              unbelieved == 0 && page.gaps.empty();
-  page.verdict = page.good ? "COMPLETE" : page.evidence.empty() ? "NO EVIDENCE" : "NOT COMPLETE";
+  const bool all_passed = total.run > 0 && total.passed >= std::max(total.run, total.expected) &&
+                          unbelieved == 0 && page.gaps.empty();
+  // Whether something is missing, only the schedules say.
+  page.good = all_passed && expected.has_value();
+  page.verdict = page.good               ? "COMPLETE"
+                 : page.evidence.empty() ? "NO EVIDENCE"
+                 : all_passed            ? "NOT KNOWN WHETHER COMPLETE"
+                                         : "NOT COMPLETE";
   page.sentence = sentence_of(total, met, unbelieved, expected.has_value());
   page.basis = !expected ? "No configuration was at hand: how many drills were expected is not "
                            "known."

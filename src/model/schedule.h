@@ -3,7 +3,7 @@
 //   every 15 min                       every 6 h, counted from midnight UTC of 1970
 //   hourly, hourly at :20
 //   daily 02:00 Europe/Berlin          weekdays 02:00; daily 02:00, 14:00
-//   Sun 04:00                          Mon,Thu 04:00; Mon-Fri 22:30
+//   Sun 04:00                          Mon,Thu 04:00; Mon-Fri 22:30; weekly 04:00 (Sunday)
 //   first Monday 03:00                 last Fri 22:00; second Tue of Jan, Jul 05:00
 //   monthly on 1 02:00                 monthly on 15, last 02:00
 //   quarterly first Monday 06:00       January, April, July, October

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <optional>
 #include <span>
@@ -125,6 +126,7 @@ class PhraseParser {
   bool times(std::string_view word);
   bool month_days(std::string_view word);
   bool ordinals(std::string_view word);
+  void once(bool already, const std::string& what, const std::string& joined) const;
   void settle_days();
 
   const std::string_view text_;
@@ -135,6 +137,7 @@ class PhraseParser {
   bool has_weekday_ = false;
   bool has_month_day_ = false;
   bool has_month_ = false;
+  std::string often_;  // "daily", "hourly", "weekly"; empty: none of them was said
   bool monthly_ = false;
   bool yearly_ = false;
 };
@@ -200,6 +203,9 @@ void PhraseParser::hourly() {
     }
     rule_.minutes = uint64_t{1} << *minute;
   }
+  if (more() && std::isdigit(static_cast<unsigned char>(words_[next_].front())) != 0) {
+    fail("\"" + words_[next_] + "\" is no minute", "Write hourly at :20.");
+  }
 }
 
 // "02:00" or "02:00,14:00"
@@ -244,6 +250,7 @@ bool PhraseParser::month_days(std::string_view word) {
     }
     set |= uint32_t{1} << (*day - 1);
   }
+  once(has_month_day_, "days of the month", "15,last 02:00");
   rule_.month_days = set;
   has_month_day_ = true;
   return true;
@@ -256,6 +263,7 @@ bool PhraseParser::ordinals(std::string_view word) {
   }
   const std::string next = lower(words_[next_]);
   if (next == "day" && *set == 1U << 5) {
+    once(has_month_day_, "days of the month", "15,last 02:00");
     ++next_;
     rule_.month_days = uint32_t{1} << 31;
     has_month_day_ = true;
@@ -265,6 +273,7 @@ bool PhraseParser::ordinals(std::string_view word) {
   if (!days) {
     return false;
   }
+  once(has_weekday_, "weekdays", "first,third Monday 03:00");
   ++next_;
   rule_.ordinals = static_cast<uint8_t>(*set);
   rule_.weekdays = static_cast<uint8_t>(*days);
@@ -272,18 +281,25 @@ bool PhraseParser::ordinals(std::string_view word) {
   return true;
 }
 
+// The second of two would silently take the place of the first.
+void PhraseParser::once(bool already, const std::string& what, const std::string& joined) const {
+  if (already) {
+    fail("it names " + what + " twice", "Join them with a comma: " + joined + ".");
+  }
+}
+
 void PhraseParser::word(const std::string& word) {
-  if (word == "at" || word == "on" || word == "of" || word == "the" || word == "daily" ||
-      word == "weekly") {
+  if (word == "at" || word == "on" || word == "of" || word == "the") {
     return;
   }
-  if (word == "hourly") {
+  if (word == "daily" || word == "weekly") {
+    often_ = word;
+  } else if (word == "hourly") {
+    often_ = word;
     hourly();
-  } else if (word == "weekdays") {
-    rule_.weekdays = 0b0111110;
-    has_weekday_ = true;
-  } else if (word == "weekends") {
-    rule_.weekdays = 0b1000001;
+  } else if (word == "weekdays" || word == "weekends") {
+    once(has_weekday_, "weekdays", "Mon,Thu 04:00");
+    rule_.weekdays = word == "weekdays" ? 0b0111110 : 0b1000001;
     has_weekday_ = true;
   } else if (word == "monthly" || word == "quarterly") {
     monthly_ = true;
@@ -294,9 +310,11 @@ void PhraseParser::word(const std::string& word) {
   } else if (word == "yearly" || word == "annually") {
     yearly_ = true;
   } else if (const auto days = name_set(word, kWeekdays)) {
+    once(has_weekday_, "weekdays", "Mon,Thu 04:00");
     rule_.weekdays = static_cast<uint8_t>(*days);
     has_weekday_ = true;
   } else if (const auto months = name_set(word, kMonths)) {
+    once(has_month_, "months", "Jan,Jul 1 03:00");
     rule_.months = static_cast<uint16_t>(*months);
     has_month_ = true;
   } else if (!ordinals(word) && !times(word) && !month_days(word)) {
@@ -308,6 +326,20 @@ void PhraseParser::settle_days() {
   if (has_weekday_ && has_month_day_) {
     fail("it names both a weekday and a day of the month",
          "For \"the 1st if it is a Monday\" there is no form; for either, use cron.");
+  }
+  // "daily 2" means a time of the day, not the 2nd of each month.
+  if (!often_.empty() && (has_month_day_ || has_month_ || monthly_ || yearly_)) {
+    fail("it is " + often_ + ", and names a day of the month or a month, too",
+         "A time of the day is written as 02:00.");
+  }
+  if (often_ == "daily" && has_weekday_) {
+    fail("it is daily, and names weekdays, too", "Leave one of the two out: Sun 04:00.");
+  }
+  if (often_ == "hourly" && !rule_.times.empty()) {
+    fail("it is hourly, and names a time of the day, too", "Leave one of the two out.");
+  }
+  if (often_ == "weekly" && !has_weekday_) {
+    rule_.weekdays = 1;
   }
   if (yearly_ && !has_month_) {
     rule_.months = 1;
@@ -342,6 +374,7 @@ ParsedSchedule PhraseParser::run() {
         fail("every what?");
       }
       if (lower(words_[next_]) == "day") {
+        often_ = "daily";
         ++next_;
       }
     }

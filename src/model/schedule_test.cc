@@ -97,6 +97,27 @@ TEST(Schedule, UnderstandsWhatItsHeaderShows) {
   EXPECT_EQ(next_three("@daily Europe/Berlin"), next_three("every day 00:00 Europe/Berlin"));
 }
 
+// "daily 2" was the 2nd of each month, "Mon Thu 04:00" Thursdays alone.
+TEST(Schedule, RefusesWhatWouldRunLessOftenThanItSays) {
+  for (const char* text :
+       {"daily 2", "daily at 14", "every day 2", "weekly 2", "daily 02:00 Jan"}) {
+    EXPECT_THAT(message_of(text), HasSubstr("names a day of the month or a month")) << text;
+  }
+  EXPECT_THAT(message_of("hourly at 20"), HasSubstr("\"20\" is no minute"));
+  EXPECT_THAT(message_of("hourly 02:00"), HasSubstr("\"02:00\" is no minute"));
+  EXPECT_THAT(message_of("02:00 hourly"), HasSubstr("a time of the day"));
+  EXPECT_THAT(message_of("daily Sun 04:00"), HasSubstr("it is daily, and names weekdays"));
+  for (const char* text : {"Mon Thu 04:00", "weekdays Sat 04:00", "first Monday third Monday"}) {
+    EXPECT_THAT(message_of(text), HasSubstr("weekdays twice")) << text;
+  }
+  EXPECT_THAT(message_of("monthly 1 15 02:00"), HasSubstr("days of the month twice"));
+  EXPECT_THAT(message_of("Jan Jul 1 03:00"), HasSubstr("months twice"));
+  // As "@weekly", and as "monthly" is the 1st.
+  EXPECT_EQ(next_three("weekly 04:00"), next_three("Sun 04:00"));
+  EXPECT_EQ(next_three("weekly on Mon 04:00"), next_three("Mon 04:00"));
+  EXPECT_EQ(next_three("hourly at :20 Mon-Fri"), next_three("20 * * * 1-5"));
+}
+
 TEST(Schedule, CronJoinsDayOfMonthAndWeekdayAsCronDoes) {
   EXPECT_EQ(next_three("0 0 13 * fri"),  // either
             (Three{"Fri 2026-01-02 00:00", "Fri 2026-01-09 00:00", "Tue 2026-01-13 00:00"}));

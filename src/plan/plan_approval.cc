@@ -22,7 +22,10 @@ bool PlanRun::approved(const PlanNode& node, const Context& context) {
          answer.by + " did not approve" + (answer.comment.empty() ? "" : ": " + answer.comment), "",
          true, {});
   } catch (const Error& error) {
-    if (!context_.stop.stop_requested()) {
+    if (error.code() != ErrorCode::kCancelled) {
+      throw;  // an answer that cannot be read
+    }
+    if (!context_.stop.stop_requested() && !taken_over()) {
       fail(node, "nobody approved it in time", "", true, {});
     }
   }

@@ -195,6 +195,17 @@ TEST_F(PlanRuns, RefusesToResumeAChangedPlanAndShowsTheChange) {
   EXPECT_THAT(log(), ElementsAre("a", "b"));
 }
 
+TEST_F(PlanRuns, AnAnswerThatCannotBeReadIsNotOneThatNeverCame) {
+  StepSpec step = shell_step("careful", line("careful"));
+  step.approval = ApprovalSpec{.question = "really?", .by = {}};
+  const auto run = start(graph({step}));
+  test::write_text(folder_.of(id_) / "approval-careful", "yes, do it");
+  EXPECT_EQ(run->execute(), RunEnd::kFailed);
+  EXPECT_THAT(run->error(), HasSubstr("approval-careful is no answer to an approval"));
+  EXPECT_THAT(run->hint(), HasSubstr("approve again"));
+  EXPECT_THAT(log(), ElementsAre());
+}
+
 // Somebody agreed to a step as it was; another one in its place was agreed to by nobody.
 TEST_F(PlanRuns, AsksAgainWhenWhatWasApprovedHasChanged) {
   const auto steps = [&](const std::string& command) {

@@ -81,7 +81,15 @@ class Drill {
     const bool passed = report_.outcome == RunOutcome::kSucceeded;
     judge_points(passed);
     measure();
-    return {.report = std::move(report_), .passed = passed, .points = std::move(findings_)};
+    if (report_.outcome == RunOutcome::kSucceeded) {
+      error_.clear();
+    } else if (!report_.findings.empty()) {
+      blame(report_.findings.front());
+    }
+    return {.report = std::move(report_),
+            .passed = passed,
+            .points = std::move(findings_),
+            .error = std::move(error_)};
   }
 
  private:
@@ -89,10 +97,19 @@ class Drill {
 
   void finding(const std::string& text) { report_.findings.push_back(tools_.secrets.hide(text)); }
 
+  // The first reason for its not succeeding is the one that people read; what was not exercised and
+  // the like stands in front of it among the findings.
+  void blame(const std::string& why) {
+    if (error_.empty()) {
+      error_ = tools_.secrets.hide(why);
+    }
+  }
+
   void fail(const Error& error) {
     report_.outcome =
         error.code() == ErrorCode::kCancelled ? RunOutcome::kInterrupted : RunOutcome::kFailed;
     finding(error.message() + (error.hint().empty() ? "" : ". " + error.hint()));
+    blame(error.message());
   }
 
   // For a look at what a drill found, also when it failed; what was interrupted goes.
@@ -291,15 +308,18 @@ class Drill {
     }
     if (!run->error().empty()) {
       finding(run->error() + (run->hint().empty() ? "" : ". " + run->hint()));
+      blame(run->error());
     }
     if (!unseen_.empty() && report_.outcome == RunOutcome::kSucceeded) {
       report_.outcome = RunOutcome::kIncomplete;
+      blame("no check of " + *unseen_.begin() + " saw what was broken in it");
     }
     if (report_.checks.empty() && report_.outcome == RunOutcome::kSucceeded) {
       report_.outcome = RunOutcome::kIncomplete;
       finding(
           "nothing was checked: a restore that nobody looked into proves little. Add check, "
           "sql or http steps");
+      blame("nothing was checked");
     }
     if (end == plan::RunEnd::kInterrupted) {
       // What was begun outside the sandboxes is taken back all the same.
@@ -465,8 +485,10 @@ class Drill {
       shown = static_cast<double>(limit.count());
       if (found && *found > *shown) {
         measure.met = false;
-        finding(fmt::format("{} of {}: measured {:.1f} s, promised {} s", what, name, *found,
-                            limit.count()));
+        const std::string missed = fmt::format("{} of {}: measured {:.1f} s, promised {} s", what,
+                                               name, *found, limit.count());
+        finding(missed);
+        blame(missed);
         if (report_.outcome == RunOutcome::kSucceeded) {
           report_.outcome = RunOutcome::kIncomplete;
         }
@@ -482,6 +504,7 @@ class Drill {
   const DrillOrder& order_;
   plan::SandboxSite site_;
   DrillReport report_;
+  std::string error_;  // the first thing that was wrong with it
   std::map<std::string, PinnedPoint> points_;
   std::map<std::string, WallTime> newest_;  // of each source, what can be reached
   std::map<std::string, WallTime> ready_;   // when its last step was done
@@ -495,7 +518,8 @@ std::string record_id(const std::string& id, const std::string& source) {
   return plan::text_hash(id + "/" + source).substr(0, id.size());
 }
 
-RunRecord record_of_drill(const Application& application, const DrillReport& report) {
+RunRecord record_of_drill(const Application& application, const DrillResult& result) {
+  const DrillReport& report = result.report;
   RunRecord record{.id = report.id,
                    .kind = RunKind::kDrill,
                    .outcome = report.outcome,
@@ -506,7 +530,7 @@ RunRecord record_of_drill(const Application& application, const DrillReport& rep
                    .finished = report.finished,
                    .scenario = report.scenario,
                    .checks = report.checks,
-                   .error = report.findings.empty() ? "" : report.findings.front(),
+                   .error = result.error,
                    .who = report.who,
                    .plan_hash = report.plan_hash};
   if (!report.plan.empty()) {
@@ -566,7 +590,7 @@ DrillResult run_drill(const Context& context, const DrillTools& tools, const Dri
 
 std::vector<RunRecord> drill_records(const Application& application, const DrillResult& result) {
   const DrillReport& report = result.report;
-  RunRecord whole = record_of_drill(application, report);
+  RunRecord whole = record_of_drill(application, result);
   std::vector<RunRecord> records;
   for (const DrillMeasure& measure : report.measures) {
     if (measure.source.empty()) {
@@ -580,7 +604,12 @@ std::vector<RunRecord> drill_records(const Application& application, const Drill
     }
   }
   for (const DrillPoint& point : report.points) {
-    whole.facts.emplace_back(kSourceFact, point.source);
+    const auto finding = result.points.find(point.source);
+    const bool told =
+        finding != result.points.end() && finding->second.verdict != PointVerdict::kNothing;
+    if (told || !result.passed) {
+      whole.facts.emplace_back(kSourceFact, point.source);
+    }
   }
   if (result.passed) {
     set_fact(whole, kProofFact, kProofPassed);

@@ -48,6 +48,7 @@ struct DrillResult {
   // All that was restored was looked into and found right; at most an objective was missed.
   bool passed = false;
   std::map<std::string, PointFinding> points;  // by source, of those that a point was chosen for
+  std::string error;  // why it did not succeed, one line; findings say more than that
 };
 
 // Blocks until the sandboxes are gone. What fails is in the report; throws Error only for what

@@ -229,6 +229,47 @@ TEST_F(DrillTest, WhatTheScenarioBrokeRefutesNothing) {
   EXPECT_EQ(said_of("uploads", result), "nothing");
 }
 
+// What was left out by rule stands among the findings, too, and in front of it.
+TEST_F(DrillTest, TheRecordNamesWhatWentWrong) {
+  StepSpec outside = test::shell_step("page", "true");
+  StepSpec wrong = test::shell_step("wrong", "exit 3", {"page"});
+  wrong.only = StepScope::kDrill;
+  const auto steps = [&] {
+    return std::vector<StepSpec>{outside, test::restore_of("back", "db", {"page"}),
+                                 test::restore_of("files", "uploads", {"page"})};
+  };
+  std::vector<StepSpec> failing = steps();
+  failing.push_back(wrong);
+  DrillResult result = run("deletion", std::move(failing));
+  EXPECT_THAT(result.report.findings.front(), ::testing::HasSubstr("not exercised: page"));
+  EXPECT_THAT(records(result).at("monthly").error, ::testing::HasSubstr("wrong"));
+  // Of one that succeeded there is nothing to name.
+  Settings db;
+  db.set("source", std::string("db"));
+  std::vector<StepSpec> good = steps();
+  good.push_back(test::make_step("look", "check", db, {"back"}));
+  result = run("deletion", std::move(good));
+  EXPECT_EQ(result.report.outcome, RunOutcome::kSucceeded);
+  EXPECT_THAT(result.report.findings.front(), ::testing::HasSubstr("not exercised: page"));
+  EXPECT_EQ(records(result).at("monthly").error, "");
+}
+
+// The plan passes; of what it left as the scenario had made it, it proves nothing.
+TEST_F(DrillTest, WhatNoStepBroughtBackIsNotProven) {
+  Settings db;
+  db.set("source", std::string("db"));
+  StepSpec files = test::restore_of("files", "uploads", {"look"});
+  files.only = StepScope::kProduction;
+  const DrillResult result =
+      run("deletion", {test::restore_of("back", "db"),
+                       test::make_step("look", "check", db, {"back"}), std::move(files)});
+  EXPECT_TRUE(result.passed) << ::testing::PrintToString(result.report.findings);
+  EXPECT_EQ(said_of("db", result), "proven");
+  EXPECT_EQ(said_of("uploads", result), "nothing");
+  EXPECT_THAT(facts_of(records(result).at("monthly"), kSourceFact), ::testing::ElementsAre("db"))
+      << "it is no drill of the whole";
+}
+
 // A second too late is a breach of the objective, not a bad backup.
 TEST_F(DrillTest, AMissedObjectiveIsNoFailedProof) {
   app_.objectives = {{.rto = seconds(1), .rpo = hours(9)}};

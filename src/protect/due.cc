@@ -43,6 +43,32 @@ WallTime instant_of(const RunRecord& run) {
   return run.due == WallTime{} ? run.started : run.due;
 }
 
+// Whether the policy's window, if the job has one, is open.
+bool may_begin(const Application& application, const Job& job, WallTime now) {
+  const PolicySpec* policy = policy_of(application, job);
+  return policy == nullptr || !policy->window ||
+         in_window(policy->window, zone_of(application, policy->time_zone), now);
+}
+
+// When what is due at `due` begins: then, or when the window opens.
+SysSeconds begins_at(const Application& application, const PolicySpec* policy, SysSeconds due) {
+  if (policy == nullptr || !policy->window) {
+    return due;
+  }
+  const TimeZone zone = zone_of(application, policy->time_zone);
+  if (in_window(policy->window, zone, due)) {
+    return due;
+  }
+  const auto today = std::chrono::floor<std::chrono::days>(zone.local(due));
+  for (const auto day : {today, today + std::chrono::days(1)}) {
+    const SysSeconds opens = zone.meaning(LocalSeconds(day) + policy->window->from).first;
+    if (opens > due) {
+      return opens;
+    }
+  }
+  return due;
+}
+
 bool may_retry(RunKind kind, const FormerRuns& former, WallTime now) {
   return !former.last || former.last->outcome != RunOutcome::kFailed ||
          now - former.last->finished >= retry_after(kind, former.failures);
@@ -70,16 +96,14 @@ std::optional<DueJob> due_by_schedule(const Application& application, const Job&
   if (done >= due.due) {
     return std::nullopt;
   }
-  SysSeconds at = schedule.next(whole(done) - jitter);
-  // A run by hand just before its instant is not one for it; one for the instant itself is.
-  while (at < last_instant) {
-    if (at + jitter > done) {
-      due.missed.push_back(at + jitter);
+  // A run by hand just before its instant is not one for it; one for the instant itself is. What
+  // became due outside of the window has waited for it, and was not missed.
+  SysSeconds at = schedule.previous(last_instant - seconds(1));
+  for (size_t seen = 0; seen < kMostMissed && at + jitter > done; ++seen) {
+    if (may_begin(application, job, at + jitter)) {
+      due.missed.insert(due.missed.begin(), at + jitter);
     }
-    if (due.missed.size() > kMostMissed) {
-      due.missed.erase(due.missed.begin());
-    }
-    at = schedule.next(at);
+    at = schedule.previous(at - seconds(1));
   }
   // What was tried and failed is not missed: it stands in the records.
   if (former.last && former.last->started > former.good->started) {
@@ -177,9 +201,7 @@ bool in_window(const std::optional<TimeWindow>& window, const TimeZone& zone, Wa
 
 std::optional<DueJob> due_now(const Application& application, const Job& job,
                               const FormerRunsOf& former, WallTime now) {
-  const PolicySpec* policy = policy_of(application, job);
-  if (policy != nullptr && policy->window &&
-      !in_window(policy->window, zone_of(application, policy->time_zone), now)) {
+  if (!may_begin(application, job, now)) {
     return std::nullopt;
   }
   const FormerRuns runs = former(job);
@@ -191,19 +213,20 @@ std::optional<DueJob> due_now(const Application& application, const Job& job,
   const FormerRuns backups = former({RunKind::kBackup, of_repository ? "" : job.subject,
                                      of_repository ? job.repository : "", "", ""});
   if (!job.schedule.empty()) {
-    return due_by_schedule(application, job, runs, backups.good.has_value(), now);
+    return due_by_schedule(application, job, runs, backups.made.has_value(), now);
   }
-  // With the backups: once there is one that it was not done for.
-  if (!backups.good || backups.good->outcome == RunOutcome::kMissed) {
+  // With the backups: once there is one that it was not done for. Instants that were missed since
+  // do not make up for that.
+  if (!backups.made) {
     return std::nullopt;
   }
-  if (runs.good && runs.good->started >= backups.good->finished) {
+  if (runs.good && runs.good->started >= backups.made->finished) {
     return std::nullopt;
   }
   if (job.kind == RunKind::kRetention && runs.good && now - runs.good->started < kRetentionEvery) {
     return std::nullopt;
   }
-  return DueJob{.job = job, .due = backups.good->finished, .missed = {}, .why = "after the backup"};
+  return DueJob{.job = job, .due = backups.made->finished, .missed = {}, .why = "after the backup"};
 }
 
 std::vector<DueJob> all_due(const Application& application, const FormerRunsOf& former,
@@ -226,10 +249,21 @@ std::vector<NextRun> next_runs(const Application& application, WallTime now, Wal
     }
     const Schedule schedule = Schedule::parse(job.schedule, zone_of(application, job.time_zone));
     const seconds jitter = jitter_of(application, job);
+    const PolicySpec* policy = policy_of(application, job);
+    std::optional<SysSeconds> last;
     SysSeconds at = schedule.next(whole(now) - jitter);
-    for (size_t count = 0; count < limit && at + jitter <= until; ++count) {
-      runs.push_back({job, at + jitter, job.schedule});
-      at = schedule.next(at);
+    for (size_t count = 0; count < limit && at + jitter <= until;) {
+      const SysSeconds begin = begins_at(application, policy, at + jitter);
+      if (begin > until) {
+        break;
+      }
+      if (begin != last) {
+        runs.push_back({job, begin, job.schedule});
+        last = begin;
+        ++count;
+      }
+      // All that wait for the window are done once, when it opens.
+      at = schedule.next(std::max(at, begin - jitter - seconds(1)));
     }
   }
   std::stable_sort(runs.begin(), runs.end(),

@@ -5,7 +5,7 @@
 // after it, whoever started that. Of several instants that passed without one only the last is
 // caught up; the others are `missed`. What failed is tried again, but not within `retry_after`;
 // what was interrupted is tried again at once. Outside of the policy's window nothing begins: what
-// becomes due there waits.
+// becomes due there waits, and is not `missed`.
 #pragma once
 
 #include <functional>
@@ -44,10 +44,12 @@ struct NextRun {
   std::string why;
 };
 
-// The last run of a job, and the last of it that succeeded; each nothing when there is none.
+// The last run of a job, the last of it that was dealt with, and the last that did something; each
+// nothing when there is none.
 struct FormerRuns {
   std::optional<RunRecord> last;  // any outcome
   std::optional<RunRecord> good;  // succeeded or incomplete or missed
+  std::optional<RunRecord> made;  // succeeded or incomplete
   size_t failures = 0;            // that failed since then, as far as anybody looked
 };
 using FormerRunsOf = std::function<FormerRuns(const Job&)>;
@@ -72,6 +74,7 @@ inline constexpr size_t kMostMissed = 100;
                                           const FormerRunsOf& former, WallTime now);
 
 // When jobs with a schedule will run from `now` to `until`, in the order of time; at most `limit`.
+// What becomes due outside of the policy's window is there when it opens, once.
 [[nodiscard]] std::vector<NextRun> next_runs(const Application& application, WallTime now,
                                              WallTime until, size_t limit);
 

@@ -1,5 +1,7 @@
 #include "protect/due.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -47,6 +49,9 @@ std::optional<DueJob> backup_due(const Application& app, const std::vector<RunRe
           former.last = record;
           if (record.outcome != RunOutcome::kFailed && record.outcome != RunOutcome::kInterrupted) {
             former.good = record;
+          }
+          if (record.outcome == RunOutcome::kSucceeded) {
+            former.made = record;
           }
         }
         return former;
@@ -164,7 +169,35 @@ TEST(Due, NothingBeginsOutsideOfTheWindow) {
   const RunRecord done = run(RunOutcome::kSucceeded, at(10, 4), at(10, 4));
   EXPECT_FALSE(backup_due(app, {done}, at(10, 12)));
   EXPECT_FALSE(backup_due(app, {done}, at(10, 20, 59)));  // 21:59 in Berlin
-  EXPECT_TRUE(backup_due(app, {done}, at(10, 21)));
+  const auto due = backup_due(app, {done}, at(10, 21));
+  ASSERT_TRUE(due);
+  // What waited for the window was not missed; 05:00 in Berlin was inside, 06:00 no more.
+  EXPECT_THAT(due->missed, IsEmpty());
+  EXPECT_THAT(
+      backup_due(app, {run(RunOutcome::kSucceeded, at(10, 2), at(10, 2))}, at(10, 21))->missed,
+      ElementsAre(at(10, 3), at(10, 4)));
+}
+
+TEST(Due, WhatWaitsForTheWindowIsListedWhenItOpens) {
+  Application app = application("every 6 h", "Europe/Berlin");
+  app.policies[0].window = TimeWindow{hours(22), hours(6)};
+  std::vector<WallTime> begins;
+  for (const NextRun& one : next_runs(app, at(10, 1), at(12, 0), 100)) {
+    begins.push_back(one.at);
+  }
+  // 06:00, 12:00 and 18:00 UTC are outside: they wait for 22:00 in Berlin.
+  EXPECT_THAT(begins, ElementsAre(at(10, 21), at(11, 0), at(11, 21), at(12, 0)));
+  // The night on which the clocks go forward has its opening at 20:00 UTC afterwards.
+  EXPECT_EQ(next_runs(app, at(29, 6), at(30, 0), 1).front().at, at(29, 20));
+}
+
+TEST(Due, OnlyTheLastOfManyThatWereMissedAreTold) {
+  const auto due = backup_due(application("every 1 min"),
+                              {run(RunOutcome::kSucceeded, at(1, 0), at(1, 0))}, at(20, 0));
+  ASSERT_TRUE(due);
+  ASSERT_EQ(due->missed.size(), kMostMissed);
+  EXPECT_EQ(due->missed.back(), at(19, 23, 59));
+  EXPECT_TRUE(std::ranges::is_sorted(due->missed));
 }
 
 TEST(Due, CopiesAndRetentionFollowTheBackup) {
@@ -172,10 +205,14 @@ TEST(Due, CopiesAndRetentionFollowTheBackup) {
   app.sources[0].copies = {{.to = "offsite", .schedule = "", .retention = {}}};
   std::vector<RunRecord> copies;
   std::optional<RunRecord> backup;
+  std::optional<RunRecord> missed;
   const FormerRunsOf former = [&](const Job& job) {
     FormerRuns runs;
     if (job.kind == RunKind::kBackup) {
-      runs.last = runs.good = backup;
+      runs.last = runs.good = runs.made = backup;
+      if (missed) {
+        runs.good = missed;
+      }
     } else if (job.kind == RunKind::kCopy && !copies.empty()) {
       runs.last = copies.back();
       if (copies.back().outcome == RunOutcome::kSucceeded) {
@@ -191,6 +228,9 @@ TEST(Due, CopiesAndRetentionFollowTheBackup) {
   EXPECT_TRUE(due_now(app, copy, former, at(10, 3)));
   copies.push_back(run(RunOutcome::kFailed, {}, at(10, 2, 10)));
   EXPECT_TRUE(due_now(app, copy, former, at(10, 3)));
+  // The machine was off for two days, and backups fail since: there still is one to copy.
+  missed = run(RunOutcome::kMissed, at(12, 2), at(12, 2));
+  EXPECT_TRUE(due_now(app, copy, former, at(13, 3)));
   copies.push_back(run(RunOutcome::kSucceeded, {}, at(10, 3)));
   EXPECT_FALSE(due_now(app, copy, former, at(10, 4)));
 }

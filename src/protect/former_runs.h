@@ -6,8 +6,9 @@
 
 namespace salvor {
 
-// Of this application alone, where several share a repository. Throws what the catalog throws.
+// Of this application alone, where several share a repository; not what, by a clock that was wrong,
+// lies in the future. Throws what the catalog throws.
 [[nodiscard]] FormerRuns former_runs(Catalog& catalog, const Application& application,
-                                     const Job& job);
+                                     const Job& job, WallTime now);
 
 }  // namespace salvor

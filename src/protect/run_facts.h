@@ -21,7 +21,8 @@ inline constexpr std::string_view kProofFact = "proof";
 inline constexpr std::string_view kProofNone = "none";
 inline constexpr std::string_view kProofPassed = "passed";
 
-// Of a drill's own record, as often as there are: the sources that were restored in it.
+// Of a drill's own record, as often as there are: the sources that were restored in it. Where it
+// passed, those of which it says something.
 inline constexpr std::string_view kSourceFact = "source";
 
 // Of a check: which part of the packs it read, "3/20" as `salvor check --read-data-subset` has it;

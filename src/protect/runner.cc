@@ -185,22 +185,23 @@ class Runner {
   std::vector<JobResult> results_;
 };
 
-bool names_something(const Application& application, const std::string& name) {
-  return find_named(application.sources, name) != nullptr ||
-         find_named(application.repositories, name) != nullptr ||
-         find_named(application.drills, name) != nullptr;
-}
-
 }  // namespace
+
+void require_name(const Application& application, const std::string& name) {
+  if (find_named(application.sources, name) == nullptr &&
+      find_named(application.repositories, name) == nullptr &&
+      find_named(application.drills, name) == nullptr) {
+    throw Error(ErrorCode::kUsage,
+                "the configuration has no source, repository or drill \"" + printable(name) + "\"",
+                "`salvor schedule show` lists what runs when.");
+  }
+}
 
 std::vector<JobResult> run_due(const Context& context, const Application& application,
                                JobWorker& worker, RunSink& sink, RunObserver& observer,
                                const RunnerOptions& options) {
-  if (!options.only.empty() && !names_something(application, options.only)) {
-    throw Error(
-        ErrorCode::kUsage,
-        "the configuration has no source, repository or drill \"" + printable(options.only) + "\"",
-        "`salvor schedule show` lists what runs when.");
+  if (!options.only.empty()) {
+    require_name(application, options.only);
   }
   return Runner(context, application, worker, sink, observer, options).run();
 }

@@ -50,6 +50,9 @@ class RunObserver {
   virtual void ended(const JobResult& result) = 0;
 };
 
+// Throws Error{kUsage} when no source, repository or drill has that name.
+void require_name(const Application& application, const std::string& name);
+
 // Everything that is due, backups first; what the backups make due (copies, retention) follows in
 // the same run. Sources with quiesce hooks whose backups are due together are backed up as one
 // group while their writes are stopped. A job that fails does not keep others from being done.

@@ -56,7 +56,7 @@ class Sink final : public RunSink {
           (job.repository.empty() || record.repository == job.repository)) {
         former.last = record;
         if (record.outcome == RunOutcome::kSucceeded) {
-          former.good = record;
+          former.good = former.made = record;
         }
       }
     }

@@ -17,6 +17,8 @@ using std::chrono::nanoseconds;
 
 // A run may begin this much after it was due before it counts as late.
 constexpr std::chrono::minutes kPatience{10};
+// Clocks may differ by this much without anybody being told.
+constexpr std::chrono::minutes kClocksApart{10};
 
 void concern(StoreStatus& store, Assurance weight, std::string what, std::string next) {
   store.concerns.push_back({weight, std::move(what), std::move(next)});
@@ -173,10 +175,17 @@ void judge_exposure(StoreStatus& store) {
 }
 
 void judge_proof(WallTime now, StoreStatus& store) {
+  const RecoveryPoint* newest = newest_point(store.points, Standard::kDurable);
   if (store.failed_proof) {
     concern(store, Assurance::kBreached,
             fmt::format("the last attempt to prove a restore failed {}: {}",
                         ago_text(now - store.failed_proof->at), store.failed_proof->error),
+            "Look at `salvor runs`; make a new backup and prove that.");
+  } else if (newest != nullptr && newest->proof == ProofState::kRefuted) {
+    // A random older point that was proven since does not make this one good.
+    concern(store, Assurance::kBreached,
+            fmt::format("the last attempt to restore its newest point failed {}: {}",
+                        ago_text(now - newest->last_proof->at), newest->last_proof->error),
             "Look at `salvor runs`; make a new backup and prove that.");
   } else if (!store.last_proof) {
     concern(store, Assurance::kUnproven, "no restore of it was ever looked into",
@@ -228,6 +237,43 @@ void judge_copies(const SourceFacts& facts, WallTime now, StoreStatus& store) {
   }
 }
 
+// What is dated ahead of this clock looks new, and its proof valid, for too long.
+void judge_clock(WallTime now, StoreStatus& store) {
+  constexpr const char* kNext =
+      "One of two clocks is wrong: set it right. Until then nobody can tell how old that is.";
+  if (store.newest && *store.newest > now + kClocksApart) {
+    concern(store, Assurance::kUnknown,
+            fmt::format("its newest point is dated {} ahead of this machine's clock",
+                        span_text(*store.newest - now)),
+            kNext);
+  }
+  if (store.last_proof && store.last_proof->at > now + kClocksApart) {
+    concern(store, Assurance::kUnknown,
+            fmt::format("its last proof is dated {} ahead of this machine's clock",
+                        span_text(store.last_proof->at - now)),
+            kNext);
+  }
+}
+
+// A backup that found its own snapshot bad (V1) leaves one that nobody relies on, until a restore
+// of it was found right. `proofs`: newest first.
+std::vector<RecoveryRange> judge_ranges(const SourceFacts& facts,
+                                        const std::vector<ProofRun>& proofs) {
+  std::set<std::string_view> bad;
+  for (const RunRecord& run : facts.runs) {
+    if (run.kind == RunKind::kBackup && run.outcome == RunOutcome::kFailed) {
+      bad.insert(run.snapshot);
+    }
+  }
+  std::vector<RecoveryRange> ranges = facts.ranges;
+  for (RecoveryRange& range : ranges) {
+    const auto proof = std::ranges::find(proofs, range.snapshot, &ProofRun::snapshot);
+    const bool proven = proof != proofs.end() && proof->passed;
+    range.damaged |= bad.contains(range.snapshot) && !proven;
+  }
+  return ranges;
+}
+
 StoreStatus assess_store(const Application& application, const SourceSpec& source,
                          const SourceFacts* facts, WallTime now) {
   StoreStatus store{.source = source.name, .kind = source.kind, .repository = source.repository};
@@ -239,7 +285,8 @@ StoreStatus assess_store(const Application& application, const SourceSpec& sourc
   store.seen_at = facts->seen_at;
   store.unreachable = facts->unreachable;
   const std::vector<ProofRun> proofs = proofs_among(facts->runs);
-  store.points = assess_points(facts->ranges, proofs, store.promises.proof_stands, now);
+  store.points =
+      assess_points(judge_ranges(*facts, proofs), proofs, store.promises.proof_stands, now);
   count_places(facts->places, store);
   store.newest = newest_state(store.points, Standard::kDurable);
   store.proven = newest_state(store.points, Standard::kProven);
@@ -265,6 +312,7 @@ StoreStatus assess_store(const Application& application, const SourceSpec& sourc
   judge_exposure(store);
   judge_proof(now, store);
   judge_copies(*facts, now, store);
+  judge_clock(now, store);
   std::stable_sort(
       store.concerns.begin(), store.concerns.end(),
       [](const Concern& left, const Concern& right) { return left.weight > right.weight; });
@@ -356,7 +404,8 @@ std::string_view name_of(Assurance assurance) {
 }
 
 bool CopyCount::rule_met() const {
-  return copies >= 3 && kinds >= 2 && offsite >= 1 && immutable.value_or(0) >= 1 && errors == 0;
+  return complete && copies >= 3 && kinds >= 2 && offsite >= 1 && immutable.value_or(0) >= 1 &&
+         errors == 0;
 }
 
 StatusReport assess_status(const Application& application,

@@ -64,7 +64,7 @@ struct CopyCount {
   std::optional<WallTime> immutable_seen_at;  // the oldest finding that counts here
   uint64_t errors = 0;
   bool complete = true;                 // every place was reached
-  [[nodiscard]] bool rule_met() const;  // 3-2-1-1-0
+  [[nodiscard]] bool rule_met() const;  // 3-2-1-1-0, by what every place says now
 };
 
 struct StoreStatus {

@@ -60,6 +60,8 @@ std::string status_sentence(const StatusReport& report) {
   if (report.stores.empty()) {
     return "Nothing is protected: the configuration has no source.";
   }
+  const std::string none =
+      names(report, [](const StoreStatus& store) { return !store.newest.has_value(); });
   const std::string dead =
       names(report, [](const StoreStatus& store) { return !store.unreachable.empty(); });
   if (!dead.empty()) {
@@ -68,14 +70,14 @@ std::string status_sentence(const StatusReport& report) {
       seen = store.unreachable.empty() ? seen : std::min(seen, store.seen_at);
     }
     const std::string head = "Not known whether " + dead + " can be recovered right now";
-    return seen == WallTime{} || !report.common
-               ? head + ", and this machine has never seen a recovery point of it."
-               : fmt::format("{}: when last seen, {}, recoverable to {}.", head,
-                             ago_text(report.at - seen), point_text(report));
+    if (seen == WallTime{}) {
+      return head + ", and this machine has never seen a recovery point of it.";
+    }
+    return fmt::format("{}: when last seen, {}, {}.", head, ago_text(report.at - seen),
+                       report.common ? "recoverable to " + point_text(report)
+                                     : "there was no usable backup of " + none);
   }
   if (!report.common) {
-    const std::string none =
-        names(report, [](const StoreStatus& store) { return !store.newest.has_value(); });
     return fmt::format("{}: there is no usable backup{}.",
                        none.find(" and ") == std::string::npos && report.stores.size() < 2
                            ? "Nothing can be recovered"

@@ -152,6 +152,25 @@ TEST(Status, AFailedProofIsBreachedUntilAnotherSucceeds) {
   EXPECT_EQ(assess(facts).state, Assurance::kProven);
 }
 
+// Restore tests take an older point now and then: that one is well says nothing of the newest.
+TEST(Status, AProofOfAnOlderPointDoesNotMakeUpForTheNewest) {
+  SourceFacts facts = good_facts();
+  RecoveryRange older = facts.ranges[0];
+  older.snapshot = "0000";
+  older.captured = older.until = kNow - hours(34);
+  facts.ranges.push_back(older);
+  RunRecord failed = run(RunKind::kVerify, kNow - hours(2), RunOutcome::kFailed);
+  failed.error = "invalid page in block 7";
+  RunRecord passed = run(RunKind::kVerify, kNow - hours(1));
+  passed.snapshot = "0000";
+  facts.runs.push_back(failed);
+  facts.runs.push_back(passed);
+  const StatusReport report = assess(facts);
+  EXPECT_EQ(report.state, Assurance::kBreached);
+  EXPECT_NE(concerns(report).find("its newest point failed"), std::string::npos);
+  EXPECT_NE(concerns(report).find("invalid page in block 7"), std::string::npos);
+}
+
 TEST(Status, ADeadRepositoryIsUnknownWithWhatWasSeen) {
   SourceFacts facts = good_facts();
   facts.unreachable = "no route to host";
@@ -172,6 +191,46 @@ TEST(Status, NoBackupIsBreachedAndNothingKnownUnknown) {
   SourceFacts damaged = good_facts();
   damaged.ranges[0].damaged = true;
   EXPECT_EQ(assess(damaged).state, Assurance::kBreached);
+}
+
+// The backup read a sample of its own snapshot again, and it was not right.
+TEST(Status, WhatItsOwnBackupFoundBadIsNotRecoverable) {
+  SourceFacts facts = good_facts();
+  RecoveryRange bad = facts.ranges[0];
+  bad.snapshot = "bbbb";
+  bad.captured = bad.until = kNow - seconds(5);
+  bad.open_ended = false;
+  facts.ranges.insert(facts.ranges.begin(), bad);
+  RunRecord failed = run(RunKind::kBackup, kNow - seconds(5), RunOutcome::kFailed);
+  failed.snapshot = "bbbb";
+  failed.error = "sample read again: 1 of 20 blobs is damaged";
+  facts.runs.push_back(failed);
+  const StatusReport report = assess(facts);
+  EXPECT_EQ(report.stores[0].newest, kNow - seconds(18)) << "of the one before";
+  EXPECT_TRUE(report.stores[0].points[0].range.damaged);
+  RunRecord proof = run(RunKind::kVerify, kNow - seconds(4));
+  proof.snapshot = "bbbb";
+  facts.runs.push_back(proof);
+  EXPECT_EQ(assess(facts).stores[0].newest, kNow - seconds(5)) << "a restore found it right";
+}
+
+// With a clock that was a year ahead, backups that have ended would look new for a year.
+TEST(Status, WhatIsDatedAheadIsNotKnown) {
+  SourceFacts facts = good_facts();
+  facts.ranges[0].captured = facts.ranges[0].until = kNow + hours(24 * 365);
+  StatusReport report = assess(facts);
+  EXPECT_EQ(report.state, Assurance::kUnknown);
+  EXPECT_NE(concerns(report).find("its newest point is dated 365 days ahead"), std::string::npos)
+      << concerns(report);
+  facts = good_facts();
+  facts.runs[0].rto_seconds = 60;
+  facts.runs[0].finished = kNow + hours(3);
+  report = assess(facts);
+  EXPECT_EQ(report.state, Assurance::kUnknown);
+  EXPECT_NE(concerns(report).find("its last proof is dated 3 h ahead"), std::string::npos);
+  facts.runs[0].finished = kNow + minutes(5);
+  facts.ranges[0].until = kNow + minutes(5);
+  EXPECT_EQ(concerns(assess(facts)).find("ahead"), std::string::npos) << "clocks differ a little";
 }
 
 TEST(Status, FailedAndLateBackupsAreTold) {
@@ -209,6 +268,9 @@ TEST(Status, CopiesAreCountedOfTheNewestPoint) {
   EXPECT_EQ(report.stores[0].copies.copies, 3U);
   EXPECT_TRUE(report.stores[0].copies.rule_met());
   EXPECT_EQ(report.stores[0].points[0].places, 2U);
+  facts.places[1].reachable = false;
+  EXPECT_FALSE(assess(facts).stores[0].copies.rule_met()) << "what was seen once is not known now";
+  facts.places[1].reachable = true;
   facts.places[1].snapshots = {"older"};
   report = assess(facts);
   EXPECT_EQ(report.stores[0].copies.copies, 2U);
@@ -332,6 +394,12 @@ TEST(StatusSentence, SaysItInOne) {
   EXPECT_EQ(status_sentence(assess(SourceFacts{.seen_at = {}, .unreachable = "away"})),
             "Not known whether database can be recovered right now, and this machine has never "
             "seen a recovery point of it.");
+  Application two = application();
+  two.sources.push_back({.name = "uploads", .kind = "files", .repository = "main"});
+  EXPECT_EQ(status_sentence(assess_status(
+                two, {{"database", facts}, {"uploads", SourceFacts{.seen_at = kNow}}}, {}, kNow)),
+            "Not known whether database can be recovered right now: when last seen, 2 h ago, "
+            "there was no usable backup of uploads.");
   EXPECT_EQ(status_sentence(assess_status(Application{}, {}, {}, kNow)),
             "Nothing is protected: the configuration has no source.");
   ::unsetenv("TZ");

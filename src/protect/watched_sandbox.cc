@@ -19,7 +19,8 @@ PointFinding judge_point(const SandboxSeen& seen, bool passed) {
             .checks = seen.checks,
             .error = failed->name + (failed->value.empty() ? " failed" : ": " + failed->value)};
   }
-  const bool proven = passed || (seen.restored && !seen.checks.empty());
+  // What the scenario took away and no step brought back was not recovered, whatever else passed.
+  const bool proven = seen.restored && (passed || !seen.checks.empty());
   return {.verdict = proven ? PointVerdict::kProven : PointVerdict::kNothing,
           .checks = seen.checks,
           .error = {}};

@@ -33,7 +33,9 @@ class Backup(TestCase):
         return trees
 
     def test_descriptions(self):
-        for options in (["--tag", "a,b", "--tag", "c"], ["--host", "thathost"],
+        for options in (["--tag", "a,b", "--tag", "c"], ["--tag", "d, e ", "--tag", ""],
+                        ["--host", "thathost"], ["--read-concurrency", "0"],
+                        ["--read-concurrency", "500"],
                         ["--time", "2026-05-06 07:08:09"], ["--exclude", "*.o", "--exclude", "x"]):
             with self.subTest(options):
                 ours, theirs = self.assert_alike(*options)

@@ -320,7 +320,7 @@ class Sftp(_Sftp):
 
 class SftpLong(_Sftp):
     @slow
-    @limit(3600)
+    @limit(7200)
     def test_long(self):
         self.soak(FAULTS_OF_A_LONG_RUN)
 

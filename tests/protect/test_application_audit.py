@@ -2,6 +2,7 @@
 under, also when the repository was away."""
 import json
 import os
+import time
 
 from protect_case import ApplicationCase
 
@@ -127,12 +128,17 @@ class ApplicationAudit(ApplicationCase):
         away = self.repository.with_name("away")
         self.repository.rename(away)
         self.shop("backup", "files", expect=None)
+        time.sleep(1.1)
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        time.sleep(1.1)
         away.rename(self.repository)
         waiting = self.shop("audit", "show", expect=0)
         self.assertIn("wait on this machine", waiting.errors)
         self.shop("backup", "files")
         self.assertEqual([outcome for _, _, outcome, _ in self.seen("--action", "backup")],
                          ["succeeded", "failed", "succeeded"])
+        self.assertEqual([outcome for _, _, outcome, _ in self.seen("--action", "backup", "--until", until)],
+                         ["succeeded", "failed"], "by when it happened, not by when it could be recorded")
         self.whole()
 
     def test_off_means_off(self):

@@ -1,5 +1,6 @@
 """Drills of the real program: sandboxes, faults made real, measured against objectives, nothing left (V3-V6)."""
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -65,6 +66,20 @@ class Files(ApplicationCase):
         # The application is back when the last step has ended.
         self.assertAlmostEqual(max(s["seconds_after_disaster"] for s in steps), report["measures"][0]["rto_seconds"],
                                delta=1)
+
+    def test_one_that_finds_no_backup_is_written_down_too(self):
+        more = self.folder / "more"
+        more.mkdir()
+        self.configure("""
+            sources:
+              uploads: {{files: {uploads}}}
+              more: {{files: {more}}}
+            """, uploads=self.uploads, more=more)
+        self.drill("--source", "more", expect=1)
+        self.assertIn("FAILED", self.salvor(self.repository, "evidence", "list").text)
+        shutil.rmtree(self.state)
+        runs = self.shop("runs", "--kind", "drill", "--json").json()["runs"]
+        self.assertEqual([run["outcome"] for run in runs], ["failed"], "all machines know of it")
 
     def test_an_older_point_now_and_then(self):
         (self.uploads / "file0").write_text("later")
@@ -227,6 +242,11 @@ class Postgres(ApplicationCase):
         cluster = postgres.Cluster.make(self, place)
         cluster.sql("CREATE TABLE orders AS SELECT n, 'customer ' || n AS customer, n * 2 AS cents "
                     "FROM generate_series(1, 5000) n")
+        space = place.path / "space"
+        space.mkdir()
+        place.own(space)
+        cluster.sql(f"CREATE TABLESPACE elsewhere LOCATION '{space}'")
+        cluster.sql("CREATE TABLE far TABLESPACE elsewhere AS SELECT generate_series(1, 100) AS x")
         self.configure("""
             sources:
               db:

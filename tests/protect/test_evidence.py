@@ -135,6 +135,16 @@ class Evidence(TestCase):
         self.salvor(None, "evidence", "report", path, "--key", self.path("public.pem"), "--html", html,
                     password=None, expect=20)
 
+    def test_a_page_shows_where_a_long_text_was_cut(self):
+        for words in (300, 900):  # more than a column of a page, and more than a line may have
+            path = self.signed(statement(checks=[{"name": "long", "passed": True, "value": "word " * words,
+                                                  "expected": ""}]), f"long{words}.json")
+            pdf = self.path(f"long{words}.pdf")
+            self.salvor(None, "evidence", "report", path, "--key", self.path("public.pem"), "--pdf", pdf,
+                        password=None)
+            text = subprocess.run(["pdftotext", pdf, "-"], check=True, capture_output=True).stdout.decode()
+            self.assertIn("…", text)
+
     def test_keys_of_the_repository_are_openssls(self):
         repository = self.new_repository()
         self.salvor(repository, "evidence", "key", "public", expect=24)
@@ -152,5 +162,11 @@ class Evidence(TestCase):
         self.assertIn("Valid-To", out.read_text())
         self.salvor(repository, "evidence", "key", "public", "--current", "--output", out)
         self.assertEqual(self.openssl("pkey", "-pubin", "-in", out), self.path("public.pem").read_bytes())
+        # Who has the password can add a key: whoever verifies with the repository's keys is told.
+        self.path("private.pem").rename(self.path("lost.pem"))
+        self.assertNotIn("no earlier key", self.salvor(repository, "evidence", "list").errors)
+        self.salvor(repository, "evidence", "key", "new")
+        self.assertIn("no earlier key has signed key 3", self.salvor(repository, "evidence", "list").errors)
+        self.path("lost.pem").rename(self.path("private.pem"))
         # The key signs only from now on: an old drill was not signed with it.
         self.assertIn("before its key was made", self.verify(self.signed(statement()), 20, out).errors)

@@ -46,6 +46,15 @@ class Proofs(ApplicationCase):
         self.shop("restore", "uploads", "--target", self.folder / "whole")
         self.assertIsNotNone(self.store(PROVEN)["proven_at"])
 
+    def test_what_says_nothing_of_the_backup_is_written_down_all_the_same(self):
+        away = self.repository.with_name("away")
+        self.repository.rename(away)
+        self.assertNotIn(self.shop("verify", "uploads", expect=None).code, (0, 20))
+        away.rename(self.repository)
+        [run] = [run for run in self.records() if run["kind"] == "verify"]
+        self.assertEqual(run["outcome"], "failed")
+        self.assertIsNone(self.store(UNPROVEN)["proven_at"], "and refutes nothing")
+
     def test_a_drill_that_fails_elsewhere_costs_no_backup(self):
         self.shop("verify", "uploads")
         self.write("""

@@ -43,6 +43,8 @@ class Run(ApplicationCase):
         self.assertEqual({outcome for _, outcome in first}, {"succeeded"})
         again = self.shop("run")
         self.assertIn("nothing is due", again.text)
+        self.assertIn("nothing is due", self.shop("run", "--dry-run", "--only", "files").text)
+        self.shop("run", "--dry-run", "--only", "fils", expect=64)
         self.assertEqual(len(self.snapshots()), 1)
 
     def test_missed(self):
@@ -240,3 +242,8 @@ sources:
             self.assertEqual(line["zone"], "Europe/Berlin")
             self.assertEqual(line["why"], "daily 02:00")
         self.assertIn("backup of files", self.shop("schedule", "show").text)
+        # A zone that stands in the schedule itself is the one whose clock is shown.
+        lines = self.shop("schedule", "show", "--days", "3", "--json", "--set",
+                          "sources.files.schedule=daily 03:00 Asia/Tokyo").lines()
+        tokyo = [(line["local"][-9:], line["zone"]) for line in lines if line["kind"] == "backup"]
+        self.assertEqual(tokyo, [(" 03:00:00", "Asia/Tokyo")] * 3)

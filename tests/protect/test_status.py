@@ -232,6 +232,28 @@ class Runs(StatusCase):
         self.assertIn("Look at it.", self.shop("runs", bad).text)
         self.shop("runs", "ffffffffffffffff", expect=24)
 
+    def test_another_application_in_the_repository_hides_nothing(self):
+        """Its runs fill no list, its times are not quoted as ours."""
+        others = {"facts": [["application", "other"]]}
+        mine = [self.record("verify", ago, "ab" * 32, **{"rto-seconds": 42}) for ago in (20, 19)]
+        for ago in range(1, 12):
+            self.record("verify", ago, "cd" * 32, **{"rto-seconds": 77}, **others)
+        self.record("restore", 0.5, "ab" * 32, facts=[["selection", "/one"]], **{"rto-seconds": 55})
+        runs = self.shop("runs", "--kind", "verify", "--limit", "2", "--json").json()["runs"]
+        self.assertEqual([run["id"] for run in runs], [mine[1], mine[0]])
+        runbook = self.shop("runbook").text
+        self.assertIn("42 s", runbook)
+        self.assertNotIn("77 s", runbook)
+        self.assertNotIn("1 min 17 s", runbook)
+        self.assertNotIn("55 s", runbook, "of a part")
+
+    def test_figures_say_what_could_not_be_asked(self):
+        self.record("backup", 2, self.backup(2))
+        self.shop("status", expect=None)
+        self.repository.rename(self.repository.with_name("away"))
+        told = self.shop("status", "--figures")
+        self.assertIn("the repository of uploads cannot be asked", told.errors)
+
     def test_figures_count_what_did_not_run(self):
         # Ten nights at 02:00 UTC, of which two failed and one is not there at all.
         tonight = self.now.replace(hour=2, minute=0, second=30, microsecond=0)

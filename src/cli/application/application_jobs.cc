@@ -187,7 +187,7 @@ CheckShare ApplicationJobs::share_to_check(const std::string& repository) {
   unsigned percent = VerificationRule{}.check_percent;
   for (const SourceSpec& one : application().sources) {
     const PolicySpec* policy = find_named(application().policies, one.policy);
-    if (one.repository == repository && policy != nullptr) {
+    if (one.repository == repository && policy != nullptr && !policy->verification.check.empty()) {
       percent = policy->verification.check_percent;
       break;
     }
@@ -248,7 +248,7 @@ void ApplicationJobs::add(const Context& context, RunRecord record) {
 }
 
 FormerRuns ApplicationJobs::former(const Job& job) {
-  return former_runs(catalog(), application(), job);
+  return former_runs(catalog(), application(), job, session_.context.clock.now());
 }
 
 void ApplicationJobs::send_records(const Context& context) {

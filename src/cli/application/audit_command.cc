@@ -86,14 +86,17 @@ Verified read_trail(const Choices& choices, Session& session) {
     result.opened.emplace(open_repository(session));
     const Repository& repository = *result.opened->repository;
     keys = trusted_keys(result.opened->context, repository, session, choices.keys);
-    records = load_audit_records(result.opened->context, repository);
-    // What this machine remembers of its own chain.
-    const AuditSpool spool(AuditSpool::directory_of(audit_state_directory(session),
-                                                    repository.config().id, audit_writer(session)));
-    if (const auto head = spool.head(); head && head->sequence > 0) {
-      known.push_back({audit_writer(session), *head});
+    // What this machine remembers of its own chain: before that is read, for others go on with it.
+    size_t waiting = 0;
+    {
+      const AuditSpool spool(AuditSpool::directory_of(
+          audit_state_directory(session), repository.config().id, audit_writer(session)));
+      if (const auto head = spool.head(); head && head->sequence > 0) {
+        known.push_back({audit_writer(session), *head});
+      }
+      waiting = spool.records().size();
     }
-    size_t waiting = spool.records().size();
+    records = load_audit_records(result.opened->context, repository);
     if (configured_session(session) != nullptr) {
       waiting += AuditQueue(audit_options(session, {})).waiting(session.configured->chosen());
     }
@@ -121,7 +124,9 @@ Verified read_trail(const Choices& choices, Session& session) {
 bool is_wanted(const VerifiedAuditRecord& verified, const Choices& choices,
                const std::optional<WallTime>& since, const std::optional<WallTime>& until) {
   const AuditRecord& record = verified.record;
-  return (!since || record.time >= *since) && (!until || record.time < *until) &&
+  // As it is shown: a record that had to wait counts for when it happened.
+  const std::string happened = happened_text(record);
+  return (!since || happened >= utc_text(*since)) && (!until || happened < utc_text(*until)) &&
          (choices.who.empty() || record.who.find(choices.who) != std::string::npos) &&
          (choices.action.empty() || record.event.action == choices.action);
 }

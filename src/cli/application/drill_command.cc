@@ -238,10 +238,15 @@ void print_json(Session& session, const DrillReport& report) {
   session.terminal.print_json(json.end_array().end_object());
 }
 
+// Null: there is none.
+const SourceSpec* first_source(const PlanSession& plans, const DrillOrder& order) {
+  return order.sources.empty() ? nullptr
+                               : find_named(plans.application().sources, order.sources[0]);
+}
+
 // A key that is made after a drill cannot have signed it: the first one is made before.
 void prepare_evidence(PlanSession& plans, Session& session, const DrillOrder& order) {
-  const SourceSpec* source =
-      order.sources.empty() ? nullptr : find_named(plans.application().sources, order.sources[0]);
+  const SourceSpec* source = first_source(plans, order);
   if (source == nullptr) {
     return;
   }
@@ -255,12 +260,13 @@ void prepare_evidence(PlanSession& plans, Session& session, const DrillOrder& or
   }
 }
 
-// Signed, into the repository of the first source.
-void keep_evidence(PlanSession& plans, Session& session, const DrillReport& report) {
-  if (report.points.empty()) {
+// Signed, into the repository of the first source; also when there was nothing to restore.
+void keep_evidence(PlanSession& plans, Session& session, const DrillOrder& order,
+                   const DrillReport& report) {
+  const SourceSpec* source = first_source(plans, order);
+  if (source == nullptr) {
     return;
   }
-  const SourceSpec* source = find_named(plans.application().sources, report.points[0].source);
   const Context calm = session.context.with_stop({});
   try {
     plans.with_repository(source->repository, [&](OpenedRepository& opened, Session& inner) {
@@ -304,9 +310,14 @@ std::pair<DrillReport, std::vector<RunRecord>> rehearse(PlanSession& plans, Sess
     print_report(session, report);
   }
   if (!options.no_evidence && report.outcome != RunOutcome::kInterrupted) {
-    keep_evidence(plans, session, report);
+    keep_evidence(plans, session, order, report);
   }
   std::vector<RunRecord> records = drill_records(plans.application(), result);
+  // One that ended before it had chosen a point has no repository yet to be recorded in.
+  if (const SourceSpec* source = first_source(plans, order);
+      source != nullptr && records.front().repository.empty()) {
+    records.front().repository = source->repository;
+  }
   return {std::move(result.report), std::move(records)};
 }
 

@@ -56,6 +56,19 @@ std::vector<TrustedKey> keys_from_files(const std::vector<std::string>& paths) {
   return keys;
 }
 
+namespace {
+
+// Who has the repository's password can add a key, and sign with it.
+void warn_of_stranger(Session& session, const EvidenceKey& key) {
+  if (!key.vouched_for) {
+    session.terminal.warn(
+        fmt::format("no earlier key has signed key {}", key.ordinal),
+        "The key before was not at hand when it was made. Ask who made it before you trust it.");
+  }
+}
+
+}  // namespace
+
 std::vector<TrustedKey> trusted_keys(const Context& context, const Repository& repository,
                                      Session& session, const std::vector<std::string>& files) {
   if (!files.empty()) {
@@ -63,6 +76,7 @@ std::vector<TrustedKey> trusted_keys(const Context& context, const Repository& r
   }
   std::vector<TrustedKey> keys;
   for (const EvidenceKey& key : EvidenceKeys(repository, secret_reader(session)).load(context)) {
+    warn_of_stranger(session, key);
     keys.push_back(key.trusted());
   }
   return keys;
@@ -108,11 +122,7 @@ void print_key(Session& session, const EvidenceKey& key) {
       key.reference ? key.reference->text() : "private key in the repository",
       printable(key.made_by), key.comment.empty() ? "" : "  " + printable(key.comment));
   session.terminal.print_line(line);
-  if (!key.vouched_for) {
-    session.terminal.warn(
-        fmt::format("no earlier key has signed key {}", key.ordinal),
-        "The key before was not at hand when it was made. Ask who made it before you trust it.");
-  }
+  warn_of_stranger(session, key);
 }
 
 int run_key_new(const KeyOptions& options, Session& session) {
@@ -271,7 +281,7 @@ int run_list(const Choices& choices, Session& session) {
   bool good = true;
   for (const EvidenceEntry& entry : store.list(opened.context)) {
     try {
-      const Evidence evidence = read_evidence(store.load(opened.context, entry), keys);
+      const Evidence evidence = store.read(opened.context, entry, keys);
       good = good && evidence.problem.empty();
       print_entry(table, session, evidence);
     } catch (const Error& error) {

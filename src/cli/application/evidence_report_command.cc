@@ -1,4 +1,6 @@
 // evidence show and evidence report: evidence for people.
+#include <set>
+
 #include "base/fd.h"
 #include "base/format.h"
 #include "cli/application/configuration_access.h"
@@ -41,7 +43,7 @@ Evidence load_evidence(const Choices& choices, Session& session) {
     return read_evidence(as_text(content.view()), keys);
   }
   const EvidenceStore store(*opened.repository);
-  return read_evidence(store.load(opened.context, store.find(opened.context, name)), keys);
+  return store.read(opened.context, store.find(opened.context, name), keys);
 }
 
 int status_of(Session& session, const Evidence& evidence) {
@@ -70,6 +72,19 @@ WallTime first_run(const OpenedRepository& opened, WallTime now) {
   return time ? std::min(*time, now) : now;
 }
 
+// Others may keep their evidence in the same repository: their drills are none of this application.
+bool is_of(const DrillReport& report, const Application& application) {
+  return report.application == application.name && report.environment == application.environment;
+}
+
+std::string joined(const std::set<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) {
+    text += (text.empty() ? "" : ", ") + name;
+  }
+  return text;
+}
+
 // All evidence of a year. How much was expected, only a configuration can say.
 int run_year(const Choices& choices, Session& session) {
   const auto year = static_cast<int>(*choices.year);
@@ -77,10 +92,10 @@ int run_year(const Choices& choices, Session& session) {
     throw Error(ErrorCode::kUsage, "--year is a year such as 2026, and for no single evidence");
   }
   std::optional<config::Configuration> loaded;
-  std::string application;
+  std::set<std::string> applications;
   if (find_configuration(choices.configuration)) {
     loaded = load_configuration_for(session, choices.configuration);
-    application = loaded->application.name;
+    applications.insert(loaded->application.name);
   }
   const OpenedRepository opened = open_repository(session);
   const WallTime now = session.context.clock.now();
@@ -93,7 +108,7 @@ int run_year(const Choices& choices, Session& session) {
   for (const EvidenceEntry& entry : store.list(opened.context)) {
     Evidence evidence;
     try {
-      evidence = read_evidence(store.load(opened.context, entry), keys);
+      evidence = store.read(opened.context, entry, keys);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::kDamaged) {
         throw;
@@ -102,13 +117,18 @@ int run_year(const Choices& choices, Session& session) {
       evidence.report.started = entry.started;
       evidence.problem = error.message();
     }
+    if (evidence.problem.empty()) {
+      if (loaded && !is_of(evidence.report, loaded->application)) {
+        continue;
+      }
+      applications.insert(evidence.report.application);
+    }
     good = good && evidence.problem.empty();
     first = std::min(first, entry.started);
-    application = application.empty() ? evidence.report.application : application;
     all.push_back(std::move(evidence));
   }
   const YearPage page =
-      year_page(year, application, all,
+      year_page(year, joined(applications), all,
                 loaded ? std::optional(expected_drills(loaded->application, year, first, now))
                        : std::nullopt);
   if (!choices.html.empty()) {

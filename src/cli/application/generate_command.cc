@@ -67,9 +67,21 @@ void write_man_pages(Session& session, const std::string& directory) {
 // What makes a scheduler call `salvor run`. Files that are there are not written over.
 int write_schedule(const Options& options, Session& session) {
   const config::Configuration loaded = load_configuration_for(session, options.configuration);
-  const std::vector<GeneratedFile> files = schedule_files(
-      *options.scheduler, loaded.application,
-      {.program = program_path(), .user = current_user_name(), .image = options.image});
+  std::set<std::string> variables = variables_of(loaded);
+  if (variables.contains("SSH_HOST")) {  // the storage reads the others itself
+    for (const char* name : {"SSH_KEY", "SSH_PATH", "SSH_USER"}) {
+      if (session.environment.get(name)) {
+        variables.insert(name);
+      }
+    }
+  }
+  const ScheduleSetting setting{.program = program_path(),
+                                .user = current_user_name(),
+                                .image = options.image,
+                                .variables = std::move(variables),
+                                .settings = options.configuration.settings};
+  const std::vector<GeneratedFile> files =
+      schedule_files(*options.scheduler, loaded.application, setting);
   if (options.folder == "-") {
     for (const GeneratedFile& file : files) {
       session.terminal.print((files.size() > 1 ? "# " + file.name + "\n" : "") + file.text);
@@ -88,7 +100,8 @@ int write_schedule(const Options& options, Session& session) {
     write_full(made.get(), as_bytes(file.text), path);
     session.terminal.print_summary("wrote " + path);
   }
-  session.terminal.print_summary("\n" + schedule_advice(*options.scheduler, loaded.application));
+  session.terminal.print_summary("\n" +
+                                 schedule_advice(*options.scheduler, loaded.application, setting));
   return 0;
 }
 

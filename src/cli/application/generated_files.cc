@@ -4,11 +4,13 @@
 #include <cctype>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <set>
 #include <sstream>
 
 #include <fmt/format.h>
 
+#include "base/format.h"
 #include "base/slug.h"
 #include "config/configuration.h"
 #include "config/yaml_printer.h"
@@ -60,8 +62,8 @@ void collect(const Settings& settings, References& found) {
   }
 }
 
-References references(const Application& application) {
-  References found;
+References references(const Application& application, const ScheduleSetting& setting) {
+  References found{.variables = setting.variables, .credentials = {}, .files = {}};
   for (const RepositorySpec& repository : application.repositories) {
     collect(repository.password.text(), found);
     collect(repository.environment, found);
@@ -130,8 +132,27 @@ std::vector<std::string> written_folders(const Application& application) {
   return folders;
 }
 
-std::string environment_flag(const Application& application) {
-  return application.environment.empty() ? "" : " --environment " + application.environment;
+// The options of this call that make the configuration what it is.
+std::vector<std::string> option_words(const Application& application,
+                                      const ScheduleSetting& setting) {
+  std::vector<std::string> words;
+  if (!application.environment.empty()) {
+    words = {"--environment", application.environment};
+  }
+  for (const std::string& path_and_value : setting.settings) {
+    words.insert(words.end(), {"--set", path_and_value});
+  }
+  return words;
+}
+
+std::string joined(const std::vector<std::string>& words, std::string_view between,
+                   const std::function<std::string(const std::string&)>& quoted) {
+  std::string text;
+  for (const std::string& word : words) {
+    text += between;
+    text += quoted(word);
+  }
+  return text;
 }
 
 // systemd takes "%" for a specifier, everywhere.
@@ -179,8 +200,8 @@ std::vector<FollowedLog> followed_logs(const Application& application) {
 }
 
 // What services of both kinds have: where secrets come from, and how little they may do.
-std::string systemd_surroundings(const Application& application) {
-  const References found = references(application);
+std::string systemd_surroundings(const Application& application, const ScheduleSetting& setting) {
+  const References found = references(application, setting);
   // One path, to the end of the line: quotes would be a part of it.
   std::string text =
       fmt::format("WorkingDirectory={}\n",
@@ -189,7 +210,7 @@ std::string systemd_surroundings(const Application& application) {
     text += fmt::format("LoadCredential={0}:/etc/salvor/credentials/{0}\n", unit_text(credential));
   }
   if (!found.variables.empty()) {
-    text += "# NAME=value lines, mode 0600, for:";
+    text += "# NAME='value' lines, mode 0600, for:";
     for (const std::string& variable : found.variables) {
       text += " " + variable;
     }
@@ -228,9 +249,10 @@ GeneratedFile systemd_log_service(const Application& application, const Schedule
                       "\n"
                       "[Install]\n"
                       "WantedBy=multi-user.target\n",
-                      unit_text(application.name), unit_text(log.source), command,
-                      unit_word(application.file), environment_flag(application),
-                      systemd_surroundings(application))};
+                      unit_text(printable(application.name)), unit_text(log.source), command,
+                      unit_word(application.file),
+                      joined(option_words(application, setting), " ", unit_word),
+                      systemd_surroundings(application, setting))};
 }
 
 std::vector<GeneratedFile> systemd_files(const Application& application,
@@ -251,8 +273,9 @@ std::vector<GeneratedFile> systemd_files(const Application& application,
       "Nice=10\n"
       "IOSchedulingClass=idle\n"
       "{4}",
-      unit_text(application.name), unit_word(setting.program), unit_word(application.file),
-      environment_flag(application), systemd_surroundings(application));
+      unit_text(printable(application.name)), unit_word(setting.program),
+      unit_word(application.file), joined(option_words(application, setting), " ", unit_word),
+      systemd_surroundings(application, setting));
   const std::string timer = fmt::format(
       "# Looks every {1} minutes what is due; what was missed while the machine was off is caught "
       "up.\n"
@@ -267,7 +290,7 @@ std::vector<GeneratedFile> systemd_files(const Application& application,
       "\n"
       "[Install]\n"
       "WantedBy=timers.target\n",
-      unit_text(application.name), kEvery);
+      unit_text(printable(application.name)), kEvery);
   std::vector<GeneratedFile> files{{name + ".service", service}, {name + ".timer", timer}};
   for (const FollowedLog& log : followed_logs(application)) {
     files.push_back(systemd_log_service(application, setting, log));
@@ -299,17 +322,19 @@ std::string cron_line(const std::string& user, std::string command) {
 
 std::vector<GeneratedFile> cron_files(const Application& application,
                                       const ScheduleSetting& setting) {
-  const References found = references(application);
+  const References found = references(application, setting);
   const std::string configured =
-      fmt::format("--config {}{}", shell_word(application.file), environment_flag(application));
+      fmt::format("--config {}{}", shell_word(application.file),
+                  joined(option_words(application, setting), " ", shell_word));
   std::string before;
   std::string text = fmt::format(
       "# Does whatever is due for {}: backups, proofs, copies, drills. Put into /etc/cron.d.\n"
       "# What was missed while the machine was off is caught up at the next look.\n",
-      application.name);
+      printable(application.name));
   if (!found.variables.empty()) {
     const std::string file = "/etc/salvor/" + object_name(application) + ".env";
-    text += fmt::format("# {} (mode 0600) has NAME=value lines for:", file);
+    // The shell reads it: without quotes an "&" of a URL would end the value.
+    text += fmt::format("# {} (mode 0600) has NAME='value' lines for:", file);
     for (const std::string& variable : found.variables) {
       text += " " + variable;
     }
@@ -353,11 +378,13 @@ std::string file_text(const std::string& path) {
 
 // The files of the configuration as the entries of a ConfigMap.
 std::string config_entries(const Application& application) {
-  std::string entries = "  salvor.yaml: |\n" + indented(file_text(application.file), 4);
+  // "2": the first line may be indented itself.
+  std::string entries = "  salvor.yaml: |2\n" + indented(file_text(application.file), 4);
   const std::string beside = config::environment_file(application.file, application.environment);
   std::error_code ignored;
   if (!application.environment.empty() && std::filesystem::exists(beside, ignored)) {
-    entries += fmt::format("  salvor.{}.yaml: |\n", application.environment) +
+    entries += fmt::format("  {}: |2\n",
+                           config::yaml_text("salvor." + application.environment + ".yaml")) +
                indented(file_text(beside), 4);
   }
   return entries;
@@ -365,16 +392,24 @@ std::string config_entries(const Application& application) {
 
 // The secret with the values that the configuration refers to, for a container; empty: there are
 // none.
-std::string container_secrets(const Application& application, size_t spaces) {
-  return references(application).variables.empty()
+std::string container_secrets(const Application& application, const ScheduleSetting& setting,
+                              size_t spaces) {
+  return references(application, setting).variables.empty()
              ? ""
              : indented(
                    fmt::format("envFrom:\n  - secretRef: {{name: {}}}\n", object_name(application)),
                    spaces);
 }
 
-std::string environment_words(const Application& application) {
-  return application.environment.empty() ? "" : ", --environment, " + application.environment;
+// In a list in brackets, where a comma would end it.
+std::string command_words(const Application& application, const ScheduleSetting& setting) {
+  return joined(option_words(application, setting), ", ", [](const std::string& word) {
+    std::string result = "\"";
+    for (const char c : word) {
+      result += c == '"' || c == '\\' ? std::string{'\\', c} : std::string(1, c);
+    }
+    return result + "\"";
+  });
 }
 
 // Runs on and on beside the CronJob, with a disk of its own for what is not stored yet.
@@ -407,8 +442,8 @@ std::string kubernetes_log(const Application& application, const ScheduleSetting
       "      containers:\n"
       "        - name: salvor\n"
       "          image: {2}\n"
-      "          command: [salvor, {3}--config, /etc/salvor/salvor.yaml, --set, "
-      "state-directory=/var/lib/salvor{4}]\n"
+      "          command: [salvor, {3}--config, /etc/salvor/salvor.yaml{4}, --set, "
+      "state-directory=/var/lib/salvor]\n"
       "{5}"
       "          volumeMounts:\n"
       "            - {{name: configuration, mountPath: /etc/salvor, readOnly: true}}\n"
@@ -418,8 +453,9 @@ std::string kubernetes_log(const Application& application, const ScheduleSetting
       "          configMap: {{name: {6}}}\n"
       "        - name: state\n"
       "          persistentVolumeClaim: {{claimName: {1}}}\n",
-      log.source, log.name, config::yaml_text(setting.image), words, environment_words(application),
-      container_secrets(application, 10), object_name(application));
+      log.source, log.name, config::yaml_text(setting.image), words,
+      command_words(application, setting), container_secrets(application, setting, 10),
+      object_name(application));
 }
 
 std::vector<GeneratedFile> kubernetes_files(const Application& application,
@@ -457,8 +493,8 @@ std::vector<GeneratedFile> kubernetes_files(const Application& application,
       "          containers:\n"
       "            - name: salvor\n"
       "              image: {4}\n"
-      "              command: [salvor, run, --config, /etc/salvor/salvor.yaml, --set, "
-      "state-directory=/var/lib/salvor{6}]\n"
+      "              command: [salvor, run, --config, /etc/salvor/salvor.yaml{6}, --set, "
+      "state-directory=/var/lib/salvor]\n"
       "{5}"
       "              volumeMounts:\n"
       "                - {{name: configuration, mountPath: /etc/salvor, readOnly: true}}\n"
@@ -468,19 +504,21 @@ std::vector<GeneratedFile> kubernetes_files(const Application& application,
       "              configMap: {{name: {1}}}\n"
       "            - name: state\n"
       "              persistentVolumeClaim: {{claimName: {1}-state}}\n",
-      application.name, name, config_entries(application), kEvery, config::yaml_text(setting.image),
-      container_secrets(application, 14), environment_words(application));
+      printable(application.name), name, config_entries(application), kEvery,
+      config::yaml_text(setting.image), container_secrets(application, setting, 14),
+      command_words(application, setting));
   for (const FollowedLog& log : followed_logs(application)) {
     text += kubernetes_log(application, setting, log);
   }
   return {{name + ".yaml", text}};
 }
 
-std::vector<GeneratedFile> github_files(const Application& application, const ScheduleSetting&) {
+std::vector<GeneratedFile> github_files(const Application& application,
+                                        const ScheduleSetting& setting) {
   const std::string name = object_name(application);
   const std::string file = std::filesystem::path(application.file).filename().string();
   std::string environment;
-  for (const std::string& variable : references(application).variables) {
+  for (const std::string& variable : references(application, setting).variables) {
     environment += fmt::format("          {0}: ${{{{ secrets.{0} }}}}\n", variable);
   }
   return {
@@ -510,8 +548,12 @@ std::vector<GeneratedFile> github_files(const Application& application, const Sc
            "          key: {1}-${{{{ github.run_id }}}}\n"
            "          restore-keys: {1}-\n"
            "      # The program: examples/github-actions/backup.yml shows how it is built.\n"
-           "      - run: salvor run --config {2} --set state-directory=.salvor-state{3}\n{4}",
-           application.name, name, shell_word(file), environment_flag(application),
+           "      - run: {2}\n{3}",
+           printable(application.name), name,
+           config::yaml_text(fmt::format(
+               "salvor run --config {}{} --set "
+               "state-directory=.salvor-state",
+               shell_word(file), joined(option_words(application, setting), " ", shell_word))),
            environment.empty() ? "" : "        env:\n" + environment)}};
 }
 
@@ -530,9 +572,10 @@ std::vector<GeneratedFile> schedule_files(const std::string& scheduler,
                                    : github_files(application, setting);
 }
 
-std::string schedule_advice(const std::string& scheduler, const Application& application) {
+std::string schedule_advice(const std::string& scheduler, const Application& application,
+                            const ScheduleSetting& setting) {
   const std::string name = object_name(application);
-  const References found = references(application);
+  const References found = references(application, setting);
   std::string secrets;
   for (const std::string& variable : found.variables) {
     secrets += " " + variable;
@@ -577,11 +620,48 @@ std::string schedule_advice(const std::string& scheduler, const Application& app
   }
   if ((scheduler == "kubernetes" || scheduler == "github") && !found.files.empty()) {
     advice += "\n  these files must be there, too:";
+    // What is beside the configuration here is beside it there.
+    const std::string beside = std::filesystem::path(application.file).parent_path() / "";
     for (const std::string& file : found.files) {
-      advice += " " + file;
+      advice += " ";
+      advice += !file.starts_with(beside)   ? file
+                : scheduler == "kubernetes" ? "/etc/salvor/" + file.substr(beside.size())
+                                            : file.substr(beside.size());
+    }
+  }
+  for (const std::string& credential : found.credentials) {
+    if (scheduler != "systemd") {
+      advice += "\n  only systemd has credential:" + credential +
+                ": refer to env:NAME or file:PATH instead";
     }
   }
   return advice;
+}
+
+std::set<std::string> variables_of(const config::Configuration& loaded) {
+  std::set<std::string> names;
+  const std::function<void(const config::YamlNode&)> walk = [&](const config::YamlNode& node) {
+    const config::SourceText& source = loaded.sources->at(node.place.source);
+    if (source.kind == config::SourceText::kVariable || source.kind == config::SourceText::kUsual) {
+      names.insert(source.name);
+    }
+    std::for_each(node.items.begin(), node.items.end(), walk);
+    for (const config::YamlEntry& entry : node.entries) {
+      walk(entry.value);
+    }
+  };
+  walk(loaded.tree);
+  const config::YamlNode* services = loaded.tree.find("services");
+  for (const config::YamlEntry& entry :
+       services == nullptr ? std::vector<config::YamlEntry>() : services->entries) {
+    const std::string& text = entry.value.text;
+    for (size_t open = text.find("${"); open != std::string::npos; open = text.find("${", open)) {
+      open += 2;
+      names.insert(text.substr(open, std::min(text.find('}', open), text.size()) - open));
+    }
+  }
+  names.erase("environment");
+  return names;
 }
 
 std::string program_path() {

@@ -21,9 +21,10 @@ Application application() {
   return app;
 }
 
-std::string text_of(const std::string& scheduler, const Application& app) {
+std::string text_of(const std::string& scheduler, const Application& app,
+                    const ScheduleSetting& setting = kSetting) {
   std::string text;
-  for (const GeneratedFile& file : schedule_files(scheduler, app, kSetting)) {
+  for (const GeneratedFile& file : schedule_files(scheduler, app, setting)) {
     text += file.text;
   }
   return text;
@@ -89,6 +90,67 @@ TEST(GeneratedFiles, ReferencesOfEveryPlaceAreListed) {
     }
     EXPECT_THAT(text, Not(HasSubstr("plain"))) << scheduler;
   }
+}
+
+// A timer has none of the variables that were set where the files were made: without them the
+// configuration names another repository there, or none.
+TEST(GeneratedFiles, VariablesOfTheConfigurationAreListed) {
+  config::ConfigurationRequest request;
+  request.file = "/srv/shop/salvor.yaml";
+  request.variables = {{"S3_BUCKET", "bucket"},
+                       {"API_HOST", "api.example.org"},
+                       {"SALVOR_SOURCES_UP_SCHEDULE", "hourly"},
+                       {"SALVOR_SOURCES_DOWN_SCHEDULE", "hourly"},
+                       {"HOME", "/root"}};
+  const config::Configuration loaded =
+      config::load_configuration_text(request,
+                                      "application: shop\nsources: {up: {files: /up}}\n"
+                                      "services: {api: \"https://${API_HOST}/\"}\n");
+  ScheduleSetting setting = kSetting;
+  setting.variables = variables_of(loaded);
+  EXPECT_EQ(setting.variables,
+            (std::set<std::string>{"API_HOST", "S3_BUCKET", "SALVOR_SOURCES_UP_SCHEDULE"}));
+  for (const char* scheduler : {"systemd", "cron", "github"}) {
+    const std::string text = text_of(scheduler, loaded.application, setting);
+    for (const std::string& name : setting.variables) {
+      EXPECT_THAT(text, HasSubstr(name)) << scheduler;
+    }
+  }
+  EXPECT_THAT(text_of("kubernetes", loaded.application, setting), HasSubstr("secretRef"));
+}
+
+TEST(GeneratedFiles, OptionsOfTheCallAreThoseOfTheRuns) {
+  Application app = application();
+  app.environment = "no";
+  ScheduleSetting setting = kSetting;
+  setting.settings = {"sources.db.schedule=every 6 h", "copies=[\"a\", b]"};
+  EXPECT_THAT(text_of("systemd", app, setting),
+              HasSubstr(" --environment no --set \"sources.db.schedule=every 6 h\" --set "
+                        "\"copies=[\\\"a\\\", b]\"\n"));
+  EXPECT_THAT(
+      text_of("cron", app, setting),
+      HasSubstr(
+          " --environment no --set 'sources.db.schedule=every 6 h' --set 'copies=[\"a\", b]'\n"));
+  EXPECT_THAT(
+      text_of("kubernetes", app, setting),
+      HasSubstr("\"--environment\", \"no\", \"--set\", \"sources.db.schedule=every 6 h\", "
+                "\"--set\", \"copies=[\\\"a\\\", b]\", --set, state-directory=/var/lib/salvor]"));
+}
+
+// What only systemd has, and what lies beside the configuration, is said.
+TEST(GeneratedFiles, AdviceNamesWhatIsMissingThere) {
+  Application app = application();
+  RepositorySpec repository;
+  repository.password = SecretReference::parse("credential:key").value();
+  repository.environment = {{"TOKEN", "file:/srv/shop/.salvor/token"}, {"ID", "file:/etc/id"}};
+  app.repositories = {repository};
+  EXPECT_THAT(schedule_advice("kubernetes", app, kSetting),
+              HasSubstr("too: /etc/id /etc/salvor/.salvor/token\n"));
+  EXPECT_THAT(schedule_advice("github", app, kSetting), HasSubstr("too: /etc/id .salvor/token\n"));
+  for (const char* scheduler : {"cron", "kubernetes", "github"}) {
+    EXPECT_THAT(schedule_advice(scheduler, app, kSetting), HasSubstr("only systemd has"));
+  }
+  EXPECT_THAT(schedule_advice("systemd", app, kSetting), Not(HasSubstr("only systemd has")));
 }
 
 }  // namespace

@@ -17,8 +17,8 @@ StorageReport ProtectedApplication::examine_storage_of(const Context& context,
 
 std::vector<DueJob> ProtectedApplication::due(WallTime now) {
   return all_due(
-      application(), [this](const Job& job) { return former_runs(catalog_, application(), job); },
-      now);
+      application(),
+      [this, now](const Job& job) { return former_runs(catalog_, application(), job, now); }, now);
 }
 
 Survey ProtectedApplication::take_survey(const Context& context, std::chrono::seconds patience,

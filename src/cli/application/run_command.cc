@@ -72,14 +72,17 @@ void remove_old_sandboxes(Session& session, const Application& application) {
 int run(const Options& options, Session& session) {
   ApplicationJobs jobs(session, options.configuration);
   if (options.dry_run) {
-    const std::vector<DueJob> due = all_due(
+    std::vector<DueJob> due = all_due(
         jobs.application(), [&jobs](const Job& job) { return jobs.former(job); },
         session.context.clock.now());
+    if (!options.only.empty()) {
+      require_name(jobs.application(), options.only);
+      std::erase_if(due, [&](const DueJob& one) {
+        return one.job.subject != options.only && one.job.repository != options.only;
+      });
+    }
     for (const DueJob& one : due) {
-      if (options.only.empty() || one.job.subject == options.only ||
-          one.job.repository == options.only) {
-        show_due(session, one, "due");
-      }
+      show_due(session, one, "due");
     }
     if (due.empty()) {
       session.terminal.print_summary("nothing is due");

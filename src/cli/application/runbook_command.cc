@@ -4,11 +4,13 @@
 #include "cli/application/evidence_commands.h"
 #include "cli/commands.h"
 #include "evidence/runbook.h"
+#include "protect/run_facts.h"
+#include "protect/survey.h"
 
 namespace salvor::cli {
 namespace {
 
-constexpr size_t kRunsLimit = 2000;
+constexpr size_t kRunsLimit = 2000;  // of each kind
 
 struct Choices {
   ConfigurationOptions configuration;
@@ -20,7 +22,17 @@ struct Choices {
 std::vector<RunRecord> measured_runs(Session& session, const Application& application) {
   try {
     Catalog catalog = Catalog::open(session.context, application.state_directory);
-    return catalog.runs({.limit = kRunsLimit});
+    std::vector<RunRecord> measured;
+    for (const RunKind kind :
+         {RunKind::kVerify, RunKind::kRestore, RunKind::kDrill, RunKind::kPlan}) {
+      for (RunRecord& run : catalog.runs({.kind = kind, .limit = kRunsLimit})) {
+        // Of a part the time says nothing of the whole.
+        if (belongs_to(run, application) && fact_of(run, kSelectionFact).empty()) {
+          measured.push_back(std::move(run));
+        }
+      }
+    }
+    return measured;
   } catch (const Error& error) {
     session.terminal.warn("no measured times are known here: " + error.message());
     return {};

@@ -140,6 +140,22 @@ RunQuery query_of(const Options& options, WallTime now) {
   return query;
 }
 
+// As many as the query wants of this application, though others share the repository.
+std::vector<RunRecord> newest_runs(Catalog& catalog, const Application& application,
+                                   RunQuery query) {
+  constexpr size_t kMore = 8;
+  const size_t wanted = query.limit;
+  for (;; query.limit = std::max(query.limit, query.limit * kMore)) {
+    std::vector<RunRecord> runs = catalog.runs(query);
+    const bool all = runs.size() < query.limit;
+    std::erase_if(runs, [&](const RunRecord& each) { return !belongs_to(each, application); });
+    if (all || runs.size() >= wanted) {
+      runs.resize(std::min(runs.size(), wanted));
+      return runs;
+    }
+  }
+}
+
 int show_one(const Options& options, Session& session, Catalog& catalog, WallTime now) {
   std::vector<RunRecord> found = catalog.runs({});
   std::erase_if(found, [&](const RunRecord& run) { return !run.id.starts_with(*options.id); });
@@ -174,9 +190,8 @@ int run(const Options& options, Session& session) {
   if (options.id) {
     return show_one(options, session, application.catalog(), now);
   }
-  std::vector<RunRecord> runs = application.catalog().runs(query_of(options, now));
-  std::erase_if(
-      runs, [&](const RunRecord& each) { return !belongs_to(each, application.application()); });
+  const std::vector<RunRecord> runs =
+      newest_runs(application.catalog(), application.application(), query_of(options, now));
   if (session.terminal.json()) {
     JsonWriter json;
     json.begin_message("runs").key("runs").begin_array();

@@ -8,6 +8,7 @@
 #include "cli/output/json_writer.h"
 #include "cli/output/table.h"
 #include "connector/postgres/backup_facts.h"
+#include "model/schedule.h"
 #include "protect/due.h"
 
 namespace salvor::cli {
@@ -52,7 +53,8 @@ int run(const Options& options, Session& session) {
   for (const NextRun& next : runs) {
     const std::string name =
         !next.job.time_zone.empty() ? next.job.time_zone : application.time_zone;
-    const TimeZone zone = TimeZone::named(name.empty() ? "UTC" : name);
+    const TimeZone otherwise = TimeZone::named(name.empty() ? "UTC" : name);
+    const TimeZone zone = Schedule::parse(next.job.schedule, otherwise).zone();
     if (session.terminal.json()) {
       JsonWriter json;
       json.begin_message("next_run");
@@ -70,7 +72,12 @@ int run(const Options& options, Session& session) {
                      printable(next.job.display()), printable(next.why)});
     }
   }
-  if (!session.terminal.json()) {
+  if (session.terminal.json()) {
+    if (runs.size() == kMostRuns) {
+      session.terminal.warn(fmt::format("only the first {} runs are listed", kMostRuns),
+                            "Look less far ahead with --days.");
+    }
+  } else {
     session.terminal.print(table.text());
     if (runs.empty()) {
       session.terminal.print_summary("nothing is scheduled in that time");
@@ -89,7 +96,8 @@ CommandSpec show_spec() {
       .description =
           "Lists the next runs of all schedules of the configuration in the order of time: on the "
           "clock of the schedule's zone and in UTC. Jitter is included, so these are the times at "
-          "which `salvor run` finds them due. Copies without a schedule of their own follow each "
+          "which `salvor run` finds them due; what waits for a policy's window is "
+          "listed when that opens. Copies without a schedule of their own follow each "
           "backup.",
       .options = {{.long_name = "days",
                    .value_name = "n",

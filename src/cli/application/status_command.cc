@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/format.h"
 #include "cli/application/protected_application.h"
 #include "cli/application/status_text.h"
 #include "cli/commands.h"
@@ -45,6 +46,13 @@ TextStyle style_of(const Terminal& terminal) {
 int show_figures(Session& session, const Application& application, const Survey& found) {
   const WallTime now = session.context.clock.now();
   std::vector<SourceFigures> all;
+  for (const auto& [source, facts] : found.facts) {
+    if (!facts.unreachable.empty()) {
+      session.terminal.warn(
+          "the repository of " + printable(source) + " cannot be asked: " + facts.unreachable,
+          "Counted is what this machine knows.");
+    }
+  }
   for (const SourceSpec& source : application.sources) {
     SourceFigures& figures = all.emplace_back();
     figures.source = source.name;

@@ -15,9 +15,25 @@ struct Options {
 
 int run(const Options& options, Session& session) {
   ApplicationJobs jobs(session, options.configuration);
-  const RunRecord record = jobs.verify_source(
-      session.context, options.source,
-      {.moment = moment_of(options.at, options.label), .base = {}, .sandbox = options.sandbox});
+  RunRecord record = begin_record(jobs.site(), session.context, RunKind::kVerify,
+                                  source_of(jobs.application(), options.source));
+  try {
+    record = jobs.verify_source(
+        session.context, options.source,
+        {.moment = moment_of(options.at, options.label), .base = {}, .sandbox = options.sandbox});
+  } catch (const Error& error) {
+    // It proves nothing either way; that it was tried is written down all the same (V6).
+    if (error.code() != ErrorCode::kUsage) {
+      record.outcome =
+          error.code() == ErrorCode::kCancelled ? RunOutcome::kInterrupted : RunOutcome::kFailed;
+      record.error = error.message();
+      record.hint = error.hint();
+      record.finished = session.context.clock.now();
+      jobs.add(session.context, record);
+      jobs.send_records(session.context);
+    }
+    throw;
+  }
   jobs.add(session.context, record);
   jobs.send_records(session.context);
   show_run(session, record);

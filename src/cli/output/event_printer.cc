@@ -50,7 +50,9 @@ void EventPrinter::on_handled(const ItemHandled& handled) {
     JsonWriter json;
     json.begin_message("verbose_status").field("action", handled.action);
     json.field("item", handled.item).field("size", handled.size_bytes);
-    json.field("data_size", handled.size_bytes).field("data_size_in_repo", handled.stored_bytes);
+    if (handled.stored_bytes > 0) {  // restic's fields, where it is known what an item has added
+      json.field("data_size", handled.size_bytes).field("data_size_in_repo", handled.stored_bytes);
+    }
     terminal_.print_status_json(json.end_object());
     return;
   }

@@ -49,6 +49,11 @@ TEST(Text, WrapsAtSpacesAndKeepsIndentedLines) {
   EXPECT_EQ(wrap_paragraphs("a b c\nd\n\n  keep   this\ne", 3), "a b\nc d\n\n  keep   this\ne\n");
 }
 
+// " b" would be another tag than "b": forget --keep-tag b, which reads lists so, would not keep it.
+TEST(Text, ListsAreReadAsResticReadsTags) {
+  EXPECT_THAT(split_list({"a, b", " c\t", "", " , "}), ElementsAre("a", "b", "c"));
+}
+
 TEST(Text, SuggestsWhatIsNear) {
   const std::vector<std::string> names{"snapshots", "stats", "restore", "repair", "ls"};
   EXPECT_THAT(suggestions("snapshot", names), ElementsAre("snapshots"));
@@ -205,6 +210,9 @@ TEST(Terminal, AClosedOutputIsToldApartFromAFullOne) {
   terminal.print_line("x");
   EXPECT_THROW(terminal.flush(), Error);
   EXPECT_TRUE(terminal.output_closed());
+  Terminal data(pipes.settings());
+  EXPECT_THROW(data.write_output(as_bytes("x")), Error);
+  EXPECT_TRUE(data.output_closed()) << "a reader of a dump that goes away is no error either";
   UniqueFd full(::open("/dev/full", O_WRONLY | O_CLOEXEC));
   TerminalSettings settings = pipes.settings();
   settings.out_fd = full.get();
@@ -213,6 +221,14 @@ TEST(Terminal, AClosedOutputIsToldApartFromAFullOne) {
   EXPECT_THROW(other.flush(), Error);
   EXPECT_FALSE(other.output_closed());
   ::sigaction(SIGPIPE, &former, nullptr);
+}
+
+TEST(Terminal, DataComesAfterWhatWasPrintedBefore) {
+  Pipes pipes;
+  Terminal terminal(pipes.settings());
+  terminal.print("first ");
+  terminal.write_output(as_bytes("second"));
+  EXPECT_EQ(pipes.out(), "first second");
 }
 
 TEST(Terminal, WithoutATerminalThereAreNoEscapes) {
@@ -337,11 +353,17 @@ TEST(EventPrinter, WritesResticsErrorObjects) {
     events.on(ItemFailed{"read", "/a", "cannot read /a", ""});
     ASSERT_TRUE(events.wants_items());
     events.on(ItemHandled{"new", "/c", "file", 7, 5});
+    events.on(ItemHandled{"new", "/d", "file", 7, 0});
   }
   EXPECT_EQ(pipes.err(),
             "{\"message_type\":\"error\",\"salvor_format\":1,\"error\":{\"message\":"
             "\"cannot read /a\"},\"during\":\"archival\",\"item\":\"/a\"}\n");
-  EXPECT_THAT(pipes.out(), HasSubstr("\"message_type\":\"verbose_status\""));
+  EXPECT_EQ(pipes.out(),
+            "{\"message_type\":\"verbose_status\",\"salvor_format\":1,\"action\":\"new\",\"item\":"
+            "\"/c\",\"size\":7,\"data_size\":7,\"data_size_in_repo\":5}\n"
+            "{\"message_type\":\"verbose_status\",\"salvor_format\":1,\"action\":\"new\",\"item\":"
+            "\"/d\",\"size\":7}\n")
+      << "what is not known is not said to be nothing";
 }
 
 }  // namespace

@@ -170,6 +170,12 @@ void Terminal::flush() {
   flush_locked();
 }
 
+void Terminal::write_output(ByteView bytes) {
+  const std::lock_guard lock(mutex_);
+  flush_locked();
+  write_out_locked(bytes, "standard output");
+}
+
 bool Terminal::output_closed() const {
   const std::lock_guard lock(mutex_);
   return output_closed_;
@@ -191,14 +197,18 @@ void Terminal::flush_locked() {
   }
   const std::string pending = std::move(buffer_);
   buffer_.clear();
+  write_out_locked(as_bytes(pending), "the output");
+  if (out_is_terminal_) {
+    draw_status_locked();
+  }
+}
+
+void Terminal::write_out_locked(ByteView bytes, const char* what) {
   try {
-    write_full(settings_.out_fd, as_bytes(pending), "the output");
+    write_full(settings_.out_fd, bytes, what);
   } catch (const Error& error) {
     output_closed_ = output_closed_ || error.error_number() == EPIPE;
     throw;
-  }
-  if (out_is_terminal_) {
-    draw_status_locked();
   }
 }
 

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "cli/environment.h"
 #include "cli/output/json_writer.h"
@@ -51,6 +52,8 @@ class Terminal {
   // Like print_line, but left out with --quiet and --json: for "snapshot 1a2b3c4d saved".
   void print_summary(std::string_view line);
   void flush();
+  // Data that goes out at once, after what was printed before: a file's content, an archive.
+  void write_output(ByteView bytes);
   [[nodiscard]] bool output_closed() const;
 
   // --- messages, stderr. Never throw. Lines, without the newline at the end. With --json only
@@ -84,6 +87,7 @@ class Terminal {
  private:
   void print_locked(std::string_view text);
   void flush_locked();
+  void write_out_locked(ByteView bytes, const char* what);
   void error_line_locked(std::string_view line);
   void erase_status_locked();
   void draw_status_locked();

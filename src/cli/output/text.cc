@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 
+#include "model/text_file.h"
+
 namespace salvor::cli {
 
 namespace {
@@ -186,8 +188,9 @@ std::vector<std::string> split_list(const std::vector<std::string>& lists) {
     size_t begin = 0;
     while (begin <= list.size()) {
       const size_t comma = std::min(list.find(',', begin), list.size());
-      if (comma > begin) {
-        parts.push_back(list.substr(begin, comma - begin));
+      const std::string_view part = trim_space(std::string_view(list).substr(begin, comma - begin));
+      if (!part.empty()) {
+        parts.emplace_back(part);
       }
       begin = comma + 1;
     }

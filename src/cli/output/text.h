@@ -19,7 +19,7 @@ namespace salvor::cli {
 // Paragraphs apart by empty lines are re-flowed; lines that begin with a space are kept as they
 // are.
 [[nodiscard]] std::string wrap_paragraphs(std::string_view text, size_t columns);
-// "a,b" and "c" -> a, b, c; empty parts are left out.
+// "a, b" and "c" -> a, b, c, as restic reads lists of tags; empty parts are left out.
 [[nodiscard]] std::vector<std::string> split_list(const std::vector<std::string>& lists);
 
 }  // namespace salvor::cli

@@ -28,7 +28,8 @@ struct Options {
 // Where the bytes go: a new file, or standard output.
 class Output {
  public:
-  explicit Output(const std::string& target) : name_(target.empty() ? "standard output" : target) {
+  Output(const std::string& target, Terminal& terminal)
+      : terminal_(terminal), name_(target.empty() ? "standard output" : target) {
     if (!target.empty()) {
       file_ = UniqueFd(::open(target.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
       if (!file_) {
@@ -37,13 +38,18 @@ class Output {
     }
   }
   void write(ByteView bytes) const {
-    write_full(file_ ? file_.get() : STDOUT_FILENO, bytes, name_);
+    if (file_) {
+      write_full(file_.get(), bytes, name_);
+    } else {
+      terminal_.write_output(bytes);
+    }
   }
   // Throws where the file system refuses the data only now. Standard output stays open, but may be
   // such a file: closing one of its descriptors is what asks.
   void finish() { (file_ ? std::move(file_) : UniqueFd(::dup(STDOUT_FILENO))).close(name_); }
 
  private:
+  Terminal& terminal_;
   std::string name_;
   UniqueFd file_;
 };
@@ -108,7 +114,7 @@ int run(const Options& options, Session& session) {
                 "Redirect standard output, or name a file with --target.");
   }
   BlobStream stream(context, *opened.repository, std::max(1U, std::thread::hardware_concurrency()));
-  Output output(options.target);
+  Output output(options.target, session.terminal);
   if (is_file) {
     dump_file(stream, *node, output);
   } else {

@@ -31,7 +31,7 @@ struct Options {
 // Where the archive goes: files with their sums, or standard output.
 class Output {
  public:
-  explicit Output(const Options& options) {
+  Output(const Options& options, Terminal& terminal) : terminal_(terminal) {
     if (options.file != "-") {
       volumes_.emplace(
           VolumeWriterOptions{.path = options.file,
@@ -45,18 +45,21 @@ class Output {
       volumes_->write(bytes);
       return;
     }
-    write_full(STDOUT_FILENO, bytes, "standard output");
+    terminal_.write_output(bytes);
     hash_.update(bytes);
   }
   std::vector<VolumeWriter::Volume> finish() {
     if (volumes_) {
       return volumes_->finish();
     }
+    // Where it is a file on a network, closing it asks whether all has arrived.
+    UniqueFd(::dup(STDOUT_FILENO)).close("standard output");
     return {{.path = "-", .size_bytes = size_bytes_, .sha256 = to_hex(hash_.finish())}};
   }
   [[nodiscard]] uint64_t size_bytes() const { return size_bytes_; }
 
  private:
+  Terminal& terminal_;
   std::optional<VolumeWriter> volumes_;
   uint64_t size_bytes_ = 0;
   Sha256 hash_;
@@ -151,7 +154,7 @@ void report(const Options& options, Session& session, size_t snapshots,
 int run(const Options& options, Session& session) {
   check_options(options, session);
   OpenedRepository opened = open_repository(session, {.keep_password = true});
-  Output output(options);
+  Output output(options, session.terminal);
   const size_t snapshots = run_under_lock(session, opened, [&] {
     const SnapshotSelection selection = chosen_snapshots(options, session, opened);
     opened.repository->load_index(opened.context);

@@ -119,11 +119,12 @@ class MatchPrinter {
       json_.begin_object().key("matches").begin_array();
       return;
     }
+    // With the results: a path alone does not say where it can be restored from.
     if (!first_) {
-      session_.terminal.message("");
+      session_.terminal.print_summary("");
     }
-    session_.terminal.message("Found matching entries in snapshot " + stored_.id.short_hex() +
-                              " from " + local_time_text(stored_.snapshot.time));
+    session_.terminal.print_summary("Found matching entries in snapshot " + stored_.id.short_hex() +
+                                    " from " + local_time_text(stored_.snapshot.time));
   }
 
   Session& session_;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <future>
 
 #include <fmt/format.h>
@@ -61,6 +62,11 @@ PathPatterns patterns_of(std::vector<std::string> patterns, const std::vector<st
   return PathPatterns(patterns, sensitivity);
 }
 
+[[noreturn]] void refuse_empty_include() {
+  throw Error(ErrorCode::kUsage, "the pattern of what to include is empty",
+              "Is a variable not set? To restore everything, leave --include out.");
+}
+
 RestoreSelection selection_of(const Options& options, const Environment& environment) {
   using Case = PathPatterns::Case;
   RestoreSelection selection;
@@ -74,6 +80,10 @@ RestoreSelection selection_of(const Options& options, const Environment& environ
       patterns_of(options.iexcludes, options.iexclude_files, environment, Case::kInsensitive);
   const bool includes = !selection.includes.empty() || !selection.insensitive_includes.empty();
   const bool excludes = !selection.excludes.empty() || !selection.insensitive_excludes.empty();
+  // Empty patterns count for nothing: if nothing else was given, it must not mean everything.
+  if (!includes && (!options.includes.empty() || !options.iincludes.empty())) {
+    refuse_empty_include();
+  }
   if (includes && excludes) {
     throw Error(
         ErrorCode::kUsage, "exclude and include patterns are mutually exclusive",
@@ -220,6 +230,9 @@ void print_result(Session& session, const Options& options, const RestoreProgres
 
 int run(const Options& options, Session& session) {
   if (means_source(session, options.configuration, {options.snapshot})) {
+    if (std::ranges::find(options.includes, "") != options.includes.end()) {
+      refuse_empty_include();
+    }
     return run_source_restore(session, options.configuration,
                               {.source = options.snapshot,
                                .at = options.at,

@@ -117,7 +117,8 @@ PostgresPoints postgres_points(const StoreSite& site, const Context& context,
 std::vector<RecoveryRange> ranges_of(const Context& context, const PostgresPoints& points) {
   std::vector<RecoveryRange> ranges;
   // Backups that reach the same end share what is read there.
-  std::optional<std::pair<postgres::Lsn, WalMoment>> last;
+  using End = std::pair<postgres::Timeline, postgres::Lsn>;
+  std::optional<std::pair<End, WalMoment>> last;
   for (auto backup = points.backups.rbegin(); backup != points.backups.rend(); ++backup) {
     const BackupReach reach = reach_on_newest(points, *backup);
     RecoveryRange range;
@@ -128,7 +129,7 @@ std::vector<RecoveryRange> ranges_of(const Context& context, const PostgresPoint
       range.gap = "WAL segment " + reach.missing.front() + " is missing";
     }
     try {
-      const postgres::Lsn end = reach.tail_end.value_or(reach.end);
+      const End end(reach.timeline, reach.tail_end.value_or(reach.end));
       if (!last || last->first != end) {
         last = {end, end_of_wal(context, *points.archive, points.timelines, reach)};
       }

@@ -1,5 +1,7 @@
 #include "cli/stores/postgres_sandbox.h"
 
+#include <filesystem>
+
 #include <fmt/format.h>
 
 #include "cli/stores/postgres_points.h"
@@ -67,6 +69,12 @@ RestoreOutcome PostgresSandbox::recover(const Context& context, const RestoreOrd
   at.repository().load_index(at.context());
   require_passage(sandbox_.path(), cluster_owner(at.context(), at.repository(),
                                                  chosen.plan.backup.snapshot.snapshot.tree));
+  if (!std::filesystem::exists(data_ + "/PG_VERSION")) {
+    // Lost, and with it whatever said that these tablespaces are its own: a restore would leave
+    // them alone as another cluster's.
+    std::error_code ignored;
+    std::filesystem::remove_all(options.tablespaces_in, ignored);
+  }
   make_passable(options.tablespaces_in);
   PostgresRestorer restorer(at.repository(), *points.archive);
   const PostgresRestoreResult result = run_under_lock(

@@ -79,6 +79,6 @@ RepositorySession::RepositorySession(Session& outer, const Context& context,
           outer.environment, spec, secrets,
           command_line == CommandLine::kDoesNotCount || !says_password(outer.global))),
       session_{global_,  environment_, outer.terminal, outer.events,
-               context_, outer.root,   outer.requests} {}
+               context_, outer.root,   outer.requests, outer.locks} {}
 
 }  // namespace salvor::cli

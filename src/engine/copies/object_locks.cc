@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 #include "base/task.h"
 #include "engine/maintenance/used_blobs.h"
@@ -34,15 +35,49 @@ void for_each_in_parallel(const Context& context, const Storage& storage, size_t
   group.wait();
 }
 
-// Packs with a blob that a snapshot needs.
+std::vector<ObjectName> stored_packs(const Context& context, Repository& repository) {
+  std::vector<ObjectName> packs;
+  for (ObjectInfo& info : repository.storage().list_all(context, ObjectKind::kPack)) {
+    packs.push_back({ObjectKind::kPack, std::move(info.name)});
+  }
+  return packs;
+}
+
+// Packs with a blob that a snapshot needs; where damage keeps that from being known, all.
 std::vector<ObjectName> needed_packs(const Context& context, Repository& repository,
                                      unsigned threads) {
+  std::mutex mutex;
+  bool known = true;
+  const auto doubt = [&](const std::string& object, const std::string& why) {
+    const std::scoped_lock lock(mutex);
+    if (std::exchange(known, false)) {  // `check` tells the others
+      context.events.on(ItemFailed{
+          "protect", object,
+          why + "; which packs the snapshots need is not known, so that all are taken for needed",
+          "Run `salvor check` to see what is affected."});
+    }
+  };
+  std::vector<UnreadableObject> unreadable;
   std::vector<BlobId> roots;
-  for (const StoredSnapshot& stored : repository.load_snapshots(context)) {
+  for (const StoredSnapshot& stored : repository.load_snapshots(context, &unreadable)) {
     roots.push_back(stored.snapshot.tree);
   }
+  for (const UnreadableObject& snapshot : unreadable) {
+    doubt(snapshot.object.display(), snapshot.reason);
+  }
+  TreeWalkHandlers handlers;
+  handlers.on_unreadable = [&](const BlobId& tree, const Error& error) {
+    doubt("tree " + tree.short_hex(), error.message());
+  };
+  handlers.on_missing = [&](const BlobId& tree, const Node&, const BlobHandle& handle) {
+    doubt("tree " + tree.short_hex(),
+          "blob " + handle.id.short_hex() + ", which it refers to, is not in the index");
+  };
   EntrySet used(repository.index().entry_count());
-  mark_used_blobs(context, repository, roots, threads, {}, used);
+  mark_used_blobs(context, repository, roots, threads, handlers, used);
+  if (!known) {
+    return stored_packs(context, repository);
+  }
   const PackTable table(repository.index());
   std::vector<ObjectName> packs;
   for (size_t pack = 0; pack < table.size(); ++pack) {

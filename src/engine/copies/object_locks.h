@@ -47,8 +47,9 @@ struct LockOptions {
 // The index must be loaded and a lock held. One request an object, two more for each that is
 // extended, as many at a time as the storage likes. What fails with one object is an event
 // (ItemFailed), and the others are extended all the same: an object that is missing must not let
-// all protection run out. Throws what is wrong with the storage as a whole; Error{kUsage} when
-// something is to be extended and the storage cannot.
+// all protection run out. So is damage that hides what the snapshots need: all packs count as
+// needed then. Throws what is wrong with the storage as a whole; Error{kUsage} when something is to
+// be extended and the storage cannot.
 [[nodiscard]] LockReport survey_locks(const Context& context, Repository& repository,
                                       const LockOptions& options);
 

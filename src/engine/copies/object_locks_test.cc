@@ -131,6 +131,36 @@ TEST_F(Extending, WhatFailsWithOneObjectDoesNotKeepTheOthersFromIt) {
   EXPECT_EQ(said, expected);
 }
 
+// A damaged snapshot, a pack of trees that is gone: nobody knows what they needed.
+TEST_F(Extending, WithDamageAllPacksCountAsNeeded) {
+  const std::string unneeded = small_.list(ObjectKind::kSnapshot).front().name;
+  storage_->remove(small_.context(), {ObjectKind::kSnapshot, unneeded});
+  const size_t packs = small_.list(ObjectKind::kPack).size();
+  const auto count = [](const LockReport& report) {
+    return std::ranges::find(report.kinds, ObjectKind::kPack, &LockCount::kind)->extended;
+  };
+  ASSERT_LT(count(extend()), packs);
+  ASSERT_TRUE(failures().empty());
+
+  const ObjectName snapshot{ObjectKind::kSnapshot, small_.list(ObjectKind::kSnapshot).front().name};
+  const Buffer before = small_.storage().get(small_.context(), snapshot);
+  small_.flip_byte(snapshot, 20);
+  storage_->until.clear();
+  EXPECT_EQ(count(extend()), packs);
+  EXPECT_EQ(failures(), std::vector<std::string>{snapshot.display()});
+
+  storage_->remove(small_.context(), snapshot);
+  small_.storage().put(small_.context(), snapshot, before.view());
+  small_.repository().load_index(small_.context());
+  const BlobId tree =
+      small_.repository().load_snapshot(small_.context(), *SnapshotId::parse(snapshot.name)).tree;
+  storage_->remove(small_.context(),
+                   pack_object(small_.repository().index().find({BlobType::kTree, tree})->pack));
+  storage_->until.clear();
+  EXPECT_EQ(count(extend()), packs - 1);
+  EXPECT_EQ(failures().back(), "tree " + tree.short_hex());
+}
+
 TEST_F(Extending, WhatIsWrongWithTheStorageEndsIt) {
   for (const ErrorCode code : {ErrorCode::kUnreachable, ErrorCode::kUsage}) {
     storage_->all_fail = code;

@@ -62,13 +62,15 @@ std::vector<FileFacts> look_at(const Context& context, const Repository& reposit
 struct IndexWriter::State {
   const Context context;
   const Repository& repository;
+  const std::function<void(const Context&)> confirm_lock;
   IndexEncoder encoder;
   size_t blobs = 0;
   std::vector<IndexId> written;
 };
 
-IndexWriter::IndexWriter(const Context& context, const Repository& repository)
-    : state_(new State{context, repository, {}, 0, {}}) {}
+IndexWriter::IndexWriter(const Context& context, const Repository& repository,
+                         std::function<void(const Context&)> confirm_lock)
+    : state_(new State{context, repository, std::move(confirm_lock), {}, 0, {}}) {}
 
 IndexWriter::~IndexWriter() = default;
 
@@ -93,6 +95,9 @@ void IndexWriter::store() {
     return;
   }
   const std::string json = state_->encoder.finish();
+  if (state_->confirm_lock) {
+    state_->confirm_lock(state_->context);
+  }
   state_->written.push_back(*IndexId::parse(
       state_->repository.save_document(state_->context, ObjectKind::kIndex, as_bytes(json))));
   state_->encoder = IndexEncoder();
@@ -137,7 +142,7 @@ std::vector<IndexId> rewrite_index(const Context& context, const Repository& rep
   // others list alike.
   std::set<std::pair<PackId, uint64_t>> listed;
   std::vector<IndexId> obsolete;
-  IndexWriter writer(context, repository);
+  IndexWriter writer(context, repository, options.confirm_lock);
   for (const bool staying : {true, false}) {
     for (FileFacts& fact : facts) {
       if (goes(fact) == staying) {

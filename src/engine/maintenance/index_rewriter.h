@@ -25,7 +25,9 @@ struct ListedPack {
 // Collects packs and stores an index file whenever one is full. Not thread-safe.
 class IndexWriter {
  public:
-  IndexWriter(const Context& context, const Repository& repository);
+  // `confirm_lock`: called before each file is stored, as that of WriteOptions.
+  IndexWriter(const Context& context, const Repository& repository,
+              std::function<void(const Context&)> confirm_lock = {});
   ~IndexWriter();
   void add(const PackId& pack, std::span<const PackedBlob> blobs);
   void add_marked(const MarkedPack& pack);
@@ -44,6 +46,7 @@ struct IndexRewriteOptions {
   // The packs that are marked for deletion from now on; all marks of before go. Without it those of
   // rewritten files are carried over.
   const std::vector<MarkedPack>* marked = nullptr;
+  std::function<void(const Context&)> confirm_lock = {};  // IndexWriter's
 };
 
 // Writes index files for everything that `files` list except packs for which `drop` says so; files

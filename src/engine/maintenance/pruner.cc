@@ -622,7 +622,7 @@ void Pruner::State::replace_index() {
   const std::vector<IndexId> files = list_index_files(context, repository);
   const std::vector<IndexId> obsolete = rewrite_index(
       context, repository, files, [this](const PackId& pack) { return going.contains(pack); },
-      {.extra = recovered, .marked = &marks});
+      {.extra = recovered, .marked = &marks, .confirm_lock = options.write.confirm_lock});
   look_again(Moment::kBeforeOldIndexGoes);
   confirm();
   std::vector<ObjectName> objects;

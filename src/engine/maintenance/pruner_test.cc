@@ -611,6 +611,22 @@ TEST(Pruner, RemovesNothingWithoutItsLock) {
   EXPECT_EQ(blobs(repository), 62U);
 }
 
+// Whoever took the lock may have removed packs that the new index would list.
+TEST(Pruner, StoresNoIndexWithoutItsLock) {
+  SmallRepository repository;
+  const SnapshotId first = repository.backup(numbered(0, 20));
+  const SnapshotId second = repository.backup(numbered(30, 40));
+  const std::unique_ptr<Repository> fresh = repository.reopen();
+  (void)repair_index(repository.context(), *fresh, true, {});  // one file for all
+  forget(repository, first);
+  ASSERT_EQ(repository.list(ObjectKind::kIndex).size(), 1U);
+  PruneOptions options = everything();
+  options.write.confirm_lock = [](const Context&) { throw Error(ErrorCode::kLocked, "lost"); };
+  EXPECT_EQ(test::code_of([&] { prune(repository, options); }), ErrorCode::kLocked);
+  EXPECT_EQ(repository.list(ObjectKind::kIndex).size(), 1U);
+  EXPECT_EQ(repository.read(second), numbered(30, 40));
+}
+
 TEST(MaxUnused, IsResticsRule) {
   EXPECT_EQ(parse_max_unused("5%").allowed(950), 50U);
   EXPECT_EQ(parse_max_unused("10k").allowed(1), 10240U);

@@ -171,7 +171,9 @@ void IndexRepairRun::replace() {
                                 [](const auto& entry) { return entry.second.twice; });
   std::vector<IndexId> obsolete = rewrite_index(
       context_, repository_, readable_, [this](const PackId& pack) { return drop_.contains(pack); },
-      {.extra = read_, .rewrite_all = tidy || read_all_});
+      {.extra = read_,
+       .rewrite_all = tidy || read_all_,
+       .confirm_lock = options_.write.confirm_lock});
   obsolete.insert(obsolete.end(), report_.unreadable_files.begin(), report_.unreadable_files.end());
   if (!obsolete.empty()) {
     remove_index_files(context_, repository_, obsolete, options_);
@@ -309,7 +311,8 @@ void PackRepairRun::save_blobs() {
 void PackRepairRun::replace_index() {
   const std::vector<IndexId> files = list_index_files(context_, repository_);
   const std::vector<IndexId> obsolete = rewrite_index(
-      context_, repository_, files, [this](const PackId& pack) { return going_.contains(pack); });
+      context_, repository_, files, [this](const PackId& pack) { return going_.contains(pack); },
+      {.confirm_lock = options_.write.confirm_lock});
   if (!obsolete.empty()) {
     remove_index_files(context_, repository_, obsolete, options_);
   }
@@ -632,6 +635,7 @@ void SnapshotRepairRun::replace(std::span<const StoredSnapshot> snapshots,
       report.new_id = repository_.save_snapshot(context_, fresh);
     }
     if (options_.forget) {
+      confirm(context_, options_.repair);
       repository_.storage().remove(context_, snapshot_object(report.old_id));
       report.removed = true;
     }

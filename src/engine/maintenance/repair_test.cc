@@ -139,6 +139,19 @@ TEST(RepairIndex, RemovesNothingWithoutItsLock) {
   EXPECT_EQ(repository.read(id), kFiles);
 }
 
+// Whoever took the lock may have removed packs that the new index would list.
+TEST(RepairIndex, StoresNothingWithoutItsLock) {
+  SmallRepository repository;
+  repository.backup(kFiles);
+  const std::string before = repository.list(ObjectKind::kIndex)[0].name;
+  RepairOptions options;
+  options.write.confirm_lock = [](const Context&) { throw Error(ErrorCode::kLocked, "lost"); };
+  const std::unique_ptr<Repository> fresh = repository.reopen();
+  EXPECT_THROW((void)salvor::repair_index(repository.context(), *fresh, true, options), Error);
+  ASSERT_THAT(repository.list(ObjectKind::kIndex), SizeIs(1));
+  EXPECT_EQ(repository.list(ObjectKind::kIndex)[0].name, before);
+}
+
 TEST(RepairPacks, SavesWhatIsSoundAndHealsWithTheNextBackup) {
   SmallRepository repository;
   const SnapshotId id = repository.backup(kFiles);
@@ -322,6 +335,28 @@ TEST(RepairSnapshots, KeepWhatCanBeKeptOfInvalidTrees) {
     EXPECT_EQ(names, files) << nodes;
     EXPECT_EQ(after.at("good"), content);
   }
+}
+
+TEST(RepairSnapshots, AreNotRemovedUnderALockThatWasLostMeanwhile) {
+  SmallRepository repository;
+  const SnapshotId id = repository.backup(kFiles);
+  const BlobLocation place =
+      locate(repository, BlobType::kData, kFiles.at("a/one").substr(1000, 1000));
+  repository.flip_byte(pack_object(place.pack), place.blob.offset + 20);
+  const std::unique_ptr<Repository> fresh = repository.reopen();
+  (void)repair_packs(repository.context(), *fresh, std::vector<PackId>{place.pack}, {});
+  fresh->load_index(repository.context());
+  RepairOptions options;
+  options.confirm_lock = [&] {
+    if (repository.list(ObjectKind::kSnapshot).size() > 1) {  // the new one has been stored
+      throw Error(ErrorCode::kLocked, "lost");
+    }
+  };
+  EXPECT_THROW((void)salvor::repair_snapshots(repository.context(), *fresh,
+                                              fresh->load_snapshots(repository.context()),
+                                              {.repair = options, .forget = true}),
+               Error);
+  EXPECT_TRUE(repository.storage().stat(repository.context(), snapshot_object(id)));
 }
 
 TEST(RepairSnapshots, ALostRootNeedsForgetToGo) {

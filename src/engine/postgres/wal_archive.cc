@@ -8,9 +8,12 @@
 #include <thread>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include "base/fd.h"
 #include "base/format.h"
 #include "connector/postgres/wal_segment.h"
+#include "connector/postgres/wal_times.h"
 
 namespace salvor {
 namespace {
@@ -106,6 +109,24 @@ Lsn begin_of(const std::vector<WalTimeline>& timelines, Timeline timeline) {
     return begin;
   }
   return {};
+}
+
+// Where the last whole record begins in a server's own file of a segment; nothing when there is no
+// such file. A reused one has pages of another place behind what was written last.
+std::optional<Lsn> last_record_in(const std::string& local, const WalFileName& name,
+                                  postgres::SegmentSize size) {
+  try {
+    const Buffer content = read_file(local, size.bytes);
+    const Lsn start = postgres::start_of(name.segment, size);
+    size_t end = 0;
+    while (end + postgres::kWalPageBytes <= content.size() &&
+           postgres::is_wal_page(content.view().subspan(end), name.timeline, {start.value + end})) {
+      end += postgres::kWalPageBytes;
+    }
+    return postgres::wal_times(content.view().first(end)).last_record;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 [[noreturn]] void fail_at_hole(const std::string& name, WalFileKind kind) {
@@ -231,7 +252,8 @@ std::optional<Buffer> WalArchive::fetch(const Context& context, const std::strin
 }
 
 std::optional<Buffer> WalArchive::fetch_for_recovery(const Context& context,
-                                                     const std::string& name, bool have_local,
+                                                     const std::string& name,
+                                                     const std::string& local,
                                                      std::chrono::milliseconds look_again) const {
   const auto parsed = postgres::parse_wal_file_name(name, segment_size_);
   for (int look = 1;; ++look) {
@@ -240,12 +262,14 @@ std::optional<Buffer> WalArchive::fetch_for_recovery(const Context& context,
     }
     const std::vector<WalTimeline> timelines = survey(context);
     const bool hole = is_hole(timelines, *parsed, segment_size_);
-    if (hole && have_local) {
+    if (hole && ::access(local.c_str(), F_OK) == 0) {
       return std::nullopt;
     }
     if (!hole && has_pieces(timelines, *parsed)) {
       if (auto tail = tail_unless_gone(context, name)) {
-        return tail;
+        const bool behind = last_record_in(local, *parsed, segment_size_) >
+                            postgres::wal_times(tail->view()).last_record;
+        return behind ? std::nullopt : std::move(tail);
       }
     } else if (!hole && !holds(timelines, *parsed)) {
       return std::nullopt;
@@ -258,7 +282,6 @@ std::optional<Buffer> WalArchive::fetch_for_recovery(const Context& context,
   }
 }
 
-// Nothing when the segment has become whole meanwhile, with which its pieces go.
 std::optional<Buffer> WalArchive::tail_unless_gone(const Context& context,
                                                    const std::string& segment) const {
   try {

@@ -73,11 +73,12 @@ class WalArchive {
   [[nodiscard]] std::optional<Buffer> fetch(const Context& context, const std::string& name) const;
   // The same for a server that recovers, which takes "nothing" for the end of the log: of an
   // unfinished segment what `assemble_tail` gives, nothing only where the log may end.
-  // `have_local`: the server has a file of that name itself, which it takes then. Throws
-  // Error{kDamaged} for a hole that is still one when looked at twice again, `look_again` apart:
-  // what is archived meanwhile need not come in order.
+  // `local`: where the server would have a file of that name itself, which it takes when it is told
+  // "nothing": so it is where the archive has a hole, or only pieces that do not go as far as that
+  // file. Throws Error{kDamaged} for a hole that is still one when looked at twice again,
+  // `look_again` apart: what is archived meanwhile need not come in order.
   [[nodiscard]] std::optional<Buffer> fetch_for_recovery(
-      const Context& context, const std::string& name, bool have_local,
+      const Context& context, const std::string& name, const std::string& local,
       std::chrono::milliseconds look_again = std::chrono::milliseconds(500)) const;
 
   // Pieces of a segment that is not finished yet: [begin, begin + bytes). Durable on return;
@@ -91,6 +92,10 @@ class WalArchive {
   // nothing without a first piece. Recovery reads it to the last whole record.
   [[nodiscard]] std::optional<Buffer> assemble_tail(const Context& context,
                                                     const std::string& segment) const;
+  // The same while a stream may be storing; nothing, too, when the segment has become whole
+  // meanwhile, with which its pieces go.
+  [[nodiscard]] std::optional<Buffer> tail_unless_gone(const Context& context,
+                                                       const std::string& segment) const;
   // Removes those of `tails` (positions) that are of `segment`, here and there.
   void remove_tails(const Context& context, const std::string& segment,
                     std::vector<std::string>& tails) const;
@@ -107,8 +112,6 @@ class WalArchive {
 
  private:
   void check(const std::string& name, const postgres::WalFileName& parsed, ByteView content) const;
-  [[nodiscard]] std::optional<Buffer> tail_unless_gone(const Context& context,
-                                                       const std::string& segment) const;
 
   const uint64_t system_identifier_;
   const postgres::SegmentSize segment_size_;

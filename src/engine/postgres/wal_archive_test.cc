@@ -1,10 +1,13 @@
 // "There is no such file" ends a recovery: when the archive may say so.
 #include "engine/postgres/wal_archive.h"
 
+#include <fstream>
+
 #include <gtest/gtest.h>
 
 #include "support/errors.h"
 #include "support/small_repository.h"
+#include "support/temp_directory.h"
 #include "support/wal_segments.h"
 
 namespace salvor {
@@ -35,9 +38,9 @@ class WalArchiveTest : public testing::Test {
     archive_.journal().remove(small_.context(), std::vector<std::string>{name});
   }
   // What a server that recovers is told: "there", "no such file" or "hole".
-  std::string told(const std::string& name, bool have_local = false) {
+  std::string told(const std::string& name, const std::string& local = "") {
     try {
-      return archive_.fetch_for_recovery(small_.context(), name, have_local,
+      return archive_.fetch_for_recovery(small_.context(), name, local,
                                          std::chrono::milliseconds(1))
                  ? "there"
                  : "no such file";
@@ -60,8 +63,45 @@ TEST_F(WalArchiveTest, BehindTheLastSegmentIsTheEnd) {
   push(7);
   EXPECT_EQ(told(5), "there");
   EXPECT_EQ(told(6), "hole");
-  EXPECT_EQ(told(segment_name({1}, {6}, kSize), true), "no such file") << "the server has it";
+  EXPECT_EQ(told(segment_name({1}, {6}, kSize), "/dev/null"), "no such file")
+      << "the server has it";
   EXPECT_EQ(told(8), "no such file");
+}
+
+// A backup of a standby, or a server that crashed, has the segment that the log ends in. Pieces of
+// it that are older must not take its place.
+TEST_F(WalArchiveTest, PiecesDoNotReplaceAFileThatGoesFurther) {
+  const test::TempDirectory place;
+  const std::string name = segment_name({1}, {6}, kSize);
+  const std::string local = place / name;
+  SegmentMaker maker(6);
+  maker.commit(std::chrono::seconds(1));
+  const size_t first = maker.at();
+  maker.commit(std::chrono::seconds(2));
+  const size_t second = maker.at();
+  const std::string whole = maker.bytes();
+  const auto write_local = [&](size_t bytes) {
+    // As in a file that was used before: what lies behind is of another place.
+    std::string content = whole.substr(0, bytes) + std::string(test::kWalPage - bytes, '\0');
+    content += SegmentMaker(2).bytes().substr(test::kWalPage);
+    std::ofstream(local, std::ios::binary) << content;
+  };
+  const auto push_bytes = [&](size_t begin, size_t end) {
+    JournalScratch scratch;
+    static_cast<void>(
+        archive_.push_tail(small_.context(), name, begin,
+                           as_bytes(std::string_view(whole).substr(begin, end - begin)), scratch));
+  };
+  push_bytes(0, first);
+  EXPECT_EQ(told(name, local), "there") << "the server has none";
+  write_local(first);
+  EXPECT_EQ(told(name, local), "there");
+  write_local(second);
+  EXPECT_EQ(told(name, local), "no such file");
+  push_bytes(first, second);
+  EXPECT_EQ(told(name, local), "there");
+  std::ofstream(local) << "no segment";
+  EXPECT_EQ(told(name, local), "there");
 }
 
 TEST_F(WalArchiveTest, WhatLiesBeforeABranchMustBeThere) {
@@ -108,7 +148,7 @@ TEST_F(WalArchiveTest, AHistoryOfATimelineThatHasSegmentsMustBeThere) {
   EXPECT_EQ(told("00000002.history"), "there");
   lose("00000002.history");
   EXPECT_EQ(told("00000002.history"), "hole");
-  EXPECT_EQ(told("00000002.history", true), "no such file") << "the server has it";
+  EXPECT_EQ(told("00000002.history", "/dev/null"), "no such file") << "the server has it";
   EXPECT_EQ(told("00000003.history"), "no such file");
 }
 

@@ -106,7 +106,7 @@ WalFetched fetch_wal(const Context& context, const WalArchive& archive,
                      const WalFetchOptions& options) {
   const fs::path local = fs::path(options.destination).parent_path() / options.name;
   const std::optional<Buffer> content =
-      archive.fetch_for_recovery(context, options.name, fs::exists(local));
+      archive.fetch_for_recovery(context, options.name, local.string());
   if (!content) {
     remove_prefetched(options.destination);
     return WalFetched::kAbsent;

@@ -1,6 +1,7 @@
 #include "engine/postgres/wal_moment.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "connector/postgres/wal_times.h"
@@ -66,8 +67,19 @@ class BackwardReader {
     }
     behind_ = Buffer();
   }
-  void read_tail(SegmentNumber segment) {
-    if (auto content = archive_.assemble_tail(context_, name(way_.front().timeline, segment))) {
+  // The pieces up to `end`. There may be more by now, or the whole segment: of what has come since
+  // nobody knows whether a server had it that has recovered meanwhile.
+  void read_tail(Lsn end) {
+    const SegmentSize size = archive_.segment_size();
+    const SegmentNumber segment = postgres::segment_before(end, size);
+    const std::string tail = name(way_.front().timeline, segment);
+    std::optional<Buffer> content = archive_.tail_unless_gone(context_, tail);
+    if (!content) {
+      content = archive_.fetch(context_, tail);
+    }
+    if (content) {
+      const uint64_t have = end.value - postgres::start_of(segment, size).value;
+      std::memset(content->data() + have, 0, content->size() - have);
       look(std::move(*content), std::nullopt);
     }
   }
@@ -109,7 +121,7 @@ WalMoment end_of_wal(const Context& context, const WalArchive& archive,
   BackwardReader reader(context, archive, way_to(timelines, reach.timeline, size), reach.end);
   unsigned read = 0;
   if (reach.tail_end) {
-    reader.read_tail(postgres::segment_of(*reach.tail_end, size));
+    reader.read_tail(*reach.tail_end);
     ++read;
   }
   const SegmentNumber first = postgres::segment_of(reach.backup.facts.stop, size);

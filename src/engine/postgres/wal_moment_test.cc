@@ -141,6 +141,36 @@ TEST_F(WalMomentTest, ACommitThatRunsOverIntoTheUnfinishedSegmentCounts) {
   EXPECT_EQ(end().last_record, cut);
 }
 
+// The stream goes on while a recovery to that reach is under way.
+TEST_F(WalMomentTest, WhatCameSinceIsNotOfTheReach) {
+  push_commit(3, 20);
+  const std::string name = postgres::segment_name({1}, {4}, kSize);
+  SegmentMaker maker(4);
+  JournalScratch scratch;
+  std::vector<std::string> tails;
+  const Lsn planned = maker.commit(std::chrono::seconds(30));
+  const auto push_tail = [&](size_t begin, size_t bytes) {
+    tails.push_back(archive_.push_tail(
+        small_.context(), name, begin,
+        as_bytes(std::string_view(maker.bytes()).substr(begin, bytes)), scratch));
+  };
+  const size_t known = maker.at() + 10;  // the next record is cut off there
+  const Lsn since = maker.commit(std::chrono::seconds(40));
+  push_tail(0, known);
+  const BackupReach reach = plan().reach;
+  const auto last = [&] {
+    return end_of_wal(small_.context(), archive_, archive_.survey(small_.context()), reach)
+        .last_record;
+  };
+  EXPECT_EQ(last(), planned);
+  push_tail(known, 5000);
+  EXPECT_EQ(last(), planned);
+  EXPECT_EQ(end().last_record, since) << "of a reach that knows it";
+  push(4, maker);
+  archive_.remove_tails(small_.context(), name, tails);
+  EXPECT_EQ(last(), planned);
+}
+
 TEST_F(WalMomentTest, WithoutWalBehindItABackupIsItsOwnEnd) {
   EXPECT_EQ(end().until, clock_time(10));
   EXPECT_EQ(target(10).kind, TargetKind::kImmediate);

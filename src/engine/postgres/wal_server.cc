@@ -209,8 +209,7 @@ std::string WalServer::answer(const std::string& name) {
       throw cancelled();
     }
     const std::string local = std::filesystem::path(options_.folder).parent_path() / name;
-    const auto content =
-        archive_.fetch_for_recovery(context_, name, ::access(local.c_str(), F_OK) == 0);
+    const auto content = archive_.fetch_for_recovery(context_, name, local);
     if (!content) {
       return "1";
     }

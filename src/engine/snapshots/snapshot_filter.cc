@@ -184,7 +184,14 @@ std::optional<StoredSnapshot> find_named(const Context& context, const Repositor
 StoredSnapshot find_snapshot(const Context& context, const Repository& repository,
                              std::string_view id, const SnapshotFilter& filter) {
   if (id == "latest") {
-    const std::vector<StoredSnapshot> all = repository.load_snapshots(context);
+    std::vector<UnreadableObject> unreadable;
+    const std::vector<StoredSnapshot> all = repository.load_snapshots(context, &unreadable);
+    if (!unreadable.empty()) {
+      throw Error(ErrorCode::kDamaged,
+                  unreadable.front().reason + ", so that nobody knows which is the latest",
+                  "Name a snapshot by its id: `salvor snapshots` lists those that can be read. "
+                  "`salvor check` says what is affected.");
+    }
     if (auto newest = newest_match(all, filter)) {
       return *newest;
     }

@@ -182,6 +182,13 @@ TEST_F(SnapshotSelectionTest, ADamagedSnapshotCanBeNamedButNotTakenForTheLatest)
               (void)select_snapshots(small.context(), small.repository(), latest, {}, &unreadable);
             }),
             ErrorCode::kDamaged);
+  // Who restores at night is told what works all the same.
+  const Error error = test::error_of([&] {
+    (void)find_snapshot(small.context(), small.repository(), "latest", SnapshotFilter{});
+  });
+  EXPECT_EQ(error.code(), ErrorCode::kDamaged);
+  EXPECT_NE(error.message().find(old_id.short_hex()), std::string::npos) << error.message();
+  EXPECT_NE(error.hint().find("Name a snapshot by its id"), std::string::npos) << error.hint();
 }
 
 TEST_F(SnapshotSelectionTest, SubfolderIsFoundHoweverItIsWritten) {

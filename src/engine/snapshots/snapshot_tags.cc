@@ -27,6 +27,7 @@ SnapshotId replace_snapshot(const Context& context, const Repository& repository
   if (!changed.original) {
     changed.original = old.id;
   }
+  lock.confirm(context);  // whoever removed it may have removed what the snapshot needs
   const SnapshotId id = repository.save_snapshot(context, changed);
   lock.confirm(context);
   repository.storage().remove(context, snapshot_object(old.id));

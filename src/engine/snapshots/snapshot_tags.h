@@ -24,7 +24,7 @@ struct TagChange {
 
 // Stores `changed` in the place of `old`: the new document is durable before the old one is
 // removed, so a crash leaves both, never none. `original` becomes the first id the snapshot had.
-// Needs an exclusive lock, which is confirmed before the removal. Returns the new id.
+// Needs an exclusive lock, which is confirmed before each of the two. Returns the new id.
 SnapshotId replace_snapshot(const Context& context, const Repository& repository,
                             const RepositoryLock& lock, const StoredSnapshot& old,
                             Snapshot changed);

@@ -59,6 +59,7 @@ TEST(SnapshotTags, ALostLockKeepsTheOldSnapshot) {
   changed.tags = {"x"};
   EXPECT_THROW(replace_snapshot(small.context(), small.repository(), lock, old, changed), Error);
   EXPECT_EQ(small.read(first).at("a"), "content");
+  EXPECT_EQ(small.list(ObjectKind::kSnapshot).size(), 1U) << "a new one, whose data may be gone";
 }
 
 }  // namespace

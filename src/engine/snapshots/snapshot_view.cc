@@ -26,27 +26,32 @@ SnapshotView::SnapshotView(const Context& context, Repository& repository,
                            SnapshotViewOptions options)
     : context_(context), repository_(repository), options_(std::move(options)) {
   repository_.load_index(context_);
-  std::vector<UnreadableObject> unreadable;
-  build(repository_.load_snapshots(context_, &unreadable));
-  for (const UnreadableObject& one : unreadable) {
-    context_.events.on(
-        Warning{one.reason + ", so that it is not shown", "`salvor check` says what is affected."});
-  }
+  build();
   refreshed_ = context_.clock.monotonic();
 }
 
 SnapshotView::~SnapshotView() = default;
 
-void SnapshotView::build(const std::vector<StoredSnapshot>& snapshots) {
-  known_.clear();
+void SnapshotView::build() {
+  std::vector<UnreadableObject> unreadable;
+  const std::vector<StoredSnapshot> snapshots = repository_.load_snapshots(context_, &unreadable);
+  std::vector<std::string> names;
+  for (const UnreadableObject& one : unreadable) {
+    names.push_back(one.object.name);
+    if (!std::binary_search(known_.begin(), known_.end(), one.object.name)) {
+      context_.events.on(Warning{one.reason + ", so that it is not shown",
+                                 "`salvor check` says what is affected."});
+    }
+  }
   std::vector<StoredSnapshot> shown;
   for (const StoredSnapshot& stored : snapshots) {
-    known_.push_back(stored.id.hex());
+    names.push_back(stored.id.hex());
     if (options_.filter.matches(stored.snapshot)) {
       shown.push_back(stored);
     }
   }
-  std::sort(known_.begin(), known_.end());
+  std::sort(names.begin(), names.end());
+  known_ = std::move(names);
   root_ = lay_out(options_.layout, shown);
 }
 
@@ -71,8 +76,7 @@ void SnapshotView::refresh_if_old() {
     return;
   }
   repository_.load_index(context_);
-  std::vector<UnreadableObject> unreadable;
-  build(repository_.load_snapshots(context_, &unreadable));
+  build();
 }
 
 std::unique_ptr<BlobReader> SnapshotView::take_reader() {

@@ -59,7 +59,7 @@ class SnapshotView {
   using CachedTree = std::pair<BlobId, std::shared_ptr<const Tree>>;
 
   void refresh_if_old();
-  void build(const std::vector<StoredSnapshot>& snapshots);
+  void build();
   [[nodiscard]] std::optional<Place> resolve(std::string_view path);
   [[nodiscard]] static Node made_up_node(const std::string& name, const LayoutEntry& entry);
   [[nodiscard]] std::shared_ptr<const Tree> tree(const BlobId& id);
@@ -73,7 +73,7 @@ class SnapshotView {
   // Held while root_ and the index are in use; exclusively to refresh.
   mutable std::shared_mutex list_mutex_;
   LayoutEntry root_;
-  std::vector<std::string> known_;  // names of the snapshots that root_ shows
+  std::vector<std::string> known_;  // names of all snapshots that were there, sorted
   MonotonicTime refreshed_;
   std::mutex cache_mutex_;
   std::list<CachedBlob> blobs_;  // the most recently used first

@@ -94,6 +94,27 @@ TEST_F(SnapshotViews, ADamagedSnapshotHidesNoOther) {
   EXPECT_EQ(repository_.test_context().events.events().size(), 1U);
 }
 
+// It is told once, and is no change: loading the index of a large repository takes minutes.
+TEST_F(SnapshotViews, ADamagedSnapshotDoesNotMakeEveryRefreshLoadTheIndex) {
+  save({{"a", "1"}}, kTime, "h", {});
+  const auto damage = [&](char name) {
+    repository_.storage().put(repository_.context(), {ObjectKind::kSnapshot, std::string(64, name)},
+                              as_bytes("broken"));
+  };
+  const auto told = [&] { return repository_.test_context().events.events().size(); };
+  damage('b');
+  const auto shown = open(std::chrono::seconds(0));
+  damage('c');
+  EXPECT_TRUE(shown->find("/snapshots/13-20/a").has_value());
+  EXPECT_EQ(told(), 2U) << "one that was damaged later";
+  for (const ObjectInfo& info : repository_.list(ObjectKind::kIndex)) {
+    repository_.storage().remove(repository_.context(), {ObjectKind::kIndex, info.name});
+  }
+  const Node file = shown->find("/snapshots/13-20/a").value();
+  EXPECT_EQ(shown->content_size(file), 1U) << "by the index as it was";
+  EXPECT_EQ(told(), 2U);
+}
+
 TEST_F(SnapshotViews, ReadAnyRangeOfAFile) {
   const std::string content = some_content(1, 4300);  // five blobs, more than the cache holds
   save({{"d/file", content}}, kTime, "h", {});
