@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "model/schedule.h"
+#include "protect/timetable.h"
 
 namespace salvor {
 namespace {
@@ -43,30 +43,19 @@ WallTime instant_of(const RunRecord& run) {
   return run.due == WallTime{} ? run.started : run.due;
 }
 
+// Of a job with a schedule.
+Timetable timetable_of(const Application& application, const Job& job) {
+  const PolicySpec* policy = policy_of(application, job);
+  return Timetable(Schedule::parse(job.schedule, zone_of(application, job.time_zone)),
+                   policy == nullptr ? std::nullopt : policy->window,
+                   zone_of(application, policy == nullptr ? "" : policy->time_zone));
+}
+
 // Whether the policy's window, if the job has one, is open.
 bool may_begin(const Application& application, const Job& job, WallTime now) {
   const PolicySpec* policy = policy_of(application, job);
   return policy == nullptr || !policy->window ||
-         in_window(policy->window, zone_of(application, policy->time_zone), now);
-}
-
-// When what is due at `due` begins: then, or when the window opens.
-SysSeconds begins_at(const Application& application, const PolicySpec* policy, SysSeconds due) {
-  if (policy == nullptr || !policy->window) {
-    return due;
-  }
-  const TimeZone zone = zone_of(application, policy->time_zone);
-  if (in_window(policy->window, zone, due)) {
-    return due;
-  }
-  const auto today = std::chrono::floor<std::chrono::days>(zone.local(due));
-  for (const auto day : {today, today + std::chrono::days(1)}) {
-    const SysSeconds opens = zone.meaning(LocalSeconds(day) + policy->window->from).first;
-    if (opens > due) {
-      return opens;
-    }
-  }
-  return due;
+         in_window(*policy->window, zone_of(application, policy->time_zone), whole(now));
 }
 
 bool may_retry(RunKind kind, const FormerRuns& former, WallTime now) {
@@ -76,10 +65,14 @@ bool may_retry(RunKind kind, const FormerRuns& former, WallTime now) {
 
 std::optional<DueJob> due_by_schedule(const Application& application, const Job& job,
                                       const FormerRuns& former, bool has_backup, WallTime now) {
-  const Schedule schedule = Schedule::parse(job.schedule, zone_of(application, job.time_zone));
+  const Timetable timetable = timetable_of(application, job);
+  const Schedule& schedule = timetable.schedule();
   const seconds jitter = jitter_of(application, job);
   const SysSeconds last_instant = schedule.previous(whole(now) - jitter);
-  DueJob due{.job = job, .due = last_instant + jitter, .missed = {}, .why = job.schedule};
+  DueJob due{.job = job,
+             .due = timetable.begins(last_instant + jitter),
+             .missed = {},
+             .why = job.schedule};
   if (!former.good) {
     // A new configuration waits neither for its first backup nor for the first proof of one; a
     // drill takes people's time and keeps to its calendar.
@@ -100,7 +93,7 @@ std::optional<DueJob> due_by_schedule(const Application& application, const Job&
   // became due outside of the window has waited for it, and was not missed.
   SysSeconds at = schedule.previous(last_instant - seconds(1));
   for (size_t seen = 0; seen < kMostMissed && at + jitter > done; ++seen) {
-    if (may_begin(application, job, at + jitter)) {
+    if (timetable.begins(at + jitter) == at + jitter) {
       due.missed.insert(due.missed.begin(), at + jitter);
     }
     at = schedule.previous(at - seconds(1));
@@ -189,16 +182,6 @@ std::chrono::minutes retry_after(RunKind kind, size_t failures) {
   return std::min<std::chrono::minutes>(wait, kLongestRetry);
 }
 
-bool in_window(const std::optional<TimeWindow>& window, const TimeZone& zone, WallTime now) {
-  if (!window || window->from == window->to) {
-    return true;
-  }
-  const LocalSeconds local = zone.local(whole(now));
-  const auto of_day = local - std::chrono::floor<std::chrono::days>(local);
-  return window->from < window->to ? of_day >= window->from && of_day < window->to
-                                   : of_day >= window->from || of_day < window->to;
-}
-
 std::optional<DueJob> due_now(const Application& application, const Job& job,
                               const FormerRunsOf& former, WallTime now) {
   if (!may_begin(application, job, now)) {
@@ -247,13 +230,13 @@ std::vector<NextRun> next_runs(const Application& application, WallTime now, Wal
     if (job.schedule.empty()) {
       continue;
     }
-    const Schedule schedule = Schedule::parse(job.schedule, zone_of(application, job.time_zone));
+    const Timetable timetable = timetable_of(application, job);
+    const Schedule& schedule = timetable.schedule();
     const seconds jitter = jitter_of(application, job);
-    const PolicySpec* policy = policy_of(application, job);
     std::optional<SysSeconds> last;
     SysSeconds at = schedule.next(whole(now) - jitter);
     for (size_t count = 0; count < limit && at + jitter <= until;) {
-      const SysSeconds begin = begins_at(application, policy, at + jitter);
+      const SysSeconds begin = timetable.begins(at + jitter);
       if (begin > until) {
         break;
       }

@@ -78,8 +78,4 @@ inline constexpr size_t kMostMissed = 100;
 [[nodiscard]] std::vector<NextRun> next_runs(const Application& application, WallTime now,
                                              WallTime until, size_t limit);
 
-// Whether something may begin at `now`. Without a window always.
-[[nodiscard]] bool in_window(const std::optional<TimeWindow>& window, const TimeZone& zone,
-                             WallTime now);
-
 }  // namespace salvor

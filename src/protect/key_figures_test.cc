@@ -13,7 +13,7 @@ const WallTime kNow = std::chrono::sys_days(std::chrono::year(2026) / 11 / 21) +
 
 Promises nightly() {
   Promises promises;
-  promises.backup = Schedule::parse("daily 02:00", TimeZone::utc());
+  promises.backup = Timetable(Schedule::parse("daily 02:00", TimeZone::utc()));
   return promises;
 }
 
@@ -44,6 +44,23 @@ TEST(KeyFigures, RunsThatDidNotHappenCount) {
   EXPECT_EQ(week.failed, 1U);
   EXPECT_DOUBLE_EQ(*week.success_rate, 4.0 / 7);
   EXPECT_EQ(key_figures(nightly(), runs, days(90), kNow).expected, 8U) << "not before the history";
+}
+
+// Hourly, but only at night: nobody expects the sixteen of the day.
+TEST(KeyFigures, NothingIsExpectedWhileTheWindowIsClosed) {
+  Promises promises;
+  promises.backup = Timetable(Schedule::parse("hourly", TimeZone::utc()),
+                              TimeWindow{hours(22), hours(6)}, TimeZone::utc());
+  std::vector<RunRecord> runs;
+  for (int hour = -14 - 48; hour < 0; ++hour) {
+    const WallTime at = kNow + hours(hour);
+    if (const int of_day = (hour + 12 + 96) % 24; of_day >= 22 || of_day < 6) {
+      runs.push_back(backup(at));
+    }
+  }
+  const KeyFigures week = key_figures(promises, runs, days(7), kNow);
+  EXPECT_EQ(week.expected, 24U);
+  EXPECT_DOUBLE_EQ(*week.success_rate, 1.0);
 }
 
 // On the day that everything began: the first restore test was due, by its schedule, before there

@@ -23,7 +23,8 @@ std::optional<Schedule> schedule_of(const std::string& text, const std::string& 
   }
 }
 
-void consider(std::optional<Due>& next, std::string what, const std::optional<Schedule>& schedule,
+template <class Times>
+void consider(std::optional<Due>& next, std::string what, const std::optional<Times>& schedule,
               WallTime now) {
   if (schedule) {
     const WallTime at = schedule->next(whole(now));
@@ -83,7 +84,11 @@ Promises promises_of(const Application& application, const SourceSpec& source, W
   std::optional<std::chrono::seconds> proof_gap;
   if (policy != nullptr) {
     promises.jitter = policy->jitter;
-    promises.backup = schedule_of(policy->schedule, policy->time_zone, application.time_zone);
+    if (auto schedule = schedule_of(policy->schedule, policy->time_zone, application.time_zone)) {
+      const std::string& zone =
+          policy->time_zone.empty() ? application.time_zone : policy->time_zone;
+      promises.backup.emplace(std::move(*schedule), policy->window, TimeZone::named(zone));
+    }
     consider(promises.next_backup, "backup", promises.backup, now);
     if (promises.backup) {
       promises.backup_gap = promises.backup->longest_gap(whole(now));

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "model/application.h"
-#include "model/schedule.h"
+#include "protect/timetable.h"
 
 namespace salvor {
 
@@ -27,7 +27,7 @@ struct Promises {
   std::optional<std::chrono::seconds> rto;
   std::string rpo_scenario;  // whose it is; "any" where it is everybody's
   std::string rto_scenario;
-  std::optional<Schedule> backup;
+  std::optional<Timetable> backup;
   std::optional<std::chrono::seconds> backup_gap;  // the longest between two
   std::chrono::seconds jitter{0};
   std::chrono::seconds proof_stands = kProofStands;

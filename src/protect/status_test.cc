@@ -1,5 +1,6 @@
 #include "protect/status.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include <gtest/gtest.h>
@@ -404,6 +405,27 @@ TEST(StatusSentence, SaysItInOne) {
             "Nothing is protected: the configuration has no source.");
   ::unsetenv("TZ");
   ::tzset();
+}
+
+// At noon: the hourly backups begin again at 22:00.
+TEST(Status, NoBackupIsLateWhileTheWindowIsClosed) {
+  Application app = application();
+  app.policies[0].schedule = "hourly";
+  app.policies[0].window = TimeWindow{hours(22), hours(6)};
+  SourceFacts facts = good_facts();
+  facts.runs[1].started = kNow - hours(7);
+  facts.runs[1].finished = facts.runs[1].started + minutes(5);
+  facts.runs[1].captured = facts.runs[1].started;
+  const auto store = [&] { return assess_status(app, {{"database", facts}}, {}, kNow).stores[0]; };
+  EXPECT_EQ(store().worst_case, hours(17) + minutes(5)) << "from 05:00 to 22:00";
+  EXPECT_EQ(store().promises.next_backup->at, kNow + hours(10));
+  for (const Concern& concern : store().concerns) {
+    EXPECT_EQ(concern.what.find("no backup since"), std::string::npos) << concern.what;
+  }
+  facts.runs[1].started = facts.runs[1].finished = kNow - hours(9);
+  EXPECT_TRUE(std::ranges::any_of(store().concerns, [](const Concern& concern) {
+    return concern.what.find("although one was due 7 h ago") != std::string::npos;
+  }));
 }
 
 }  // namespace
