@@ -27,7 +27,9 @@ class TimelineHistory {
   static TimelineHistory parse(Timeline timeline, std::string_view text);
 
   [[nodiscard]] Timeline timeline() const { return timeline_; }
-  [[nodiscard]] const std::vector<TimelineSwitch>& ancestors() const { return ancestors_; }
+  [[nodiscard]] const std::vector<TimelineSwitch>& ancestors() const& { return ancestors_; }
+  // Of a temporary: a loop over them would outlive it.
+  const std::vector<TimelineSwitch>& ancestors() const&& = delete;
 
   // On which timeline the byte at `lsn` was written, seen from this one.
   [[nodiscard]] Timeline timeline_at(Lsn lsn) const;

@@ -188,8 +188,8 @@ class Streamer {
       }
       return;
     }
-    for (const postgres::TimelineSwitch& ancestor :
-         postgres::TimelineHistory::parse(current, *text).ancestors()) {
+    const auto history = postgres::TimelineHistory::parse(current, *text);
+    for (const postgres::TimelineSwitch& ancestor : history.ancestors()) {
       keep_history(spool, ancestor.timeline);
     }
     keep_history(spool, current);
