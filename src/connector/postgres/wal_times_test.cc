@@ -1,5 +1,7 @@
 #include "connector/postgres/wal_times.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "base/error.h"
@@ -55,6 +57,21 @@ TEST(WalTimes, EndsAtWhatIsNotWhole) {
 }
 
 // A commit that runs over into the next segment is seen with both.
+// What was received ends with a page; the record goes on with two zeros on the next one.
+TEST(WalTimes, ZerosThatHaveNotComeDoNotMakeARecordWhole) {
+  constexpr size_t kBegins = test::kWalPage - 56;
+  SegmentMaker maker;
+  maker.commit(std::chrono::seconds(1));
+  const size_t filled = (maker.at() + 7) / 8 * 8;
+  const Lsn before = maker.record(10, 0, std::string(kBegins - filled - 29, 'h'));
+  const Lsn last = maker.record(10, 0, std::string(30, 'h') + std::string(2, '\0'));
+  ASSERT_EQ(last.value % test::kWalPage, kBegins);
+  std::string bytes = maker.bytes();
+  EXPECT_EQ(wal_times(as_bytes(bytes)).last_record, last);
+  std::fill(bytes.begin() + test::kWalPage, bytes.end(), '\0');
+  EXPECT_EQ(wal_times(as_bytes(bytes)).last_record, before);
+}
+
 TEST(WalTimes, ARecordMayRunIntoTheNextSegment) {
   SegmentMaker segment(3);
   segment.commit(std::chrono::seconds(1));
