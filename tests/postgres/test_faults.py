@@ -52,6 +52,9 @@ class Faults(_RestoreCase):
     def load(self):
         return self.cluster.pgbench_start(60, arguments=("-f", str(self.script), "-R", "150"))
 
+    def rows(self):
+        return int(self.cluster.sql("SELECT count(*) FROM ledger"))
+
     def wait(self, condition, seconds=60):
         until = time.monotonic() + seconds
         while not condition():
@@ -150,6 +153,8 @@ class Faults(_RestoreCase):
             load.wait()
             load = self.load()
             time.sleep(self.random.uniform(0.1, 0.5))
+        have = self.rows()  # a crowded machine may not have come to it yet
+        self.wait(lambda: load.poll() is not None or self.rows() > have + 20)
         load.terminate()
         load.wait()
         if backup:
