@@ -226,7 +226,11 @@ RecoveryPlan plan_recovery(const std::vector<PhysicalBackup>& backups,
       reason = *candidate.obstacle;
     }
     if (!candidate.obstacle && !backup.facts.damaged) {
-      best = std::move(candidate);
+      // What a lost primary backed up behind the place where its standby was promoted is of a
+      // history that ended there: an older backup leads to what was committed since.
+      if (!best || target.own_timeline || candidate.plan.line >= best->plan.line) {
+        best = std::move(candidate);
+      }
     } else if (!named) {
       reason =
           candidate.obstacle.value_or("it holds damaged pages (name it to use it nevertheless)");

@@ -58,10 +58,11 @@ struct RecoveryPlan {
                                                      std::optional<postgres::Lsn> last_record,
                                                      const postgres::TimelineHistory& promoted);
 
-// The newest backup from which `target` can be reached: `named` when that is set. Damaged backups
-// are taken only when named. Throws Error{kNotFound} or Error{kFailed} when none can, or the named
-// one cannot; the hint says which one can or what there is. For a transaction or a name nobody can
-// know beforehand: the newest is taken, and recovery fails when it does not meet the target.
+// The newest backup from which `target` can be reached on the newest timeline that any of them
+// leads to: `named` when that is set. Damaged backups are taken only when named. Throws
+// Error{kNotFound} or Error{kFailed} when none can, or the named one cannot; the hint says which
+// one can or what there is. For a transaction or a name nobody can know beforehand: the newest is
+// taken, and recovery fails when it does not meet the target.
 [[nodiscard]] RecoveryPlan plan_recovery(const std::vector<PhysicalBackup>& backups,
                                          const std::vector<WalTimeline>& timelines,
                                          postgres::SegmentSize segment_size,

@@ -263,6 +263,21 @@ TEST(RecoveryPlan, ATimelineIsReachedOnlyFromBackupsOnItsWay) {
   EXPECT_EQ(chosen(backups, wal, target, 1), 1);
 }
 
+// Its standby was promoted at the end of segment 6; what it did and backed up behind that is lost.
+TEST(RecoveryPlan, ALostPrimarysLastBackupIsNotTakenForTheNewest) {
+  const std::vector<PhysicalBackup> backups{backup(1, 1, 3), backup(2, 1, 8)};
+  const std::vector<WalTimeline> wal{timeline(1, {{{2}, {9}}}),
+                                     timeline(2, {{{6}, {20}}}, "1\t0/600500\tx\n")};
+  EXPECT_EQ(chosen(backups, wal, {}), 1) << "what was committed since";
+  EXPECT_EQ(chosen(backups, wal, to_time(100)), 1);
+  EXPECT_EQ(chosen(backups, wal, to_lsn(at(15))), 1);
+  EXPECT_EQ(chosen(backups, wal, {}, 2), 2) << "who names it gets it";
+  RecoveryTarget target;
+  target.timeline = Timeline{1};
+  EXPECT_EQ(chosen(backups, wal, target), 2);
+  EXPECT_EQ(chosen({backup(2, 1, 8)}, wal, {}), 2) << "there is no other";
+}
+
 TEST(RecoveryPlan, AHoleOnTheWayToATimelineIsInTheWayOfEveryMomentOnIt) {
   const std::vector<WalTimeline> wal{timeline(1, {{{2}, {4}}}),
                                      timeline(2, {{{6}, {8}}}, "1\t0/600500\tx\n")};
@@ -281,7 +296,7 @@ TEST(RecoveryPlan, TheBackupsOwnTimelineMayBeAskedFor) {
   const std::vector<WalTimeline> wal{timeline(1, {{{2}, {9}}}),
                                      timeline(2, {{{6}, {20}}}, "1\t0/600500\tx\n")};
   RecoveryTarget target;
-  EXPECT_EQ(chosen(backups, wal, target), 2);
+  EXPECT_EQ(chosen(backups, wal, target), 1);
   target.own_timeline = true;
   EXPECT_EQ(chosen(backups, wal, target), 2);
   EXPECT_EQ(chosen(backups, wal, target, 1), 1);

@@ -104,6 +104,15 @@ TEST_F(WalArchiveTest, PiecesDoNotReplaceAFileThatGoesFurther) {
   EXPECT_EQ(told(name, local), "there");
 }
 
+TEST_F(WalArchiveTest, TakesNoSegmentOfAnotherCluster) {
+  const std::string other = test::made_wal({1}, {5 * kSize.bytes}, kSize, 'x', 4712);
+  EXPECT_EQ(test::code_of([&] {
+              archive_.push(small_.context(), segment_name({1}, {5}, kSize), as_bytes(other));
+            }),
+            ErrorCode::kDamaged);
+  EXPECT_TRUE(archive_.survey(small_.context()).empty());
+}
+
 TEST_F(WalArchiveTest, WhatLiesBeforeABranchMustBeThere) {
   push(4);
   push_history(2, "1\t0/800500\tx\n");
