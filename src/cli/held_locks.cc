@@ -16,7 +16,8 @@ Error HeldLocks::told(const Error& error, const std::stop_token& asked) const {
       std::ranges::any_of(locks_, [](const auto& lock) { return lock.stop_requested(); });
   return lost ? Error(ErrorCode::kLocked, "the lock on the repository was lost",
                       "Somebody removed it (unlock), or it could not be refreshed in time. Run the "
-                      "command again.")
+                      "command again." +
+                          (error.hint().empty() ? "" : "\n" + error.hint()))
               : error;
 }
 

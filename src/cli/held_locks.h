@@ -16,7 +16,7 @@ class HeldLocks {
   // `lock`: RepositoryLock::stop_token.
   void add(std::stop_token lock);
   // `error`; or, where it is an interruption that nobody asked for by `asked`, that a lock was
-  // lost.
+  // lost, with what `error` advises.
   [[nodiscard]] Error told(const Error& error, const std::stop_token& asked) const;
 
  private:

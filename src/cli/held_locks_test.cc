@@ -21,6 +21,9 @@ TEST(HeldLocks, AnInterruptionThatNobodyAskedForIsALostLock) {
       << "not confirmed, for example";
   one.request_stop();
   EXPECT_EQ(locks.told(kInterrupted, asked.get_token()).code(), ErrorCode::kLocked);
+  const Error advised(ErrorCode::kCancelled, "interrupted", "The old cluster is whole.");
+  EXPECT_TRUE(
+      locks.told(advised, asked.get_token()).hint().ends_with("\nThe old cluster is whole."));
   const Error other(ErrorCode::kDamaged, "damaged");
   EXPECT_EQ(locks.told(other, asked.get_token()).message(), "damaged");
 }

@@ -53,8 +53,9 @@ struct OpenedRepository {
 // The source of `copy` (shared lock, --no-lock honoured); where nobody named one, of salvor.yaml.
 [[nodiscard]] OpenedRepository open_from_repository(Session& session, const FromOptions& from);
 
-// Runs `work`. When it was interrupted although nobody pressed Ctrl-C, the lock was lost: says so
-// while the lock is there to be asked, as for records of the run. At its end HeldLocks tells.
+// Runs `work`. When it was interrupted although nobody pressed Ctrl-C, the lock was lost: throws
+// that at once, for callers that record or explain how their work ended. Of the others HeldLocks
+// tells.
 template <class Work>
 auto run_under_lock(const Session& session, const OpenedRepository& opened, Work work) {
   try {

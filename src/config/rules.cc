@@ -16,6 +16,7 @@
 #include "config/plan_reader.h"
 #include "engine/store_kinds.h"
 #include "model/schedule.h"
+#include "model/timetable.h"
 
 namespace salvor::config {
 namespace {
@@ -273,9 +274,7 @@ class Rules {
         const int64_t minute =
             (zone.local(at).time_since_epoch().count() / 60 % 1440 + 1440) % 1440;
         first = first ? first : minute;
-        const int64_t from = policy.window->from.count();
-        const int64_t to = policy.window->to.count();
-        inside = from < to ? minute >= from && minute < to : minute >= from || minute < to;
+        inside = in_window(*policy.window, zone, at);
         return !inside;
       });
       if (!inside) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "protect/timetable.h"
+#include "model/timetable.h"
 
 namespace salvor {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "model/application.h"
-#include "protect/timetable.h"
+#include "model/timetable.h"
 
 namespace salvor {
 

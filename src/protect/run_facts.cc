@@ -24,4 +24,12 @@ void set_fact(RunRecord& run, std::string_view name, std::string_view value) {
   run.facts.emplace_back(name, value);
 }
 
+void end_with(RunRecord& run, const Error& error, WallTime now) {
+  run.outcome =
+      error.code() == ErrorCode::kCancelled ? RunOutcome::kInterrupted : RunOutcome::kFailed;
+  run.error = error.message();
+  run.hint = error.hint();
+  run.finished = now;
+}
+
 }  // namespace salvor

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "model/run_record.h"
 
 namespace salvor {
@@ -33,6 +34,8 @@ inline constexpr std::string_view kErrorsFact = "errors";
 // The first of that name; empty: none.
 [[nodiscard]] std::string_view fact_of(const RunRecord& run, std::string_view name);
 [[nodiscard]] std::vector<std::string_view> facts_of(const RunRecord& run, std::string_view name);
+// It ends here with `error`: interrupted or failed.
+void end_with(RunRecord& run, const Error& error, WallTime now);
 void set_fact(RunRecord& run, std::string_view name, std::string_view value);
 
 }  // namespace salvor

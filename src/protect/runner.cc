@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "protect/hooks.h"
 #include "protect/job_lock.h"
+#include "protect/run_facts.h"
 
 namespace salvor {
 namespace {
@@ -224,11 +225,7 @@ RunRecord run_job(const Context& context, const Application& application, JobWor
     record = work(context, worker, due.job);
   } catch (const Error& error) {
     failure = std::current_exception();
-    record.outcome =
-        error.code() == ErrorCode::kCancelled ? RunOutcome::kInterrupted : RunOutcome::kFailed;
-    record.finished = context.clock.now();
-    record.error = error.message();
-    record.hint = error.hint();
+    end_with(record, error, context.clock.now());
   }
   if (record.id.empty()) {
     record.id = fmt::format("{:016x}{:016x}", context.random.next_u64(), context.random.next_u64());

@@ -1,6 +1,8 @@
 // evidence show and evidence report: evidence for people.
 #include <set>
 
+#include <fmt/ranges.h>
+
 #include "base/fd.h"
 #include "base/format.h"
 #include "cli/application/configuration_access.h"
@@ -77,14 +79,6 @@ bool is_of(const DrillReport& report, const Application& application) {
   return report.application == application.name && report.environment == application.environment;
 }
 
-std::string joined(const std::set<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) {
-    text += (text.empty() ? "" : ", ") + name;
-  }
-  return text;
-}
-
 // All evidence of a year. How much was expected, only a configuration can say.
 int run_year(const Choices& choices, Session& session) {
   const auto year = static_cast<int>(*choices.year);
@@ -128,7 +122,7 @@ int run_year(const Choices& choices, Session& session) {
     all.push_back(std::move(evidence));
   }
   const YearPage page =
-      year_page(year, joined(applications), all,
+      year_page(year, fmt::format("{}", fmt::join(applications, ", ")), all,
                 loaded ? std::optional(expected_drills(loaded->application, year, first, now))
                        : std::nullopt);
   if (!choices.html.empty()) {

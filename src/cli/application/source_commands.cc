@@ -362,11 +362,7 @@ int run_source_restore(Session& session, const ConfigurationOptions& configurati
   try {
     outcome = store->restore(session.context, order);
   } catch (const Error& error) {
-    record.outcome =
-        error.code() == ErrorCode::kCancelled ? RunOutcome::kInterrupted : RunOutcome::kFailed;
-    record.error = error.message();
-    record.hint = error.hint();
-    record.finished = session.context.clock.now();
+    end_with(record, error, session.context.clock.now());
     if (!choices.dry_run) {
       jobs.add(session.context, record);
       jobs.send_records(session.context);

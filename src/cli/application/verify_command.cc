@@ -1,5 +1,6 @@
 #include "cli/application/source_commands.h"
 #include "cli/commands.h"
+#include "protect/run_facts.h"
 
 namespace salvor::cli {
 namespace {
@@ -24,11 +25,7 @@ int run(const Options& options, Session& session) {
   } catch (const Error& error) {
     // It proves nothing either way; that it was tried is written down all the same (V6).
     if (error.code() != ErrorCode::kUsage) {
-      record.outcome =
-          error.code() == ErrorCode::kCancelled ? RunOutcome::kInterrupted : RunOutcome::kFailed;
-      record.error = error.message();
-      record.hint = error.hint();
-      record.finished = session.context.clock.now();
+      end_with(record, error, session.context.clock.now());
       jobs.add(session.context, record);
       jobs.send_records(session.context);
     }

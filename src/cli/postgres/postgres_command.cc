@@ -93,8 +93,7 @@ BackupResult back_up(const BackupChoices& choices, Session& session, OpenedRepos
   BackupReport report(session, choices.dry_run);
   Archiver archiver(*opened.repository);
   report.begin(archiver.progress(), [&source] { return source.estimated_bytes(); });
-  BackupResult result =
-      run_under_lock(session, opened, [&] { return archiver.run(opened.context, source, backup); });
+  BackupResult result = archiver.run(opened.context, source, backup);
   const postgres::BackupFacts& facts = source.facts();
   session.terminal.message(fmt::format("consistent from {} on (started at {}, timeline {})",
                                        facts.stop.text(), facts.start.text(),

@@ -81,8 +81,7 @@ int run(const Choices& choices, Session& session) {
   BackupReport report(session, choices.dry_run);
   Archiver archiver(*opened.repository);
   report.begin(archiver.progress(), [&source] { return source.estimated_bytes(); });
-  const BackupResult result =
-      run_under_lock(session, opened, [&] { return archiver.run(opened.context, source, backup); });
+  const BackupResult result = archiver.run(opened.context, source, backup);
   uint64_t rows = 0;
   for (const postgres::DumpTable& table : source.manifest().tables) {
     rows += table.rows;

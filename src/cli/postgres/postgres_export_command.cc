@@ -78,8 +78,7 @@ int run(const Choices& choices, Session& session) {
   BackupReport report(session, choices.dry_run);
   Archiver archiver(*opened.repository);
   report.begin(archiver.progress(), [] { return uint64_t{0}; });
-  const BackupResult result =
-      run_under_lock(session, opened, [&] { return archiver.run(opened.context, source, backup); });
+  const BackupResult result = archiver.run(opened.context, source, backup);
   session.terminal.message(fmt::format("{} rows", source.rows()));
   report.end(result);
   return result.errors > 0 ? exit_status(ErrorCode::kIncomplete) : 0;

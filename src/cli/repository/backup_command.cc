@@ -282,8 +282,7 @@ int run(const Options& options, Session& session) {
   backup.write.confirm_lock = [&](const Context& under) { opened.confirm_lock(under); };
   Archiver archiver(repository);
   report.begin(archiver.progress(), backup.parent);
-  const BackupResult result = run_under_lock(
-      session, opened, [&] { return archiver.run(opened.context, *source, backup); });
+  const BackupResult result = archiver.run(opened.context, *source, backup);
   report.end(result);
   return result.errors > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
 }

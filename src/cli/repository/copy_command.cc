@@ -28,11 +28,7 @@ int run(const Options& options, Session& session) {
                               source.confirm_lock(under);
                               opened.confirm_lock(under);
                             }};
-  run_under_lock(session, source, [&] {
-    run_under_lock(session, opened, [&] {
-      copy_missing_snapshots(session, parties, options.ids, options.filter.filter());
-    });
-  });
+  copy_missing_snapshots(session, parties, options.ids, options.filter.filter());
   return session.events.errors() > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
 }
 

@@ -155,14 +155,11 @@ int run(const Options& options, Session& session) {
   check_options(options, session);
   OpenedRepository opened = open_repository(session, {.keep_password = true});
   Output output(options, session.terminal);
-  const size_t snapshots = run_under_lock(session, opened, [&] {
-    const SnapshotSelection selection = chosen_snapshots(options, session, opened);
-    opened.repository->load_index(opened.context);
-    write_archive(options, session, opened, selection, output);
-    return selection.snapshots.size();
-  });
+  const SnapshotSelection selection = chosen_snapshots(options, session, opened);
+  opened.repository->load_index(opened.context);
+  write_archive(options, session, opened, selection, output);
   const auto volumes = output.finish();
-  report(options, session, snapshots, volumes, output.size_bytes());
+  report(options, session, selection.snapshots.size(), volumes, output.size_bytes());
   return session.events.errors() > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
 }
 

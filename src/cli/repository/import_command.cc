@@ -96,9 +96,7 @@ int run(const Options& options, Session& session) {
       .source = *source,
       .target = *opened.repository,
       .confirm_locks = [&](const Context& under) { opened.confirm_lock(under); }};
-  run_under_lock(session, opened, [&] {
-    copy_missing_snapshots(session, parties, options.ids, options.filter.filter());
-  });
+  copy_missing_snapshots(session, parties, options.ids, options.filter.filter());
   return session.events.errors() > 0 ? exit_status(ErrorCode::kIncomplete) : 0;
 }
 

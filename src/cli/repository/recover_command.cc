@@ -43,9 +43,8 @@ void print(const RecoverResult& result, Terminal& terminal) {
 int run(Session& session) {
   const OpenedRepository opened =
       open_repository(session, {.lock = LockMode::kExclusive, .no_lock = NoLock::kIgnored});
-  const RecoverResult result = run_under_lock(session, opened, [&] {
-    return recover(opened.context, *opened.repository, recover_options(session, opened));
-  });
+  const RecoverResult result =
+      recover(opened.context, *opened.repository, recover_options(session, opened));
   print(result, session.terminal);
   return result.unreadable.empty() ? 0 : exit_status(ErrorCode::kIncomplete);
 }

@@ -112,18 +112,15 @@ Lsn begin_of(const std::vector<WalTimeline>& timelines, Timeline timeline) {
 }
 
 // Where the last whole record begins in a server's own file of a segment; nothing when there is no
-// such file. A reused one has pages of another place behind what was written last.
+// such file, or one that is left from another segment.
 std::optional<Lsn> last_record_in(const std::string& local, const WalFileName& name,
                                   postgres::SegmentSize size) {
   try {
     const Buffer content = read_file(local, size.bytes);
     const Lsn start = postgres::start_of(name.segment, size);
-    size_t end = 0;
-    while (end + postgres::kWalPageBytes <= content.size() &&
-           postgres::is_wal_page(content.view().subspan(end), name.timeline, {start.value + end})) {
-      end += postgres::kWalPageBytes;
-    }
-    return postgres::wal_times(content.view().first(end)).last_record;
+    return postgres::is_wal_page(content.view(), name.timeline, start)
+               ? postgres::wal_times(content.view()).last_record
+               : std::nullopt;
   } catch (const Error&) {
     return std::nullopt;
   }

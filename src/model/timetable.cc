@@ -1,4 +1,4 @@
-#include "protect/timetable.h"
+#include "model/timetable.h"
 
 #include <algorithm>
 
