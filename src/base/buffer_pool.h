@@ -2,6 +2,7 @@
 // machines is slower than filling it.
 #pragma once
 
+#include <cstdint>
 #include <mutex>
 #include <vector>
 
@@ -9,12 +10,12 @@
 
 namespace salvor {
 
-// Thread-safe. Keeps at most `keep` unused buffers.
+// Thread-safe. Keeps at most `keep` unused buffers, of each at most `largest` bytes.
 class BufferPool {
  public:
-  explicit BufferPool(size_t keep) : keep_(keep) {}
+  explicit BufferPool(size_t keep, size_t largest = SIZE_MAX) : keep_(keep), largest_(largest) {}
 
-  // An empty buffer, with the capacity that it had when it was given back.
+  // An empty buffer; its capacity is that of one that was given back, if there is any.
   [[nodiscard]] Buffer take() {
     const std::scoped_lock lock(mutex_);
     if (spare_.empty()) {
@@ -22,19 +23,20 @@ class BufferPool {
     }
     Buffer buffer = std::move(spare_.back());
     spare_.pop_back();
-    buffer.clear();
     return buffer;
   }
 
   void give_back(Buffer buffer) {
     const std::scoped_lock lock(mutex_);
     if (spare_.size() < keep_ && buffer.capacity() > 0) {
+      buffer.clear_keeping(largest_);
       spare_.push_back(std::move(buffer));
     }
   }
 
  private:
   const size_t keep_;
+  const size_t largest_;
   std::mutex mutex_;
   std::vector<Buffer> spare_;
 };

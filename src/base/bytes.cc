@@ -11,9 +11,21 @@ void Buffer::Free::operator()(std::byte* pointer) const noexcept {
 }
 
 void Buffer::reserve(size_t capacity) {
-  if (capacity <= capacity_) {
-    return;
+  if (capacity > capacity_) {
+    reallocate(capacity);
   }
+}
+
+void Buffer::clear_keeping(size_t most) {
+  size_ = 0;
+  if (most == 0) {
+    *this = Buffer();
+  } else if (capacity_ > most) {
+    reallocate(most);
+  }
+}
+
+void Buffer::reallocate(size_t capacity) {
   auto* grown = static_cast<std::byte*>(std::realloc(data_.get(), capacity));
   if (grown == nullptr) {
     throw std::bad_alloc();

@@ -68,6 +68,8 @@ class Buffer {
   }
   void reserve(size_t capacity);
   void clear() { size_ = 0; }
+  // Emptied; of its memory at most so many bytes are kept for the next use.
+  void clear_keeping(size_t most);
   void append(ByteView bytes) {
     if (bytes.empty()) {
       return;
@@ -90,6 +92,7 @@ class Buffer {
   };
 
   void grow_to(size_t size);
+  void reallocate(size_t capacity);
 
   std::unique_ptr<std::byte, Free> data_;
   size_t size_ = 0;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/buffer_pool.h"
 #include "base/format.h"
 #include "base/id.h"
 #include "base/random.h"
@@ -25,6 +26,32 @@ TEST(Buffer, GrowsAndKeepsItsContent) {
   const Buffer moved = std::move(buffer);
   EXPECT_EQ(as_text(moved.view()), expected);
   EXPECT_EQ(as_text(Buffer::copy_of(moved.view()).view()), expected);
+}
+
+TEST(Buffer, ClearedItKeepsNoMoreMemoryThanAsked) {
+  Buffer buffer(5000);
+  buffer.clear_keeping(10000);
+  EXPECT_TRUE(buffer.empty());
+  EXPECT_EQ(buffer.capacity(), 5000U);
+  buffer.append("abc");
+  buffer.clear_keeping(1000);
+  EXPECT_TRUE(buffer.empty());
+  EXPECT_EQ(buffer.capacity(), 1000U);
+  buffer.append("abc");
+  EXPECT_EQ(as_text(buffer.view()), "abc");
+  buffer.clear_keeping(0);
+  EXPECT_EQ(buffer.capacity(), 0U);
+}
+
+TEST(BufferPool, GivesBackWhatItWasGivenAndKeepsLittle) {
+  BufferPool pool(1, 1000);
+  EXPECT_EQ(pool.take().capacity(), 0U);
+  pool.give_back(Buffer(5000));
+  pool.give_back(Buffer(700));  // one too many
+  const Buffer again = pool.take();
+  EXPECT_TRUE(again.empty());
+  EXPECT_EQ(again.capacity(), 1000U);
+  EXPECT_EQ(pool.take().capacity(), 0U);
 }
 
 TEST(Buffer, ExtendGivesExactlyTheNewBytes) {

@@ -89,11 +89,9 @@ std::string move_aside(const Context& context, const std::string& path) {
 }
 
 Database open_file(const std::string& path) {
-  // SQLite lets everybody read what it makes; the files that it makes beside this one become as
-  // this one is. Not opened when it is there: closing it would end SQLite's locks on it.
-  UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR));
   Database database(path, kBusy);
-  database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;");
+  database.use_write_ahead_log();
+  database.execute("PRAGMA synchronous = FULL");
   if (const std::string faults = database.faults(); !faults.empty()) {
     throw Error(ErrorCode::kDamaged, "the catalog " + path + " is damaged: " + faults);
   }

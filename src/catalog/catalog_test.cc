@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <set>
 #include <thread>
@@ -200,23 +201,15 @@ TEST_F(CatalogTest, WhereNoFileCanBeItGoesOnWithout) {
   EXPECT_EQ(warnings(), 1U);
 }
 
-TEST_F(CatalogTest, ManyProcessesWriteAtOnce) {
-  constexpr int kProcesses = 4;
-  constexpr int kRuns = 25;
-  for (int process = 0; process < kProcesses; ++process) {
+// `work` in each of so many processes, all at once; it gets the process's number.
+void in_processes(int count, const std::function<void(int)>& work) {
+  for (int process = 0; process < count; ++process) {
     const pid_t pid = ::fork();
     ASSERT_GE(pid, 0);
     if (pid == 0) {
       int failed = 0;
       try {
-        test::TestContext context(static_cast<uint64_t>(process) + 1);
-        SeededRandom random(static_cast<uint64_t>(process) + 1);
-        for (int i = 0; i < kRuns; ++i) {
-          Catalog catalog = Catalog::open(*context, directory_.path().string());
-          RunRecord record = run_at(i, "p" + std::to_string(process));
-          record.id = make_run_id(random);
-          catalog.add(record, true);
-        }
+        work(process);
       } catch (const std::exception& error) {
         std::fprintf(stderr, "%s\n", error.what());
         failed = 1;
@@ -224,11 +217,35 @@ TEST_F(CatalogTest, ManyProcessesWriteAtOnce) {
       ::_exit(failed);
     }
   }
-  for (int process = 0; process < kProcesses; ++process) {
+  for (int process = 0; process < count; ++process) {
     int status = 0;
     ASSERT_GT(::wait(&status), 0);
     EXPECT_EQ(status, 0);
   }
+}
+
+// All of them find none and want it in write-ahead mode, where SQLite waits for nobody.
+TEST_F(CatalogTest, ManyProcessesMakeItAtOnce) {
+  for (int round = 0; round < 20; ++round) {
+    const std::string directory = (directory_.path() / std::to_string(round)).string();
+    std::filesystem::create_directory(directory);
+    in_processes(6, [&](int) { static_cast<void>(Catalog::open(*context_, directory)); });
+  }
+}
+
+TEST_F(CatalogTest, ManyProcessesWriteAtOnce) {
+  constexpr int kProcesses = 4;
+  constexpr int kRuns = 25;
+  in_processes(kProcesses, [&](int process) {
+    test::TestContext context(static_cast<uint64_t>(process) + 1);
+    SeededRandom random(static_cast<uint64_t>(process) + 1);
+    for (int i = 0; i < kRuns; ++i) {
+      Catalog catalog = Catalog::open(*context, directory_.path().string());
+      RunRecord record = run_at(i, "p" + std::to_string(process));
+      record.id = make_run_id(random);
+      catalog.add(record, true);
+    }
+  });
   EXPECT_EQ(open().count_runs(), size_t{kProcesses} * kRuns);
 }
 

@@ -1,10 +1,13 @@
 #include "catalog/database.h"
 
+#include <cerrno>
+
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 
 namespace salvor {
 namespace {
@@ -44,6 +47,17 @@ const char* hint_of(ErrorCode code) {
   }
 }
 
+// SQLite would make it for everybody to read; the files that it makes beside this one become as
+// this one is. One that is there is not opened: closing it again would end the locks that SQLite
+// holds on it for this process (https://www.sqlite.org/howtocorrupt.html, 2.2).
+void make_private_file(const std::string& path) {
+  const UniqueFd made(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (!made && errno != EEXIST) {
+    throw Error::from_errno(errno, "cannot open the catalog " + path);
+  }
+}
+
 }  // namespace
 
 void Database::Close::operator()(sqlite3* database) const {
@@ -53,14 +67,10 @@ void Statement::Finalize::operator()(sqlite3_stmt* statement) const {
   sqlite3_finalize(statement);
 }
 
-Database::Database(const std::string& path, std::chrono::milliseconds busy_timeout) : path_(path) {
+Database::Database(const std::string& path, std::chrono::milliseconds busy_timeout)
+    : path_(path), busy_timeout_(busy_timeout) {
   if (path != ":memory:") {
-    // SQLite would make it for everybody to read. Its other files take this one's mode.
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-      throw Error::from_errno(errno, "cannot open the catalog " + path);
-    }
-    ::close(fd);
+    make_private_file(path);
   }
   sqlite3* handle = nullptr;
   const int result =
@@ -98,6 +108,21 @@ Statement Database::prepare(std::string_view sql) {
 int64_t Database::number(std::string_view sql) {
   Statement statement = prepare(sql);
   return statement.step() ? statement.integer(0) : 0;
+}
+
+void Database::use_write_ahead_log() {
+  constexpr std::chrono::milliseconds kPause{10};
+  for (auto waited = kPause;; waited += kPause) {
+    try {
+      execute("PRAGMA journal_mode = WAL");
+      return;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kLocked || waited > busy_timeout_) {
+        throw;
+      }
+    }
+    sqlite3_sleep(static_cast<int>(kPause.count()));
+  }
 }
 
 std::string Database::faults() {

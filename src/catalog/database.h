@@ -53,6 +53,10 @@ class Database {
   Database(const std::string& path, std::chrono::milliseconds busy_timeout);
 
   void execute(const std::string& script);
+  // Readers and one writer beside each other (https://www.sqlite.org/wal.html); lasts. Waits for
+  // processes that do the same as long as for any lock: SQLite itself does not wait there, where
+  // two would wait for each other.
+  void use_write_ahead_log();
   [[nodiscard]] Statement prepare(std::string_view sql);
   [[nodiscard]] int64_t number(std::string_view sql);  // the one value it gives
   // What SQLite's quick check finds wrong; empty: nothing.
@@ -67,6 +71,7 @@ class Database {
   void require(int result, std::string_view what);
 
   std::string path_;
+  std::chrono::milliseconds busy_timeout_;
   std::unique_ptr<sqlite3, Close> database_;
 };
 

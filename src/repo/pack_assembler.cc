@@ -48,7 +48,7 @@ void PackAssembler::provide_buffer(OpenPack& pack, std::unique_lock<std::mutex>&
   }
   pack.bytes = std::move(spare_.back());
   spare_.pop_back();
-  pack.bytes.clear();
+  pack.bytes.reserve(target_ + kBlobSlack);
 }
 
 void PackAssembler::place(OpenPack& pack, const SealedBlob& blob,
@@ -147,6 +147,7 @@ void PackAssembler::recycle(Buffer buffer) {
     const std::scoped_lock lock(mutex_);
     if (spare_.empty() && buffers_ <= most_buffers_ &&
         buffer.capacity() <= target_ + 2 * kBlobSlack) {
+      buffer.clear_keeping(target_);  // a large last blob's pages are seldom needed again
       spare_.push_back(std::move(buffer));
     } else {
       --buffers_;

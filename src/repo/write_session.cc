@@ -19,9 +19,10 @@ constexpr size_t kIndexFullBlobs = 50000;
 constexpr std::chrono::minutes kIndexFullAge{10};
 // Plaintext in a writer. From the first limit on, the next call of hash() verifies it along with
 // its own messages; at the second, nobody having called, it is verified alone. The chunks of a
-// large file come in pieces of 3 to 4 MiB with a call of hash() for each: mostly below it.
+// large file come in pieces of 2 to 3 MiB with a call of hash() for each.
 constexpr size_t kBatchBytes = size_t{1} << 20;
-constexpr size_t kBatchLimit = size_t{4} << 20;
+constexpr size_t kBatchLimit = size_t{2} << 20;
+constexpr size_t kKept = size_t{3} << 20;  // of each buffer between batches: few blobs are larger
 constexpr size_t kHashStretch = size_t{256} << 10;  // of an open pack that is worth a hash stretch
 
 // `auto` aims at a repository no larger than restic's at a multiple of its speed. Found by trying
@@ -570,7 +571,9 @@ std::vector<Digest> BlobWriter::State::hash_with_batch(std::span<const ByteView>
   append_batch();
   batch.clear();
   batch_plain = 0;
-  sealed.clear();
+  for (Buffer* buffer : {&frame, &sealed, &unsealed, &decoded}) {
+    buffer->clear_keeping(kKept);
+  }
   digests.resize(of.size());
   return digests;
 }

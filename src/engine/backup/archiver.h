@@ -29,8 +29,8 @@ struct BackupOptions {
   bool skip_if_unchanged = false;
   ChangeDetection detection;
   unsigned read_concurrency = 2;
-  unsigned cpu_threads = 0;                // 0: one for each processor
-  size_t memory_bytes = size_t{12} << 20;  // of file content under way
+  unsigned cpu_threads = 0;               // 0: one for each processor
+  size_t memory_bytes = size_t{8} << 20;  // of file content under way
   WriteOptions write;
 };
 

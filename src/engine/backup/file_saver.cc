@@ -8,7 +8,7 @@ namespace {
 constexpr uint64_t kSmallFile = kChunkMin;  // files below this are one chunk and need no chunker
 constexpr uint64_t kBatchBytes = uint64_t{1} << 20;
 constexpr size_t kBatchFiles = 256;
-constexpr size_t kPieceBytes = size_t{3} << 20;  // of a large file handed to one CPU task
+constexpr size_t kPieceBytes = size_t{2} << 20;  // of a large file handed to one CPU task
 constexpr size_t kQueuedReads = 32;
 
 }  // namespace
@@ -59,7 +59,7 @@ FileSaver::FileSaver(const Context& context, const ChunkerTables& tables, Writer
       receiver_(receiver),
       progress_(progress),
       budget_(options.memory_bytes),
-      buffers_(options.memory_bytes / kPieceBytes),
+      buffers_(options.memory_bytes / kPieceBytes, 2 * kPieceBytes),
       reader_pool_("salvor-read", options.read_concurrency),
       readers_(reader_pool_, cpu.stop_token(), kQueuedReads) {}
 

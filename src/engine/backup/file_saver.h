@@ -41,7 +41,7 @@ class FileReceiver {
 
 struct FileSaverOptions {
   unsigned read_concurrency = 2;
-  size_t memory_bytes = size_t{12} << 20;  // of file content under way
+  size_t memory_bytes = size_t{8} << 20;  // of file content under way
 };
 
 // `save` may be called from several threads; the receiver must outlive the saver.
