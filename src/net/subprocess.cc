@@ -142,6 +142,9 @@ Subprocess::Subprocess(const SubprocessOptions& options) {
     errors = make_pipe();
     posix_spawn_file_actions_adddup2(&settings.actions, errors.write_end.get(), STDERR_FILENO);
   }
+  for (const int fd : options.inherited) {
+    posix_spawn_file_actions_adddup2(&settings.actions, fd, fd);  // clears FD_CLOEXEC over there
+  }
   const int error = posix_spawnp(&pid_, words.front().c_str(), &settings.actions,
                                  &settings.attributes, arguments.data(), environment.data());
   if (error != 0) {

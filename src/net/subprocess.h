@@ -32,6 +32,9 @@ struct SubprocessOptions {
   // The same for programs that take the signal although it is ignored (Go's): a process group of
   // its own, which a terminal's Ctrl-C does not reach. Such a program cannot read a terminal.
   bool own_group = false;
+  // It gets these under the same numbers, and can open them as /dev/fd/<number>. (Not as
+  // /proc/<our number>/fd/<number>: only root sees into a process that leaves no core dumps.)
+  std::vector<int> inherited;
   // Added to, or replacing parts of, the environment ("NAME=value").
   std::vector<std::string> environment;
 };

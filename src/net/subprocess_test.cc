@@ -6,8 +6,11 @@
 #include <sstream>
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 
 namespace salvor {
 namespace {
@@ -53,6 +56,18 @@ TEST(Subprocess, InputIsPassedOn) {
   program.write(as_bytes("through"));
   program.close_stdin();
   EXPECT_EQ(read_all(program), "through");
+  EXPECT_TRUE(program.wait().success());
+}
+
+TEST(Subprocess, WhatItInheritsItCanOpenAndNothingElse) {
+  const UniqueFd given(::memfd_create("given", MFD_CLOEXEC));
+  const UniqueFd kept(::memfd_create("kept", MFD_CLOEXEC));
+  ASSERT_EQ(::write(given.get(), "text", 4), 4);
+  Subprocess program({.arguments = {"sh", "-c",
+                                    "cat /dev/fd/" + std::to_string(given.get()) + "; ls /dev/fd/" +
+                                        std::to_string(kept.get()) + " 2>/dev/null || echo none"},
+                      .inherited = {given.get()}});
+  EXPECT_EQ(read_all(program), "textnone\n");
   EXPECT_TRUE(program.wait().success());
 }
 

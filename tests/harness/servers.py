@@ -145,6 +145,8 @@ class FaultProxy:
         root = pathlib.Path(__file__).resolve().parents[2]
         program = pathlib.Path(os.environ.get("SALVOR_BIN") or root / "build/dev/salvor")
         binary = os.environ.get("SALVOR_FAULT_PROXY") or program.parent / "tests/fault_proxy"
+        if not os.path.exists(binary):
+            raise SystemExit(f"{binary} is missing: build the tests too (-DSALVOR_TESTS=ON), or say in SALVOR_FAULT_PROXY where it is")
         kinds = [part for kind, weight in (faults or {}).items() for part in ("--fault", f"{kind}={weight}")]
         self.process = subprocess.Popen([binary, "--server", str(server_port), *map(str, arguments), *kinds],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -45,6 +45,24 @@ class LoadCase(LogicalCase):
 
 
 class Whole(LoadCase):
+    def test_by_somebody_who_is_not_root(self):
+        """Only root sees into a process that leaves no core dumps: what pg_restore is given must reach it otherwise."""
+        cluster = self.shop()
+        repository = self.place.path / "repository"
+        self.place.own(self.place.path)
+
+        def salvor(*words):
+            postgres.run([self.salvor.binary, "-r", repository, "--no-cache", *words],
+                         env={"PATH": os.environ["PATH"], "SALVOR_PASSWORD": "x"})
+
+        salvor("init")
+        salvor("postgres", "dump", "-d", self.url(cluster, "shop"))
+        salvor("postgres", "load", "-d", self.url(cluster), "--database", "back", "-j", "2")
+        self.assert_same_database(cluster, "shop", "back")
+        cluster.sql("DROP TABLE lines", "shop")
+        salvor("postgres", "load", "-d", self.url(cluster, "shop"), "--table", "lines", "--yes")
+        self.assertEqual(self.count(cluster, "lines"), 2000)
+
     def test_every_type_and_object_comes_back(self):
         cluster = self.cluster()
         self.psql_file(cluster, EVERYTHING)

@@ -338,7 +338,8 @@ void DatabaseLoader::build_indexes(const Context& context, Connection& connectio
                                      "--dbname=" + access.conninfo, archive.path()});
   static_cast<void>(postgres::run_tool(context, {.program = tools_ + "/pg_restore",
                                                  .arguments = std::move(arguments),
-                                                 .environment = access.environment}));
+                                                 .environment = access.environment,
+                                                 .file = &archive}));
 }
 
 void DatabaseLoader::load(const Context& context, const ConnectionTarget& target,

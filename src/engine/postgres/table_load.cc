@@ -481,8 +481,10 @@ void TableLoader::create_missing(const Context& context, Connection& connection,
   if (options_.no_privileges) {
     arguments.emplace_back("--no-privileges");
   }
-  const Buffer script = postgres::run_tool(
-      context, {.program = program, .arguments = std::move(arguments), .input = as_bytes(archive)});
+  const Buffer script = postgres::run_tool(context, {.program = program,
+                                                     .arguments = std::move(arguments),
+                                                     .input = as_bytes(archive),
+                                                     .file = &entries});
   static_cast<void>(connection.run(
       context, postgres::as_statements(as_text(script.view()), connection.server_version())));
   postgres::set_stable_session(context, connection, kLockTimeout);

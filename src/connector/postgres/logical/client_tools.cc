@@ -152,6 +152,8 @@ Buffer run_tool(const Context& context, const ToolRun& run) {
                       .pipe_stdin = !run.input.empty(),
                       .pipe_stdout = true,
                       .pipe_stderr = true,
+                      .inherited = run.file != nullptr ? std::vector<int>{run.file->descriptor()}
+                                                       : std::vector<int>(),
                       .environment = std::move(environment)});
   const std::stop_callback on_stop(context.stop, [&program] { program.terminate(); });
   std::string messages;
@@ -217,7 +219,7 @@ ToolFile::ToolFile(std::string_view content) : file_(::memfd_create("salvor", MF
 }
 
 std::string ToolFile::path() const {
-  return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(file_.get());
+  return "/dev/fd/" + std::to_string(file_.get());
 }
 
 }  // namespace salvor::postgres

@@ -28,11 +28,24 @@ namespace salvor::postgres {
 [[nodiscard]] std::string find_restore_tools(const std::string& given, ByteView archive,
                                              int server_version);
 
+// A file without a name on any disk. The program that it is given to can open it by `path`, also
+// more than once. Gone with this object.
+class ToolFile {
+ public:
+  explicit ToolFile(std::string_view content);
+  [[nodiscard]] std::string path() const;
+  [[nodiscard]] int descriptor() const { return file_.get(); }
+
+ private:
+  UniqueFd file_;
+};
+
 struct ToolRun {
   std::string program;                 // full path
   std::vector<std::string> arguments;  // without the program; no secrets
   std::vector<std::string> environment = {};
   ByteView input = {};
+  const ToolFile* file = nullptr;  // that the arguments name
   // Told each line of stderr that is not the cause of a failure (warnings).
   std::function<void(const std::string&)> on_message = {};
   size_t output_limit = size_t{1} << 30;
@@ -41,16 +54,5 @@ struct ToolRun {
 // Runs it to its end and returns its stdout. Throws Error{kFailed} (kPermission for a refused
 // right) with its last words when it fails. Ends it when the context is stopped.
 [[nodiscard]] Buffer run_tool(const Context& context, const ToolRun& run);
-
-// A file without a name on any disk that a program of ours can open by `path`, also more than once.
-// Gone with this object.
-class ToolFile {
- public:
-  explicit ToolFile(std::string_view content);
-  [[nodiscard]] std::string path() const;
-
- private:
-  UniqueFd file_;
-};
 
 }  // namespace salvor::postgres
