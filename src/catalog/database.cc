@@ -112,12 +112,13 @@ int64_t Database::number(std::string_view sql) {
 
 void Database::use_write_ahead_log() {
   constexpr std::chrono::milliseconds kPause{10};
-  for (auto waited = kPause;; waited += kPause) {
+  const auto end = std::chrono::steady_clock::now() + busy_timeout_;
+  for (;;) {
     try {
       execute("PRAGMA journal_mode = WAL");
       return;
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::kLocked || waited > busy_timeout_) {
+      if (error.code() != ErrorCode::kLocked || std::chrono::steady_clock::now() > end) {
         throw;
       }
     }

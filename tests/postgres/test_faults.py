@@ -121,6 +121,7 @@ class Faults(_RestoreCase):
         segment = self.journal()[name]
         good = segment.read_bytes()
         at = self.random.randrange(len(good))
+        segment.chmod(0o600)  # nobody but root could change it as it was stored
         segment.write_bytes(good[:at] + bytes([good[at] ^ (1 << self.random.randrange(8))]) + good[at + 1:])
         return segment, good
 

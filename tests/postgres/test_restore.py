@@ -143,6 +143,7 @@ class Targets(_RestoreCase):
         names = sorted(n for n in self.journal() if len(n) == 24)
         path = self.journal()[names[-1]]
         good = path.read_bytes()
+        path.chmod(0o600)
         path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
         target = self.place.path / "damaged"
         result = self.restore(target, expect=20)
@@ -258,6 +259,7 @@ class Places(_RestoreCase):
         names = sorted(n for n in self.journal() if len(n) == 24)
         path = self.journal()[names[-1]]
         good = path.read_bytes()
+        path.chmod(0o600)
         path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
         failed = self.restore(cluster.data, "--existing", "delta", expect=20)
         self.assertIn("The old cluster is whole", failed.errors)

@@ -212,6 +212,7 @@ class Fetching(_WalCase):
         self.fetch(cluster, "nonsense", 255)
         self.fetch(cluster, name, 255, "--password-command", "echo wrong")
         self.fetch(cluster, name, 255, "--no-such-option")
+        self.journal()[name].chmod(0o600)
         self.journal()[name].write_bytes(b"rotten" * 100)
         self.fetch(cluster, name, 255)
         aside = self.repository.with_name("aside")

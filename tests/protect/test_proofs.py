@@ -93,6 +93,7 @@ class Proofs(ApplicationCase):
               uploads:
                 files: {uploads}
                 schedule: manual
+                retention: {{last: 1000}}
                 verification: {{restore: manual, check: daily 03:00, check-percent: 50}}
             """, uploads=self.uploads)
         while len({self.share(pack) for pack in self.packs()}) < 2:
