@@ -39,8 +39,9 @@ struct SubprocessOptions {
   std::vector<std::string> environment;
 };
 
-// A running program. It inherits no other descriptor, and of the environment
-// everything but the variables that hold repository passwords. Not thread-safe, except `terminate`.
+// A running program. It inherits no descriptor but those that `inherited` names, and of the
+// environment everything but the variables that hold repository passwords. Not thread-safe, except
+// `terminate`.
 class Subprocess {
  public:
   // Throws Error{kFailed} when the program cannot be started.
