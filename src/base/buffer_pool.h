@@ -27,9 +27,12 @@ class BufferPool {
   }
 
   void give_back(Buffer buffer) {
+    if (buffer.capacity() == 0) {
+      return;
+    }
+    buffer.clear_keeping(largest_);  // may call the system: not under the lock
     const std::scoped_lock lock(mutex_);
-    if (spare_.size() < keep_ && buffer.capacity() > 0) {
-      buffer.clear_keeping(largest_);
+    if (spare_.size() < keep_) {
       spare_.push_back(std::move(buffer));
     }
   }

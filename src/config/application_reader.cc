@@ -106,10 +106,19 @@ SourceSpec read_source(const Checked& checked) {
     source.settings = settings->leaves;
   }
   for (const Checked& copy : checked.all("copies")) {
-    CopySpec spec{
-        .to = copy.leaves.text("to"), .schedule = schedule_of(copy, "schedule"), .retention = {}};
+    CopySpec spec{.to = copy.leaves.text("to"),
+                  .schedule = schedule_of(copy, "schedule"),
+                  .retention = {},
+                  .check = {},
+                  .check_percent = {}};
     if (const Checked* retention = copy.child("retention")) {
       spec.retention = read_retention(*retention);
+    }
+    if (copy.leaves.has("check")) {
+      spec.check = schedule_of(copy, "check");
+    }
+    if (copy.leaves.has("check-percent")) {
+      spec.check_percent = small(copy, "check-percent", 0);
     }
     source.copies.push_back(std::move(spec));
   }

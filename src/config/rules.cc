@@ -206,6 +206,15 @@ class Rules {
     if (copy.retention) {
       check_retention(*copy.retention, path);
     }
+    path.back() = "check-percent";
+    check_percent(copy.check_percent.value_or(100), path);
+  }
+
+  void check_percent(unsigned percent, const std::vector<std::string>& path) {
+    if (percent < 1 || percent > 100) {
+      problem(path, fmt::format("a check cannot read {} % of the data", percent),
+              "It is 1 to 100. For no check at all, write check: manual");
+    }
   }
 
   void check_retention(const RetentionRule& rule, const std::vector<std::string>& path) {
@@ -240,11 +249,7 @@ class Rules {
     };
     check_retention(policy.retention, below({"retention"}));
     const VerificationRule& rule = policy.verification;
-    if (rule.check_percent < 1 || rule.check_percent > 100) {
-      problem(below({"verification", "check-percent"}),
-              fmt::format("a check cannot read {} % of the data", rule.check_percent),
-              "It is 1 to 100. For no check at all, write check: manual");
-    }
+    check_percent(rule.check_percent, below({"verification", "check-percent"}));
     if (rule.older_point_percent > 100) {
       problem(below({"verification", "older-point-percent"}),
               fmt::format("{} % is more than always", rule.older_point_percent), "It is 0 to 100.");

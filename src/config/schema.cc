@@ -290,7 +290,12 @@ void Schema::make_sources() {
       leaf(needed(text("to", "name of the repository", "offsite"))),
       leaf(typed(FieldType::kSchedule, "schedule", "when it is brought up to date", "daily 04:00",
                  "after each backup")),
-      nested("retention", "of the copy, if not the policy's", Shape::kMapping, get("retention"))};
+      nested("retention", "of the copy, if not the policy's", Shape::kMapping, get("retention")),
+      leaf(typed(FieldType::kSchedule, "check",
+                 "when that repository's own data is checked; `manual`: never by itself",
+                 "monthly on 1 06:00", "the policy's")),
+      leaf(number("check-percent", "how much of the data such a check reads, in turn",
+                  "the policy's"))};
   MappingSchema& source = make("source", "source",
                                "What is protected: one of the kinds below, and how. A text or list "
                                "as the kind's value is the kind's first key.");

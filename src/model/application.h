@@ -74,6 +74,8 @@ struct CopySpec {
   std::string to;                          // repository
   std::string schedule;                    // empty: right after each backup
   std::optional<RetentionRule> retention;  // else the policy's
+  std::optional<std::string> check;  // schedule of that repository's own check; else the policy's
+  std::optional<unsigned> check_percent;  // of the data that each check reads; else the policy's
 };
 
 // Commands around a backup, P16. Each is one line for /bin/sh.

@@ -1,7 +1,6 @@
 #include "protect/due.h"
 
 #include <algorithm>
-#include <set>
 
 #include "model/timetable.h"
 
@@ -107,6 +106,20 @@ std::optional<DueJob> due_by_schedule(const Application& application, const Job&
   return due;
 }
 
+void each_with_policy(const Application& application, const auto& with) {
+  for (const SourceSpec& source : application.sources) {
+    if (const PolicySpec* policy = find_named(application.policies, source.policy)) {
+      with(source, *policy);
+    }
+  }
+}
+
+// Whether there is anything in the repository: backups to it, or copies.
+bool has_content(const std::string& repository, const FormerRunsOf& former) {
+  return former({RunKind::kBackup, "", repository, "", ""}).made ||
+         former({RunKind::kCopy, "", repository, "", ""}).made;
+}
+
 }  // namespace
 
 std::string Job::display() const {
@@ -131,13 +144,7 @@ std::string Job::display() const {
 
 std::vector<Job> jobs_of(const Application& application) {
   std::vector<Job> jobs;
-  const auto each = [&](const auto& add) {
-    for (const SourceSpec& source : application.sources) {
-      if (const PolicySpec* policy = find_named(application.policies, source.policy)) {
-        add(source, *policy);
-      }
-    }
-  };
+  const auto each = [&](const auto& add) { each_with_policy(application, add); };
   each([&](const SourceSpec& source, const PolicySpec& policy) {
     if (!policy.schedule.empty()) {
       jobs.push_back(
@@ -158,19 +165,36 @@ std::vector<Job> jobs_of(const Application& application) {
                       policy.time_zone});
     }
   });
-  std::set<std::string> checked;
-  each([&](const SourceSpec& source, const PolicySpec& policy) {
-    if (!policy.verification.check.empty() && checked.insert(source.repository).second) {
-      jobs.push_back({RunKind::kCheck, source.repository, source.repository,
-                      policy.verification.check, policy.time_zone});
-    }
-  });
+  for (const CheckedRepository& one : checked_repositories(application)) {
+    jobs.push_back({RunKind::kCheck, one.repository, one.repository, one.schedule, one.time_zone});
+  }
   for (const DrillSpec& drill : application.drills) {
     if (!drill.schedule.empty()) {
       jobs.push_back({RunKind::kDrill, drill.name, "", drill.schedule, drill.time_zone});
     }
   }
   return jobs;
+}
+
+std::vector<CheckedRepository> checked_repositories(const Application& application) {
+  std::vector<CheckedRepository> all;
+  const auto add = [&](CheckedRepository one) {
+    if (!one.schedule.empty() &&
+        std::ranges::find(all, one.repository, &CheckedRepository::repository) == all.end()) {
+      all.push_back(std::move(one));
+    }
+  };
+  each_with_policy(application, [&](const SourceSpec& source, const PolicySpec& policy) {
+    add({source.repository, policy.verification.check, policy.time_zone,
+         policy.verification.check_percent});
+  });
+  each_with_policy(application, [&](const SourceSpec& source, const PolicySpec& policy) {
+    for (const CopySpec& copy : source.copies) {
+      add({copy.to, copy.check.value_or(policy.verification.check), policy.time_zone,
+           copy.check_percent.value_or(policy.verification.check_percent)});
+    }
+  });
+  return all;
 }
 
 std::chrono::minutes retry_after(RunKind kind, size_t failures) {
@@ -191,10 +215,11 @@ std::optional<DueJob> due_now(const Application& application, const Job& job,
   if (!may_retry(job.kind, runs, now)) {
     return std::nullopt;
   }
-  // Of a check the subject is the repository, whoever backs up to it.
-  const bool of_repository = job.kind == RunKind::kCheck;
-  const FormerRuns backups = former({RunKind::kBackup, of_repository ? "" : job.subject,
-                                     of_repository ? job.repository : "", "", ""});
+  if (job.kind == RunKind::kCheck) {
+    // Of a repository, whoever writes to it.
+    return due_by_schedule(application, job, runs, has_content(job.repository, former), now);
+  }
+  const FormerRuns backups = former({RunKind::kBackup, job.subject, "", "", ""});
   if (!job.schedule.empty()) {
     return due_by_schedule(application, job, runs, backups.made.has_value(), now);
   }

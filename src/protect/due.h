@@ -67,6 +67,17 @@ inline constexpr size_t kMostMissed = 100;
 // copies, retention, restore tests, checks, drills.
 [[nodiscard]] std::vector<Job> jobs_of(const Application& application);
 
+// A repository whose own data is checked by itself, and when: as the policy of the first source
+// says that is kept in it and has it checked; else what is said of the first copy that goes there.
+struct CheckedRepository {
+  std::string repository;
+  std::string schedule;
+  std::string time_zone;
+  unsigned percent = 0;  // of its data that each check reads
+};
+// Each repository once: those of the sources, then those of their copies.
+[[nodiscard]] std::vector<CheckedRepository> checked_repositories(const Application& application);
+
 // Nothing when the job is not due. Throws Error{kUsage} for a schedule that is none.
 [[nodiscard]] std::optional<DueJob> due_now(const Application& application, const Job& job,
                                             const FormerRunsOf& former, WallTime now);

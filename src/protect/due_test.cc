@@ -235,6 +235,59 @@ TEST(Due, CopiesAndRetentionFollowTheBackup) {
   EXPECT_FALSE(due_now(app, copy, former, at(10, 4)));
 }
 
+TEST(Due, ChecksReadEachRepositoryCopiesIncluded) {
+  Application app = application("daily 02:00");
+  app.policies[0].verification.check = "Sat 05:00";
+  app.policies[0].verification.check_percent = 7;
+  app.sources[0].copies = {{.to = "offsite"},
+                           {.to = "main"},  // another source's backups are there: its own
+                           {.to = "vault", .check = "monthly on 1 06:00", .check_percent = 1},
+                           {.to = "glacier", .check = ""}};
+  app.sources.push_back(app.sources[0]);
+  app.sources[1].name = "other";
+  app.sources[1].copies = {{.to = "vault", .check = "daily 01:00", .check_percent = 9}};
+  const auto checked = checked_repositories(app);
+  ASSERT_EQ(checked.size(), 3U);
+  EXPECT_EQ(checked[0].repository, "main");
+  EXPECT_EQ(checked[0].percent, 7U);
+  EXPECT_EQ(checked[1].repository, "offsite");
+  EXPECT_EQ(checked[1].schedule, "Sat 05:00");
+  EXPECT_EQ(checked[1].percent, 7U);
+  EXPECT_EQ(checked[2].repository, "vault") << "what the first copy says that goes there";
+  EXPECT_EQ(checked[2].schedule, "monthly on 1 06:00");
+  EXPECT_EQ(checked[2].percent, 1U);
+
+  std::vector<std::string> checks;
+  for (const Job& job : jobs_of(app)) {
+    if (job.kind == RunKind::kCheck) {
+      checks.push_back(job.display());
+    }
+  }
+  EXPECT_THAT(checks, ElementsAre("check of main", "check of offsite", "check of vault"));
+}
+
+TEST(Due, ACopysRepositoryIsCheckedOnceThereIsSomethingInIt) {
+  Application app = application("daily 02:00");
+  app.policies[0].verification.check = "Sat 05:00";
+  app.sources[0].copies = {{.to = "offsite"}};
+  std::optional<RunRecord> copy;
+  const FormerRunsOf former = [&](const Job& job) {
+    FormerRuns runs;
+    if (job.kind == RunKind::kBackup && job.repository != "offsite") {
+      runs.last = runs.good = runs.made = run(RunOutcome::kSucceeded, at(10, 2), at(10, 2));
+    } else if (job.kind == RunKind::kCopy && job.repository == "offsite") {
+      runs.last = runs.good = runs.made = copy;
+    }
+    return runs;
+  };
+  const Job check{RunKind::kCheck, "offsite", "offsite", "Sat 05:00", ""};
+  EXPECT_FALSE(due_now(app, check, former, at(10, 3)));
+  copy = run(RunOutcome::kSucceeded, at(10, 2, 5), at(10, 2, 5));
+  const auto due = due_now(app, check, former, at(10, 3));
+  ASSERT_TRUE(due);
+  EXPECT_EQ(due->why, kNeverDone);
+}
+
 TEST(Due, SayWhyAndWhenNext) {
   const auto runs = next_runs(application("every 6 h"), at(10, 1), at(11, 1), 100);
   ASSERT_EQ(runs.size(), 4U);

@@ -143,11 +143,13 @@ void PackAssembler::hashed(const HashStretch& stretch) {
 }
 
 void PackAssembler::recycle(Buffer buffer) {
+  const bool usual = buffer.capacity() <= target_ + 2 * kBlobSlack;
+  if (usual) {
+    buffer.clear_keeping(target_);  // a large last blob's pages are seldom needed again
+  }
   {
     const std::scoped_lock lock(mutex_);
-    if (spare_.empty() && buffers_ <= most_buffers_ &&
-        buffer.capacity() <= target_ + 2 * kBlobSlack) {
-      buffer.clear_keeping(target_);  // a large last blob's pages are seldom needed again
+    if (usual && spare_.empty() && buffers_ <= most_buffers_) {
       spare_.push_back(std::move(buffer));
     } else {
       --buffers_;

@@ -117,6 +117,33 @@ class Proofs(ApplicationCase):
                          [("1/2", "succeeded"), ("2/2", "failed"), ("2/2", "failed"), ("2/2", "succeeded"),
                           ("1/2", "succeeded")])
 
+    @FAKETIME
+    def test_what_a_check_finds_in_a_copy_counts_there(self):
+        far = self.new_repository(name="far")
+        self.configure("""
+            repositories: {{far: "{far}"}}
+            sources:
+              uploads:
+                files: {uploads}
+                schedule: manual
+                verification: {{restore: manual, check: manual}}
+                copies: [{{to: far, check: daily 03:00, check-percent: 100}}]
+            """, uploads=self.uploads, far=far)
+        self.shop("backup", "uploads")
+        self.shop("run")
+        checks = [run for run in self.records() if run["kind"] == "check"]
+        self.assertEqual([(run["repository"], run["outcome"]) for run in checks], [("far", "succeeded")])
+        self.assertNotIn("found errors", self.later(0, "status", "--json", expect=None).text)
+        pack = max(((far / "data").rglob("*/*")), key=lambda path: path.stat().st_size)
+        content = pack.read_bytes()
+        os.chmod(pack, 0o600)
+        pack.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
+        self.later(1, "run", expect=1)
+        self.assertIn("a check of far found errors", self.later(1, "status", "--json", expect=None).text)
+        pack.write_bytes(content)
+        self.later(2, "run")
+        self.assertNotIn("found errors", self.later(2, "status", "--json", expect=None).text)
+
     def later(self, days, *arguments, expect=0):
         return self.shop(*arguments, expect=expect, prefix=("faketime", "-f", f"+{days}d"))
 

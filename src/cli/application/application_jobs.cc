@@ -12,6 +12,7 @@
 #include "engine/maintenance/checker.h"
 #include "engine/postgres/wal_copy.h"
 #include "plan/points.h"
+#include "protect/due.h"
 #include "protect/former_runs.h"
 #include "protect/run_facts.h"
 #include "protect/watched_sandbox.h"
@@ -185,11 +186,9 @@ RunRecord ApplicationJobs::verify(const Context& context, const Job& job) {
 // Which of the repository's packs the next check reads.
 CheckShare ApplicationJobs::share_to_check(const std::string& repository) {
   unsigned percent = VerificationRule{}.check_percent;
-  for (const SourceSpec& one : application().sources) {
-    const PolicySpec* policy = find_named(application().policies, one.policy);
-    if (one.repository == repository && policy != nullptr && !policy->verification.check.empty()) {
-      percent = policy->verification.check_percent;
-      break;
+  for (const CheckedRepository& one : checked_repositories(application())) {
+    if (one.repository == repository) {
+      percent = one.percent;
     }
   }
   return next_share(catalog().runs({.kind = RunKind::kCheck, .repository = repository}),

@@ -40,8 +40,8 @@ class FileReceiver {
 };
 
 struct FileSaverOptions {
-  unsigned read_concurrency = 2;
-  size_t memory_bytes = size_t{8} << 20;  // of file content under way
+  unsigned read_concurrency;
+  size_t memory_bytes;  // of file content under way
 };
 
 // `save` may be called from several threads; the receiver must outlive the saver.
