@@ -193,6 +193,44 @@ sources:
         failed = self.shop("run", "--json", expect=1)
         self.assertEqual(self.kinds(failed)[0], ("copy", "failed"))
 
+    def test_a_damaged_snapshot_keeps_no_other_from_being_copied(self):
+        if not shutil.which("faketime"):
+            self.skipTest("faketime is not installed")
+        far = self.new_repository(name="far")
+        self.configure("""
+            repositories: {{far: "{far}"}}
+            sources:
+              files:
+                files: {data}
+                schedule: manual
+                retention: {{last: 9}}
+                verification: {{restore: manual, check: manual}}
+                copies: [{{to: far}}]
+            """, data=self.data, far=far)
+        self.shop("backup", "files")
+        pack = max((self.repository / "data").rglob("*/*"), key=lambda path: path.stat().st_size)
+        shutil.rmtree(self.data)
+        self.data.mkdir()
+        (self.data / "new").write_text("nothing of what was there before")
+        self.shop("backup", "files")
+        old, new = (snapshot["id"] for snapshot in self.salvor.snapshots(self.repository))
+        content = pack.read_bytes()
+        pack.chmod(0o600)
+        pack.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
+        done = self.shop("run", "--json", expect=1)
+        copy, = self.runs(done, "copy")
+        self.assertIn(f"1 of 2 snapshots cannot be copied; {old[:8]}: ", copy["error"])
+        self.assertEqual([snapshot["original"] for snapshot in self.salvor.snapshots(far)], [new])
+        self.salvor.check(far)
+        # So does one whose own file is damaged.
+        document = self.repository / "snapshots" / old
+        document.chmod(0o600)
+        document.write_bytes(b"x" + document.read_bytes()[1:])
+        (self.data / "new").write_text("and once more")
+        self.shop("backup", "files")
+        self.shop("run", prefix=("faketime", "-f", "+10m"))
+        self.assertEqual(len(self.salvor.snapshots(far)), 2)
+
     @limit(200)
     def test_a_copy_keeps_by_its_own_rule(self):
         """Eight days: the repository keeps three, its copy five, the last resort one a month; nothing is copied again

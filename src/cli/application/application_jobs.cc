@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "catalog/run_log.h"
 #include "cli/application/calendar_drill.h"
+#include "cli/repository/snapshot_options.h"
 #include "engine/copies/replicator.h"
 #include "engine/maintenance/checker.h"
 #include "engine/postgres/wal_copy.h"
@@ -58,13 +59,17 @@ RunRecord ApplicationJobs::copy(const Context& context, const Job& job) {
   SourceRepository target_side(site(), source_side.context(), there,
                                {.lock = LockMode::kShared, .no_lock = NoLock::kIgnored});
   const Context& both = target_side.context();
-  const std::vector<StoredSnapshot> present = target_side.repository().load_snapshots(both);
+  std::vector<UnreadableObject> unreadable;
+  const std::vector<StoredSnapshot> present =
+      target_side.repository().load_snapshots(both, &unreadable);
   std::vector<StoredSnapshot> missing;
-  for (const StoredSnapshot& stored : source_side.repository().load_snapshots(both)) {
+  for (const StoredSnapshot& stored : source_side.repository().load_snapshots(both, &unreadable)) {
     if (wanted.contains(stored.id.hex()) && find_copy(present, stored) == nullptr) {
       missing.push_back(stored);
     }
   }
+  report_unreadable(session_, unreadable);
+  std::vector<SourceDamaged> lost;
   if (!missing.empty()) {
     source_side.repository().load_index(both);
     target_side.repository().load_index(both);
@@ -81,7 +86,8 @@ RunRecord ApplicationJobs::copy(const Context& context, const Job& job) {
       record.captured = stored.snapshot.time.wall();
       ++record.items;
     };
-    Replicator(both, source_side.repository(), target_side.repository(), options).copy(missing);
+    lost = copy_what_is_whole(both, source_side.repository(), target_side.repository(), options,
+                              missing);
     record.added_bytes = progress.bytes_copied;
     record.read_bytes = progress.bytes_copied;
   }
@@ -92,11 +98,16 @@ RunRecord ApplicationJobs::copy(const Context& context, const Job& job) {
                                  }});
   record.added_bytes += log.stored_bytes;
   record.read_bytes += log.stored_bytes;
-  record.checks.push_back(
-      {.name = "copies verified on arrival",
-       .passed = true,
-       .value = fmt::format("{} snapshots, {} files of the log", missing.size(), log.objects)});
-  record.outcome = RunOutcome::kSucceeded;
+  record.checks.push_back({.name = "copies verified on arrival",
+                           .passed = lost.empty(),
+                           .value = fmt::format("{} snapshots, {} files of the log",
+                                                missing.size() - lost.size(), log.objects)});
+  record.outcome = lost.empty() ? RunOutcome::kSucceeded : RunOutcome::kFailed;
+  if (!lost.empty()) {
+    const Error error = not_all_copied(lost, missing.size());
+    record.error = error.message();
+    record.hint = error.hint();
+  }
   record.finished = context.clock.now();
   return record;
 }

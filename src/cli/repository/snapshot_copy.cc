@@ -77,6 +77,7 @@ void copy_missing_snapshots(Session& session, const CopyParties& parties,
       missing_snapshots(session, selection, copied.snapshots);
 
   size_t saved = 0;
+  std::vector<SourceDamaged> lost;
   if (!missing.empty()) {
     parties.source.load_index(parties.context);
     parties.target.load_index(parties.context);
@@ -96,7 +97,13 @@ void copy_missing_snapshots(Session& session, const CopyParties& parties,
       tell_saved(session, stored, id);
       ++saved;
     };
-    Replicator(parties.context, parties.source, parties.target, copy).copy(missing);
+    lost = copy_what_is_whole(parties.context, parties.source, parties.target, copy, missing);
+    for (const SourceDamaged& one : lost) {
+      session.events.on(ItemFailed{.operation = "copy",
+                                   .item = "snapshot " + one.snapshot.short_hex(),
+                                   .message = one.message(),
+                                   .hint = one.hint()});
+    }
   }
   const WalCopied log = copy_logs(session, parties);
   if (session.terminal.json()) {
@@ -105,6 +112,9 @@ void copy_missing_snapshots(Session& session, const CopyParties& parties,
     json.field("skipped_snapshots", selection.snapshots.size() - missing.size());
     json.field("copied_log_files", log.objects).end_object();
     session.terminal.print_json(json);
+  }
+  if (!lost.empty()) {
+    throw not_all_copied(lost, missing.size());
   }
 }
 

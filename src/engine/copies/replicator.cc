@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include <fmt/format.h>
+
 #include "base/task.h"
 #include "engine/maintenance/damage.h"
 #include "engine/maintenance/used_blobs.h"
@@ -33,6 +35,18 @@ bool similar(const Snapshot& left, const Snapshot& right) {
          left.uid == right.uid && left.gid == right.gid && left.excludes == right.excludes &&
          left.paths.size() == right.paths.size() && left.tags.size() == right.tags.size() &&
          has_all(left.paths, right.paths) && has_all(left.tags, right.tags);
+}
+
+// Runs `read`; damage that it meets is the source's.
+void from_source(const auto& read) {
+  try {
+    read();
+  } catch (const Error& error) {
+    if (is_damage(error)) {
+      throw SourceDamaged(error);
+    }
+    throw;
+  }
 }
 
 }  // namespace
@@ -96,7 +110,8 @@ struct Replicator::State {
 std::vector<Replicator::State::Placed> Replicator::State::find_needed(const BlobId& tree) {
   TreeWalkHandlers handlers;
   handlers.trees_read = &progress.trees;
-  mark_used_blobs(context, source, std::span(&tree, 1), options.threads, handlers, visited);
+  from_source(
+      [&] { mark_used_blobs(context, source, {&tree, 1}, options.threads, handlers, visited); });
   const Index& index = source.index();
   std::vector<Placed> needed;
   std::erase_if(absent, [&](Index::EntryNumber entry) {
@@ -144,7 +159,9 @@ void Replicator::State::pass_on(const Context& inner, BlobReader& reader, BlobWr
       writer.add(handle.type, handle.id, messages[i]);
     } else {
       // Another copy may be good; throws when there is none.
-      writer.add(handle.type, handle.id, reader.load(inner, handle).view());
+      Buffer good;
+      from_source([&] { good = reader.load(inner, handle); });
+      writer.add(handle.type, handle.id, good.view());
     }
     ++progress.blobs_copied;
     progress.bytes_copied += blobs[i].blob.length;
@@ -275,12 +292,58 @@ void Replicator::copy(std::span<const StoredSnapshot> snapshots) {
     uint64_t bytes = 0;
     while (end < snapshots.size() &&
            (bytes < batch_bytes || state.context.clock.monotonic() - started < kBatchAge)) {
-      bytes += state.copy_one(session, snapshots[end++]);
+      try {
+        bytes += state.copy_one(session, snapshots[end]);
+      } catch (SourceDamaged& damaged) {
+        damaged.snapshot = snapshots[end].id;
+        throw;
+      }
+      ++end;
     }
     session.finish(state.context);
     state.save(snapshots.subspan(begin, end - begin));
     begin = end;
   }
+}
+
+std::vector<SourceDamaged> copy_what_is_whole(const Context& context, const Repository& source,
+                                              Repository& target, const CopyOptions& options,
+                                              std::span<const StoredSnapshot> snapshots) {
+  std::vector<StoredSnapshot> left(snapshots.begin(), snapshots.end());
+  const auto done_with = [&left](const SnapshotId& id) {
+    std::erase_if(left, [&](const StoredSnapshot& one) { return one.id == id; });
+  };
+  std::vector<SourceDamaged> lost;
+  while (!left.empty()) {
+    std::vector<SnapshotId> saved;
+    CopyOptions watched = options;
+    watched.on_saved = [&](const StoredSnapshot& stored, const SnapshotId& id) {
+      saved.push_back(stored.id);
+      if (options.on_saved) {
+        options.on_saved(stored, id);
+      }
+    };
+    try {
+      Replicator(context, source, target, watched).copy(left);
+      break;
+    } catch (const SourceDamaged& damaged) {
+      lost.push_back(damaged);
+    }
+    std::ranges::for_each(saved, done_with);
+    done_with(lost.back().snapshot);
+    target.load_index(context);  // with what it was given before that
+  }
+  return lost;
+}
+
+Error not_all_copied(std::span<const SourceDamaged> lost, size_t all) {
+  const SourceDamaged& first = lost.front();
+  return {ErrorCode::kDamaged,
+          fmt::format("{} of {} snapshots cannot be copied; {}: {}", lost.size(), all,
+                      first.snapshot.short_hex(), first.message()),
+          "The others have been copied. `salvor check --read-data` names what is damaged and what "
+          "to do; "
+          "a snapshot that nothing mends is removed by `salvor forget ID`."};
 }
 
 }  // namespace salvor

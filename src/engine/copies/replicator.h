@@ -44,6 +44,13 @@ struct CopyOptions {
   std::function<void(const StoredSnapshot&, const SnapshotId&)> on_saved = {};
 };
 
+// The source has lost something that `snapshot` needs.
+class SourceDamaged : public Error {
+ public:
+  explicit SourceDamaged(const Error& why) : Error(why) {}
+  SnapshotId snapshot;
+};
+
 // Both indexes must be loaded and locks held on both sides. Memory: 4 bytes for each blob that the
 // target lacks, and some MiB a thread. Not thread-safe.
 class Replicator {
@@ -53,14 +60,24 @@ class Replicator {
   ~Replicator();
 
   // In the order given. A copy has no parent (it means nothing there), and its `original` is the
-  // first id that the snapshot had. Throws Error{kDamaged} when a blob has no good copy in the
-  // source: then no snapshot that needs it is stored.
+  // first id that the snapshot had. Throws SourceDamaged when a blob has no good copy in the
+  // source: then neither the snapshot that needs it is stored, nor others of its batch.
   void copy(std::span<const StoredSnapshot> snapshots);
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// As Replicator::copy, but leaves out the snapshots of which the source has lost something, and
+// returns what it says of each: one old snapshot that is damaged must not keep the new ones from
+// having a copy. For each of them the target's index is loaded anew.
+[[nodiscard]] std::vector<SourceDamaged> copy_what_is_whole(
+    const Context& context, const Repository& source, Repository& target,
+    const CopyOptions& options, std::span<const StoredSnapshot> snapshots);
+
+// What to say, and to do, about `lost` (not empty); `all` were to be copied.
+[[nodiscard]] Error not_all_copied(std::span<const SourceDamaged> lost, size_t all);
 
 // The snapshot in `target` that `source` was copied to before, or nullptr: one that has the same
 // persistent id (`original`, else its own) and differs in nothing but parent, original, program

@@ -1,5 +1,7 @@
 #include "engine/copies/replicator.h"
 
+#include <set>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -160,6 +162,50 @@ TEST(Replicator, TakesAGoodCopyWhereTheFirstIsDamagedOrGone) {
     ASSERT_EQ(copies.size(), 1U);
     EXPECT_EQ(copies[0].first, id);
     EXPECT_EQ(to.read(copies[0].second), numbered(0, 3));
+  }
+}
+
+TEST(Replicator, ADamagedSnapshotKeepsNoOtherFromBeingCopied) {
+  for (const bool tree : {false, true}) {
+    SmallRepository from;
+    SmallRepository to;
+    const SnapshotId oldest = from.backup(numbered(0, 3), 1700000000);
+    std::set<std::string> before;
+    for (const ObjectInfo& info : from.list(ObjectKind::kPack)) {
+      before.insert(info.name);
+    }
+    const SnapshotId damaged = from.backup(numbered(10, 13), 1700000001);
+    from.repository().load_index(from.context());
+    PackId pack;
+    from.repository().index().for_each([&](const PackId& holds, const PackedBlob& blob) {
+      const bool wanted = (blob.handle.type == BlobType::kTree) == tree;
+      pack = wanted && !before.contains(holds.hex()) ? holds : pack;
+    });
+    const SnapshotId newest = from.backup(numbered(2, 5), 1700000002);
+    from.flip_byte(pack_object(pack), 40);
+
+    const std::unique_ptr<Repository> source = from.reopen();
+    const std::unique_ptr<Repository> target = to.reopen();
+    source->load_index(from.context());
+    target->load_index(to.context());
+    std::vector<SnapshotId> copied;
+    CopyOptions options;
+    options.on_saved = [&](const StoredSnapshot& stored, const SnapshotId& id) {
+      copied.push_back(stored.id);
+      EXPECT_EQ(to.read(id), from.read(stored.id));
+    };
+    const auto all = source->load_snapshots(from.context());
+    ASSERT_EQ(all.size(), 3U);
+    const std::vector<SourceDamaged> lost =
+        copy_what_is_whole(to.context(), *source, *target, options, all);
+    ASSERT_EQ(lost.size(), 1U) << tree;
+    EXPECT_EQ(lost[0].snapshot, damaged);
+    EXPECT_EQ(lost[0].code(), ErrorCode::kDamaged);
+    EXPECT_EQ(copied, (std::vector{oldest, newest}));
+    const Error said = not_all_copied(lost, all.size());
+    EXPECT_THAT(said.message(),
+                testing::HasSubstr("1 of 3 snapshots cannot be copied; " + damaged.short_hex()));
+    expect_sound(to);
   }
 }
 
