@@ -294,15 +294,21 @@ YamlNode variable_layer(const OverrideRequest& request, const YamlNode& tree, co
     if (repository && named != nullptr && named->find("main") != nullptr) {
       path = Path{"repositories", "main"};
     }
+    if (names.empty()) {
+      collect_names(&tree, schema.root(), {}, names);
+    }
     if (!path) {
-      if (names.empty()) {
-        collect_names(&tree, schema.root(), {}, names);
-      }
       warn_about(name, names, schema.root(), sources, problems);
       continue;
     }
     const Place place{.source =
                           sources.add({.kind = SourceText::kVariable, .name = name, .text = {}})};
+    if (std::ranges::count(names, name) > 1) {
+      problems.add(
+          place, "this variable means more than one key",
+          "Names that differ in case, \"-\" and \"_\" only have the same variables. Rename one "
+          "of them, or set the key with --set.");
+    }
     put_path(layer, *path, read_yaml_value(value, place, problems));
   }
   return layer;
