@@ -311,6 +311,83 @@ class Stream(_RestoreCase):
         self.assertLessEqual({"00000002.history", "00000003.history"}, set(self.journal()))
 
     @limit(180)
+    def test_a_second_stream_waits_for_the_first(self):
+        cluster = postgres.Cluster.make(self, self.place)
+        first = self.stream(cluster)
+        second = self.background(self.salvor.start(self.repository, "wal", "stream", "-d", cluster.url, "--create-slot",
+                                                   "--spool", self.spool))
+        time.sleep(2)
+        self.assertIsNone(second.poll())
+        self.assertEqual(cluster.sql("SELECT count(*) FROM pg_stat_replication"), "1")
+        self.stop(first)
+        self.wait(lambda: cluster.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "1")
+        end = cluster.sql("SELECT pg_walfile_name(pg_switch_wal())")
+        self.wait(lambda: end in self.journal())
+        self.assertIn("waiting: ", self.stop(second).errors)
+
+    @limit(180)
+    def test_what_waits_in_the_spool_counts_as_received(self):
+        """Killed while the storage was away."""
+        cluster = postgres.Cluster.make(self, self.place)
+        stream = self.stream(cluster)
+        self.back_up(cluster)
+        self.take_storage_away()
+        ends = [cluster.sql("CREATE TABLE IF NOT EXISTS t (); SELECT pg_logical_emit_message(false, 'x', 'x'); "
+                            "SELECT pg_walfile_name(pg_switch_wal())").split()[-1] for _ in range(12)]
+        spool = next(self.spool.iterdir())
+        self.wait(lambda: {path.name for path in spool.iterdir()} >= set(ends))
+        stream.kill()
+        stream.wait()
+        self.bring_storage_back()
+        stream = self.stream(cluster)
+        self.wait(lambda: set(ends) <= set(self.journal()))
+        self.all_received(cluster)
+        self.stop(stream)
+        self.assertTrue(self.verify()["good"])
+
+    @limit(180)
+    def test_a_history_that_the_server_has_lost(self):
+        cluster = postgres.Cluster.make(self, self.place)
+        self.stop(self.stream(cluster))
+        self.new_timeline(cluster)
+        history = cluster.data / "pg_wal/00000002.history"
+        history.rename(self.place.path / "history")
+        refused = self.start_again(cluster, expect=1)
+        self.assertIn("does not have 00000002.history, so nobody can tell where its timeline began", refused.errors)
+        # Where nothing was archived before it is a warning: what comes now is worth having.
+        self.repository = self.new_repository(name="another")
+        self.spool = self.place.path / "another-spool"
+        stream = self.stream(cluster)
+        end = cluster.sql("SELECT pg_walfile_name(pg_switch_wal())")
+        self.wait(lambda: end in self.journal())
+        said = self.stop(stream).errors
+        self.assertIn("the server does not have 00000002.history", said)
+        self.assertIn("cannot be recovered to", said)
+
+    @limit(180)
+    def test_two_servers_that_were_promoted_to_one_number(self):
+        cluster = postgres.Cluster.make(self, self.place)
+        self.stop(self.stream(cluster))
+        cluster.stop()
+        other = postgres.Cluster(self, self.place.path / "other")
+        shutil.copytree(cluster.data, other.data, symlinks=True)
+        self.place.own(other.data)
+        self.new_timeline(cluster)
+        stream = self.stream(cluster)
+        end = cluster.sql("SELECT pg_walfile_name(pg_switch_wal())")
+        self.wait(lambda: {"00000002.history", end} <= set(self.journal()))
+        self.stop(stream)
+        cluster.kill()
+        other.start()
+        for _ in range(5):
+            other.sql("SELECT pg_logical_emit_message(false, 'x', 'x'); SELECT pg_switch_wal()")
+        self.new_timeline(other)
+        before = set(self.journal())
+        refused = self.start_again(other, expect=1)
+        self.assertIn("the archive's timeline 2 is another one than this server's", refused.errors)
+        self.assertEqual(set(self.journal()), before)
+
+    @limit(180)
     def test_a_server_that_was_set_back_is_not_mixed_in(self):
         """A snapshot of its machine is put back: it goes on under the old timeline with another history."""
         cluster = postgres.Cluster.make(self, self.place)

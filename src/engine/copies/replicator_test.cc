@@ -165,6 +165,29 @@ TEST(Replicator, TakesAGoodCopyWhereTheFirstIsDamagedOrGone) {
   }
 }
 
+TEST(Replicator, WhicheverOfTwoPacksIsDamagedTheOtherServes) {
+  SmallRepository from;
+  from.backup(numbered(0, 3));
+  store_data_again(from, numbered(0, 3));
+  from.repository().load_index(from.context());
+  std::set<PackId> packs;
+  from.repository().index().for_each([&](const PackId& holds, const PackedBlob& blob) {
+    if (blob.handle.type == BlobType::kData) {
+      packs.insert(holds);
+    }
+  });
+  ASSERT_EQ(packs.size(), 2U);
+  for (const PackId& pack : packs) {
+    from.flip_byte(pack_object(pack), 40);
+    SmallRepository to;
+    const auto copies = copy_missing(from, to);
+    ASSERT_EQ(copies.size(), 1U);
+    EXPECT_EQ(to.read(copies[0].second), numbered(0, 3));
+    expect_sound(to);
+    from.flip_byte(pack_object(pack), 40);  // as it was
+  }
+}
+
 TEST(Replicator, ADamagedSnapshotKeepsNoOtherFromBeingCopied) {
   for (const bool tree : {false, true}) {
     SmallRepository from;

@@ -1,6 +1,9 @@
 // Removal in two runs, for programs that know no locks (S4; ADR 0006).
 #include <gtest/gtest.h>
 
+#include "codec/hex.h"
+#include "codec/index_codec.h"
+#include "crypto/sha256.h"
 #include "engine/maintenance/checker.h"
 #include "engine/maintenance/pruner.h"
 #include "engine/maintenance/repair.h"
@@ -91,6 +94,29 @@ TEST(PrunerMarks, RemovesWhatWasMarkedLongAgo) {
   EXPECT_EQ(packs(repository), before + marking.packs_written - marking.packs_marked);
   EXPECT_EQ(findings(repository), 0U);
   EXPECT_EQ(repository.read(second), numbered(5, 25));
+}
+
+// A mark may come without the pack's blobs: it waits like any other.
+TEST(PrunerMarks, AMarkThatNamesNoBlobsWaitsToo) {
+  SmallRepository repository;
+  const SnapshotId kept = repository.backup(numbered(0, 5));
+  const Buffer content = Buffer::copy_of(as_bytes(std::string_view(some_content(1, 500))));
+  const ObjectName pack{ObjectKind::kPack, to_hex(sha256(content.view()))};
+  repository.storage().put(repository.context(), pack, content.view());
+  const auto now = std::chrono::floor<std::chrono::seconds>(repository.context().clock.now());
+  IndexEncoder encoder;
+  encoder.add_marked(
+      {*PackId::parse(pack.name), {}, Timestamp{now.time_since_epoch().count(), 0, 0}});
+  repository.repository().save_document(repository.context(), ObjectKind::kIndex,
+                                        as_bytes(encoder.finish()));
+  const size_t before = packs(repository);
+  EXPECT_EQ(prune(repository, kDay).packs_removed, 0U);
+  EXPECT_EQ(packs(repository), before);
+  EXPECT_EQ(marked(repository), 1U);
+  EXPECT_EQ(prune(repository, kDay, kDay + std::chrono::minutes(1)).packs_removed, 1U);
+  EXPECT_EQ(packs(repository), before - 1);
+  EXPECT_EQ(marked(repository), 0U);
+  EXPECT_EQ(repository.read(kept), numbered(0, 5));
 }
 
 TEST(PrunerMarks, TakesBackWhatABackupWithoutALockHasComeToNeed) {
