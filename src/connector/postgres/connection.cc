@@ -6,6 +6,7 @@
 
 #include <libpq-fe.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "connector/postgres/database_url.h"
 #include "connector/postgres/libpq.h"
@@ -523,7 +524,7 @@ std::optional<ByteView> Connection::receive(const Context& context,
                                             std::optional<MonotonicTime> deadline) {
   PQfreemem(state_->message);
   state_->message = nullptr;
-  for (;;) {
+  for (bool late = false;;) {
     const int length = PQgetCopyData(state_->connection, &state_->message, 1);
     if (length > 0) {
       return ByteView(reinterpret_cast<const std::byte*>(state_->message),
@@ -535,13 +536,21 @@ std::optional<ByteView> Connection::receive(const Context& context,
     if (length < -1) {
       throw state_->broken();
     }
-    if (!state_->wait(context, false, deadline)) {
+    if (late) {
       return ByteView();
     }
+    late = !state_->wait(context, false, deadline);
+    // Also then: less may have come than `gather` waits for.
     if (PQconsumeInput(state_->connection) == 0) {
       throw state_->broken();
     }
   }
+}
+
+void Connection::gather(int bytes) {
+  // socket(7). A hint: where it cannot be had, nothing but the number of wake-ups is worse.
+  static_cast<void>(
+      setsockopt(PQsocket(state_->connection), SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes));
 }
 
 void Connection::send(const Context& context, ByteView message) {

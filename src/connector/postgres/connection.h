@@ -117,6 +117,10 @@ class Connection {
   // With `deadline`, an empty view when nothing came in time.
   [[nodiscard]] std::optional<ByteView> receive(
       const Context& context, std::optional<MonotonicTime> deadline = std::nullopt);
+  // From now on `receive` wakes when so many bytes have come, or at its deadline: a server that
+  // sends each commit by itself would wake us for each. Every receive needs a deadline then. 1: as
+  // usual. Without effect on unix sockets.
+  void gather(int bytes);
   void send(const Context& context, ByteView message);
   void end_copy(const Context& context);
 

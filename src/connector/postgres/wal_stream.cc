@@ -8,6 +8,9 @@ namespace {
 
 constexpr std::chrono::seconds kSyncEvery{1};
 constexpr std::chrono::seconds kReportEvery{10};
+// What comes is taken in lots: at so many bytes, or after so long.
+constexpr int kGatherBytes = 64 << 10;
+constexpr std::chrono::milliseconds kGatherFor{100};
 constexpr std::string_view kNoSuchFile = "58P01";
 constexpr int64_t kEpoch2000 = 946'684'800;  // seconds from 1970 to PostgreSQL's zero
 
@@ -115,8 +118,7 @@ bool receive(const Context& context, Connection& connection, const WalStreamStar
       return false;
     }
     const Context calm = context.with_stop({});
-    const auto message =
-        connection.receive(calm, context.clock.monotonic() + std::chrono::milliseconds(200));
+    const auto message = connection.receive(calm, context.clock.monotonic() + kGatherFor);
     if (!message) {
       return true;
     }
@@ -175,7 +177,9 @@ WalStreamEnd stream_wal(const Context& context, Connection& connection, const Wa
   if (first != Step::kCopyBoth) {
     fail("no stream");
   }
+  connection.gather(kGatherBytes);
   const bool ended = receive(context, connection, start, receiver);
+  connection.gather(1);
   const Lsn flushed = receiver.sync();
   if (!ended) {
     report(context.with_stop({}), connection, flushed);
