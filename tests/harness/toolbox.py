@@ -281,6 +281,16 @@ class TestCase(unittest.TestCase):
 
     # places
 
+    @staticmethod
+    def flip_bit(path, at):
+        """Damages a stored file at an offset, from the end when negative; returns what it held."""
+        good = path.read_bytes()
+        path.chmod(0o600)  # nobody but root could change it as it was stored
+        bad = bytearray(good)
+        bad[at] ^= 1
+        path.write_bytes(bad)
+        return good
+
     def path(self, name):
         return self.folder / name
 

@@ -70,9 +70,7 @@ class Copies(_RestoreCase):
             self.step(n)
         names = sorted(self.journal())
         victim = self.journal()[[n for n in names if len(n) == 24][-2]]
-        sound = victim.read_bytes()
-        victim.chmod(0o600)
-        victim.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+        sound = self.flip_bit(victim, -1)
         refused = self.copy(expect=None)
         self.assertNotEqual(refused.code, 0)
         self.assertIn(victim.name, refused.errors)

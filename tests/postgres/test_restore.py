@@ -142,9 +142,7 @@ class Targets(_RestoreCase):
     def test_a_hole_or_a_wrong_byte_never_ends_in_a_promoted_cluster(self):
         names = sorted(n for n in self.journal() if len(n) == 24)
         path = self.journal()[names[-1]]
-        good = path.read_bytes()
-        path.chmod(0o600)
-        path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        good = self.flip_bit(path, -1)
         target = self.place.path / "damaged"
         result = self.restore(target, expect=20)
         self.assertIn("not promoted", result.errors)
@@ -258,9 +256,7 @@ class Places(_RestoreCase):
         cluster = self.lived_on()
         names = sorted(n for n in self.journal() if len(n) == 24)
         path = self.journal()[names[-1]]
-        good = path.read_bytes()
-        path.chmod(0o600)
-        path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        good = self.flip_bit(path, -1)
         failed = self.restore(cluster.data, "--existing", "delta", expect=20)
         self.assertIn("The old cluster is whole", failed.errors)
         self.assertIn("not promoted", failed.errors)

@@ -38,9 +38,9 @@ bool similar(const Snapshot& left, const Snapshot& right) {
 }
 
 // Runs `read`; damage that it meets is the source's.
-void from_source(const auto& read) {
+auto from_source(const auto& read) {
   try {
-    read();
+    return read();
   } catch (const Error& error) {
     if (is_damage(error)) {
       throw SourceDamaged(error);
@@ -159,8 +159,7 @@ void Replicator::State::pass_on(const Context& inner, BlobReader& reader, BlobWr
       writer.add(handle.type, handle.id, messages[i]);
     } else {
       // Another copy may be good; throws when there is none.
-      Buffer good;
-      from_source([&] { good = reader.load(inner, handle); });
+      const Buffer good = from_source([&] { return reader.load(inner, handle); });
       writer.add(handle.type, handle.id, good.view());
     }
     ++progress.blobs_copied;
@@ -341,9 +340,9 @@ Error not_all_copied(std::span<const SourceDamaged> lost, size_t all) {
   return {ErrorCode::kDamaged,
           fmt::format("{} of {} snapshots cannot be copied; {}: {}", lost.size(), all,
                       first.snapshot.short_hex(), first.message()),
-          "The others have been copied. `salvor check --read-data` names what is damaged and what "
-          "to do; "
-          "a snapshot that nothing mends is removed by `salvor forget ID`."};
+          std::string(lost.size() < all ? "The others have been copied. " : "") +
+              "`salvor check --read-data` names what is damaged and what to do; a snapshot that "
+              "nothing mends is removed by `salvor forget ID`."};
 }
 
 }  // namespace salvor
