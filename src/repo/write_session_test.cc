@@ -327,9 +327,10 @@ class SlowStorage final : public ForwardingStorage {
   unsigned most_ = 0;
 };
 
-TEST(WriteSession, FourPacksAreOnTheirWayToARemoteStorageAndFiveAtMost) {
-  // A sixth is waited for in vain: of the six buffers one at least is being filled.
-  for (const auto& [together, patience] : {std::pair(4U, 20'000), std::pair(6U, 100)}) {
+TEST(WriteSession, FourPacksAreOnTheirWayToARemoteStorageAndSixAtMost) {
+  // Of the six buffers two are open, or chance has filled those as well: a seventh is waited for in
+  // vain.
+  for (const auto& [together, patience] : {std::pair(4U, 20'000), std::pair(7U, 100)}) {
     auto storage = std::make_unique<SlowStorage>(together, std::chrono::milliseconds(patience));
     const SlowStorage& slow = *storage;
     Made made(2, std::move(storage));
@@ -344,7 +345,7 @@ TEST(WriteSession, FourPacksAreOnTheirWayToARemoteStorageAndFiveAtMost) {
       }
       writer->flush();
     }
-    EXPECT_LE(slow.most(), 5U);
+    EXPECT_LE(slow.most(), 6U);
     EXPECT_GE(slow.most(), together == 4 ? 4U : 1U);
     session.finish(*made.test);
     EXPECT_EQ(made.stored_blobs(), 60U);

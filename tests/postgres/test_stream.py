@@ -102,6 +102,43 @@ class Stream(_RestoreCase):
         cluster.kill()
         self.assertEqual(self.recovered_sums(), expected)
 
+    def test_a_stop_takes_what_was_committed_before(self):
+        cluster = postgres.Cluster.make(self, self.place)
+        cluster.sql("CREATE TABLE t (n int)")
+        for n in range(5):
+            stream = self.stream(cluster)
+            time.sleep(self.random.uniform(0, 0.3))
+            committed = cluster.sql(f"BEGIN; INSERT INTO t VALUES ({n}); COMMIT; SELECT pg_current_wal_flush_lsn()")
+            self.stop(stream)
+            self.assertEqual(cluster.sql(f"SELECT restart_lsn >= '{committed}' FROM pg_replication_slots"), "t")
+
+    def test_a_stop_under_load_takes_seconds_at_most(self):
+        cluster = postgres.Cluster.make(self, self.place)
+        cluster.pgbench_init(scale=1)
+        stream = self.stream(cluster)
+        load = cluster.pgbench_start(60)
+        time.sleep(1)
+        written = cluster.sql("SELECT pg_current_wal_flush_lsn()")
+        begun = time.monotonic()
+        self.stop(stream)
+        self.assertLess(time.monotonic() - begun, 20)
+        self.assertEqual(cluster.sql(f"SELECT restart_lsn >= '{written}' FROM pg_replication_slots"), "t")
+        load.terminate()
+        load.wait()
+
+    def test_a_stop_does_not_wait_for_a_server_that_is_gone(self):
+        cluster = postgres.Cluster.make(self, self.place)
+        wire = Wire(cluster.port)
+        self.addCleanup(wire.close)
+        stream = self.background(self.salvor.start(
+            self.repository, "wal", "stream", "-d", cluster.url.replace(f":{cluster.port}/", f":{wire.port}/"), "--create-slot",
+            "--spool", self.spool, "--flush", "1s"))
+        self.wait(lambda: cluster.sql("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") != "0")
+        wire.freeze()
+        begun = time.monotonic()
+        self.stop(stream)
+        self.assertLess(time.monotonic() - begun, 15)
+
     def test_a_server_that_dies_and_comes_back_is_followed_on(self):
         cluster = postgres.Cluster.make(self, self.place, fsync="on")
         cluster.pgbench_init(scale=1)

@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <charconv>
+#include <utility>
 
 namespace salvor::postgres {
 namespace {
@@ -9,9 +10,12 @@ namespace {
 constexpr std::chrono::seconds kSyncEvery{1};
 constexpr std::chrono::seconds kReportEvery{10};
 // What comes is taken in lots: at so many bytes, or after so long.
-constexpr int kGatherBytes = 64 << 10;
+constexpr int kGatherBytes = 256 << 10;
 constexpr std::chrono::milliseconds kGatherFor{100};
+// How long a stop may take for what the server has written by then.
+constexpr std::chrono::seconds kFarewell{2};
 constexpr std::string_view kNoSuchFile = "58P01";
+constexpr size_t kDataHeaderBytes = 25;      // type, position, end of the server's log, its clock
 constexpr int64_t kEpoch2000 = 946'684'800;  // seconds from 1970 to PostgreSQL's zero
 
 [[noreturn]] void fail(const std::string& what) {
@@ -103,57 +107,122 @@ class Silence {
   bool asked_ = false;
 };
 
-// Goes through messages until the server ends the stream; false when we end it.
-bool receive(const Context& context, Connection& connection, const WalStreamStart& start,
-             WalReceiver& receiver) {
-  Lsn expected = start.start;
-  MonotonicTime synced = context.clock.monotonic();
-  MonotonicTime reported = synced;
-  Silence silence(start.silence, synced);
-  Lsn told{};
-  for (;;) {
-    // Ends the waiting, not the protocol: what was received is reported below, under a token that
-    // has not fired.
-    if (context.stop.stop_requested() || !receiver.wants_more()) {
-      return false;
-    }
-    const Context calm = context.with_stop({});
-    const auto message = connection.receive(calm, context.clock.monotonic() + kGatherFor);
-    if (!message) {
-      return true;
-    }
-    bool reply = false;
-    bool ask = false;
-    if (message->empty()) {
-      ask = silence.must_ask(context.clock.monotonic(), connection);
-    } else {
-      silence.broken(context.clock.monotonic());
-      const char type = std::to_integer<char>((*message)[0]);
-      if (type == 'w') {
-        const Lsn at{load_u64be(*message, 1)};
-        if (at != expected) {
-          fail("WAL from " + at.text() + " where " + expected.text() + " should follow");
-        }
-        const ByteView bytes = message->subspan(25);
-        receiver.wal(at, bytes);
-        expected.value += bytes.size();
-      } else if (type == 'k') {
-        static_cast<void>(load_u64be(*message, 1));
-        reply = message->size() > 17 && (*message)[17] != std::byte{0};
-      }
-    }
-    const MonotonicTime now = context.clock.monotonic();
-    if (reply || ask || now - synced >= kSyncEvery) {
-      const Lsn flushed = receiver.sync();
-      synced = now;
-      if (reply || ask || flushed != told || now - reported >= kReportEvery) {
-        report(calm, connection, flushed, ask);
-        told = flushed;
-        reported = now;
-      }
+// The end of a stream that was asked to stop: what had been committed by then is still taken. The
+// server answers a question before it sends what was written meanwhile, and tells with all that it
+// sends how far its log goes: after its second answer we have heard of everything from before the
+// first question, and take it up to there.
+class Farewell {
+ public:
+  explicit Farewell(MonotonicTime now) : until_(now + kFarewell) {}
+  // Returns whether to ask once more.
+  [[nodiscard]] bool answered() { return ++answers_ < kAnswers; }
+  void heard_of(Lsn end) {
+    if (answers_ < kAnswers) {
+      target_ = std::max(target_, end);
     }
   }
-}
+  [[nodiscard]] bool done(Lsn received, MonotonicTime now) const {
+    return (answers_ >= kAnswers && received >= target_) || now >= until_;
+  }
+
+ private:
+  static constexpr int kAnswers = 2;
+  const MonotonicTime until_;
+  int answers_ = 0;
+  Lsn target_{};
+};
+
+// A stream from its first message on.
+class Stream {
+ public:
+  Stream(const Context& context, Connection& connection, const WalStreamStart& start,
+         WalReceiver& receiver)
+      : context_(context),
+        connection_(connection),
+        receiver_(receiver),
+        expected_(start.start),
+        synced_(context.clock.monotonic()),
+        reported_(synced_),
+        silence_(start.silence, synced_) {}
+
+  // Goes through messages until the server ends the stream; false when we end it. They may be
+  // thousands a second: the clock is read once for each, and may be late by one wait.
+  bool follow() {
+    for (;;) {
+      const MonotonicTime now = context_.clock.monotonic();
+      if (!farewell_ && context_.stop.stop_requested()) {
+        farewell_.emplace(now);
+        connection_.gather(1);
+        ask_ = true;
+        tell(now);
+      }
+      if (!receiver_.wants_more() || (farewell_ && farewell_->done(expected_, now))) {
+        return false;
+      }
+      const auto message = connection_.receive(calm_, now + kGatherFor);
+      if (!message) {
+        return true;
+      }
+      if (message->empty()) {
+        ask_ = silence_.must_ask(now, connection_);
+      } else {
+        silence_.broken(now);
+        take(*message);
+      }
+      tell(now);
+    }
+  }
+
+ private:
+  void take(ByteView message) {
+    const char type = std::to_integer<char>(message[0]);
+    if (type == 'w') {
+      const Lsn at{load_u64be(message, 1)};
+      if (at != expected_) {
+        fail("WAL from " + at.text() + " where " + expected_.text() + " should follow");
+      }
+      if (farewell_) {
+        farewell_->heard_of(Lsn{load_u64be(message, 9)});
+      }
+      const ByteView bytes = message.subspan(kDataHeaderBytes);
+      receiver_.wal(at, bytes);
+      expected_.value += bytes.size();
+    } else if (type == 'k') {
+      static_cast<void>(load_u64be(message, 1));
+      reply_ = message.size() > 17 && message[17] != std::byte{0};
+      ask_ = farewell_ && farewell_->answered();
+    }
+  }
+
+  // Reports what is durable, when it is time or somebody waits for it.
+  void tell(MonotonicTime now) {
+    const bool at_once = std::exchange(reply_, false) || ask_;
+    if (!at_once && now - synced_ < kSyncEvery) {
+      return;
+    }
+    const Lsn flushed = receiver_.sync();
+    synced_ = now;
+    if (at_once || flushed != told_ || now - reported_ >= kReportEvery) {
+      report(calm_, connection_, flushed, std::exchange(ask_, false));
+      told_ = flushed;
+      reported_ = now;
+    }
+  }
+
+  const Context& context_;
+  // A stop ends the waiting, not the protocol: what was received is reported.
+  const Context calm_ = context_.with_stop({});
+  Connection& connection_;
+  WalReceiver& receiver_;
+  Lsn expected_;
+  Lsn told_{};
+  MonotonicTime synced_;
+  MonotonicTime reported_;
+  Silence silence_;
+  std::optional<Farewell> farewell_;
+  bool reply_ = false;  // the server wants a report
+  bool ask_ = false;    // we want an answer to the next one
+};
 
 }  // namespace
 
@@ -178,7 +247,7 @@ WalStreamEnd stream_wal(const Context& context, Connection& connection, const Wa
     fail("no stream");
   }
   connection.gather(kGatherBytes);
-  const bool ended = receive(context, connection, start, receiver);
+  const bool ended = Stream(context, connection, start, receiver).follow();
   connection.gather(1);
   const Lsn flushed = receiver.sync();
   if (!ended) {

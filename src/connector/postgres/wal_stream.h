@@ -39,8 +39,9 @@ struct WalStreamEnd {
 };
 
 // Blocks. Throws ServerError (58P01: the WAL asked for is gone), Error{kUnreachable} when the
-// connection breaks or the server is silent for too long, and returns when the context is stopped:
-// the last position was reported.
+// connection breaks or the server is silent for too long. Returns when the context is stopped, with
+// all that the server had written by then, as far as that comes within two seconds; the last
+// position was reported.
 WalStreamEnd stream_wal(const Context& context, Connection& connection, const WalStreamStart& start,
                         WalReceiver& receiver);
 

@@ -18,6 +18,8 @@ constexpr const char* kSpare = "spare";
 constexpr const char* kLock = "lock";
 constexpr uint64_t kHistoryLimit = uint64_t{1} << 24;
 constexpr uint64_t kPage = postgres::kWalPageBytes;
+// What comes in small messages is written together.
+constexpr size_t kGatherBytes = size_t{128} << 10;
 
 void sync_file(int fd, const std::string& what) {
   if (::fdatasync(fd) != 0) {
@@ -156,7 +158,9 @@ void WalSpool::take_in_part() {
 void WalSpool::begin(postgres::Timeline timeline, postgres::Lsn start) {
   begun_ = true;
   timeline_ = timeline;
-  received_ = start;
+  written_ = start;
+  gathered_.clear();
+  received_ = start.value;
   file_.reset();
   segment_.clear();
   // The stream may have broken because the disk is full.
@@ -180,7 +184,7 @@ std::optional<WalPlace> WalSpool::resume() const {
   if (!begun_) {
     return std::nullopt;
   }
-  return WalPlace{timeline_, postgres::start_of(postgres::segment_of(received_, size_), size_)};
+  return WalPlace{timeline_, postgres::start_of(postgres::segment_of(written_, size_), size_)};
 }
 
 std::optional<WalPlace> WalSpool::reached() const {
@@ -195,11 +199,30 @@ std::optional<WalPlace> WalSpool::reached() const {
 }
 
 void WalSpool::wal(postgres::Lsn at, ByteView bytes) {
-  if (at != received_) {
+  if (at.value != written_.value + gathered_.size()) {
     throw Error(ErrorCode::kFailed, "WAL came out of order");  // stream_wal has checked it
   }
+  gathered_.append(bytes);
+  received_ = at.value + bytes.size();
+  const bool segment_is_whole = written_.value % size_.bytes + gathered_.size() >= size_.bytes;
+  if (gathered_.size() >= kGatherBytes || segment_is_whole) {
+    write_gathered();
+  }
+}
+
+void WalSpool::write_gathered() {
+  try {
+    write(gathered_.view());
+  } catch (...) {
+    gathered_.clear();  // what is not written comes again
+    throw;
+  }
+  gathered_.clear();
+}
+
+void WalSpool::write(ByteView bytes) {
   while (!bytes.empty()) {
-    const uint64_t offset = received_.value % size_.bytes;
+    const uint64_t offset = written_.value % size_.bytes;
     if (!file_) {
       open_part();
     }
@@ -211,12 +234,12 @@ void WalSpool::wal(postgres::Lsn at, ByteView bytes) {
     if (offset + part == size_.bytes) {
       finish_segment();
     }
-    received_.value += part;  // last: where a stream begins again after a failure
+    written_.value += part;  // last: where a stream begins again after a failure
   }
 }
 
 void WalSpool::open_part() {
-  segment_ = postgres::segment_name(timeline_, postgres::segment_of(received_, size_), size_);
+  segment_ = postgres::segment_name(timeline_, postgres::segment_of(written_, size_), size_);
   const std::string part = part_path(segment_);
   const bool again = ::access(part.c_str(), F_OK) == 0;
   // A new file's blocks and pages cost the system as much again as writing to them.
@@ -296,8 +319,9 @@ void WalSpool::hand_over(const std::string& name) {
 }
 
 postgres::Lsn WalSpool::sync() {
+  write_gathered();
   if (file_) {
-    const uint64_t offset = received_.value % size_.bytes;
+    const uint64_t offset = written_.value % size_.bytes;
     sync_file(file_.get(), segment_);
     const std::scoped_lock lock(mutex_);
     if (durable_segment_ != segment_) {
@@ -306,7 +330,7 @@ postgres::Lsn WalSpool::sync() {
     }
     durable_bytes_ = std::max(durable_bytes_, offset);
   }
-  return received_;
+  return written_;
 }
 
 void WalSpool::keep_history(postgres::Timeline timeline, std::string_view text) {
@@ -331,11 +355,12 @@ void WalSpool::keep_history(postgres::Timeline timeline, std::string_view text) 
 }
 
 void WalSpool::end_timeline() {
+  write_gathered();
   if (!file_) {
     return;
   }
   // PostgreSQL's own .partial files have the full length.
-  if (::ftruncate(file_.get(), static_cast<off_t>(received_.value % size_.bytes)) != 0 ||
+  if (::ftruncate(file_.get(), static_cast<off_t>(written_.value % size_.bytes)) != 0 ||
       ::ftruncate(file_.get(), static_cast<off_t>(size_.bytes)) != 0) {
     throw Error::from_errno(errno, "cannot finish " + segment_);
   }
@@ -385,8 +410,8 @@ uint64_t WalSpool::durable_bytes() const {
   return durable_bytes_;
 }
 
-std::optional<WalSpool::Tail> WalSpool::tail(const std::string& known_segment,
-                                             uint64_t known_bytes) const {
+std::optional<WalSpool::Tail> WalSpool::tail(const std::string& known_segment, uint64_t known_bytes,
+                                             Buffer memory) const {
   Tail tail;
   uint64_t end = 0;
   uint64_t estimated = 0;
@@ -407,6 +432,7 @@ std::optional<WalSpool::Tail> WalSpool::tail(const std::string& known_segment,
   if (!file) {
     return std::nullopt;  // finished meanwhile: the whole of it is stored next
   }
+  tail.bytes = std::move(memory);
   tail.bytes.resize(end - tail.begin);
   if (pread_full(file.get(), tail.bytes.bytes(), tail.begin, part) != tail.bytes.size()) {
     return std::nullopt;

@@ -14,6 +14,7 @@
 // an estimate until the server has sent it again.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <optional>
@@ -33,7 +34,8 @@ struct WalPlace {
 // What to do about a server whose log is not what it was.
 extern const char* const kOtherHistoryHint;
 
-// The receiving side is one thread; `whole`, `tail` and `bytes` may be called from another.
+// The receiving side is one thread; what tells about the files that are here may be
+// asked by another.
 class WalSpool final : public postgres::WalReceiver {
  public:
   // Makes the folder; what the newest .part holds counts as its unfinished segment. `limit_bytes`:
@@ -47,12 +49,14 @@ class WalSpool final : public postgres::WalReceiver {
   // Begins to receive `timeline` at `start`, the begin of a segment. What is there of that segment
   // is received again.
   void begin(postgres::Timeline timeline, postgres::Lsn start);
-  // Where to begin when the connection has broken: at the segment that was being received. Nothing
+  // Where to begin when the connection has broken: at the segment that was being written. Nothing
   // before the first `begin`.
   [[nodiscard]] std::optional<WalPlace> resume() const;
   // Up to where the log has surely come, by the unfinished segment that is here.
   [[nodiscard]] std::optional<WalPlace> reached() const;
-  // Throws Error{kDamaged} when bytes that were durable here come again and are others.
+  // Keeps the bytes in memory until there are many, a segment is whole or `sync` is called. Each of
+  // these throws Error{kDamaged} when bytes that were durable here come again and are others. After
+  // an error the stream begins again (`resume`).
   void wal(postgres::Lsn at, ByteView bytes) override;
   [[nodiscard]] postgres::Lsn sync() override;
   [[nodiscard]] bool wants_more() override { return bytes() < limit_bytes_; }  // every message
@@ -74,18 +78,26 @@ class WalSpool final : public postgres::WalReceiver {
   [[nodiscard]] uint64_t bytes() const { return segments_ * uint64_t{size_.bytes}; }
   // How much of the unfinished segment is durable here.
   [[nodiscard]] uint64_t durable_bytes() const;
+  // How much of it is here at all.
+  [[nodiscard]] uint64_t unfinished_bytes() const {
+    return std::max(durable_bytes(), received_ % size_.bytes);
+  }
   [[nodiscard]] uint64_t segment_bytes() const { return size_.bytes; }
-  // What of the unfinished segment is durable here: its name, and its bytes from `offset` on.
+  // What of the unfinished segment is durable here and not known: its name, and its bytes from
+  // `begin` on.
   struct Tail {
     std::string segment;
     uint64_t begin = 0;
     Buffer bytes;
   };
-  [[nodiscard]] std::optional<Tail> tail(const std::string& known_segment,
-                                         uint64_t known_bytes) const;
+  // `memory` is used for the bytes: fresh memory costs as much as reading.
+  [[nodiscard]] std::optional<Tail> tail(const std::string& known_segment, uint64_t known_bytes,
+                                         Buffer memory = {}) const;
 
  private:
   void take_in_part();
+  void write_gathered();
+  void write(ByteView bytes);
   void open_part();
   void cut_to_durable();
   void compare(uint64_t offset, ByteView bytes) const;
@@ -103,9 +115,11 @@ class WalSpool final : public postgres::WalReceiver {
   UniqueFd lock_;
   bool begun_ = false;
   postgres::Timeline timeline_;
-  postgres::Lsn received_;  // end of what was written
+  postgres::Lsn written_;               // up to here
+  Buffer gathered_;                     // what follows, not yet written
+  std::atomic<uint64_t> received_ = 0;  // end of that
   UniqueFd file_;
-  bool reused_ = false;       // it was a spare: another segment lies behind what was received
+  bool reused_ = false;       // it was a spare: another segment lies behind what was written
   std::string segment_;       // that file_ is; "" between segments
   mutable std::mutex mutex_;  // guards what follows
   std::string durable_segment_;

@@ -22,12 +22,12 @@ struct WalStreamOptions {
   std::function<void(const std::string&)> on_step;
 };
 
-// Runs until the context is stopped: what was received by then is in the archive, or in the spool
-// (and told as a warning). What earlier runs left in the spools of this folder is stored as well,
-// also when no server answers. Reconnects by itself, without the storage; only the first connection
-// must succeed, and the archive answer at it. Throws for what waiting does not cure: WAL that the
-// server has thrown away, a server that was set back (Error{kDamaged}: a new backup is needed),
-// another cluster, no slot, no permission.
+// Runs until the context is stopped: what the server had written by then (`stream_wal`) is in the
+// archive, or in the spool (and told as a warning). What earlier runs left in the spools of this
+// folder is stored as well, also when no server answers. Reconnects by itself, without the storage;
+// only the first connection must succeed, and the archive answer at it. Throws for what waiting
+// does not cure: WAL that the server has thrown away, a server that was set back (Error{kDamaged}:
+// a new backup is needed), another cluster, no slot, no permission.
 void run_wal_stream(const Context& context, const Repository& repository,
                     const WalStreamOptions& options);
 

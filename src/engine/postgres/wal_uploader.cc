@@ -64,10 +64,10 @@ void SpoolStore::begin_tail(const std::string& segment) {
 }
 
 bool SpoolStore::store_tail() {
-  auto tail = spool_.tail(tail_segment_, tail_bytes_);
+  auto tail = spool_.tail(tail_segment_, tail_bytes_, std::move(content_));
   if (tail && tail->segment != tail_segment_) {
     begin_tail(tail->segment);
-    tail = spool_.tail(tail_segment_, tail_bytes_);
+    tail = spool_.tail(tail_segment_, tail_bytes_, std::move(tail->bytes));
   }
   if (!tail) {
     return true;
@@ -79,6 +79,7 @@ bool SpoolStore::store_tail() {
       archive_.push_tail(context_, tail->segment, tail->begin, tail->bytes.view(), scratch_));
   tail_bytes_ = tail->begin + tail->bytes.size();
   known_bytes_ = tail_bytes_;
+  content_ = std::move(tail->bytes);
   return true;
 }
 
@@ -144,7 +145,7 @@ bool WalUploader::tail_is_due(std::chrono::nanoseconds age) const {
   if (age < flush_every_) {
     return false;
   }
-  const uint64_t have = spool_.durable_bytes();
+  const uint64_t have = spool_.unfinished_bytes();
   const auto patience = flush_every_ + flush_every_ / 2 - age;
   const uint64_t come = have - std::min(have, store_.known_bytes());
   const auto pace = static_cast<double>(come) / static_cast<double>(age.count());

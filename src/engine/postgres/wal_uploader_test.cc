@@ -1,6 +1,7 @@
 #include "engine/postgres/wal_uploader.h"
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <thread>
 
@@ -142,6 +143,44 @@ TEST_F(WalUploaderTest, TheTailIsStoredAtOnceWhenTheConnectionHasEnded) {
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   EXPECT_THAT(archived(), IsEmpty()) << "it is not due for an hour";
   uploader.hurry();
+  for (int tries = 0; archived().empty() && tries < 100; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_THAT(archived(), ElementsAre(HasSubstr(std::string(kSecond) + ".tail-")));
+}
+
+// Goes when it is told to.
+class HandClock final : public Clock {
+ public:
+  [[nodiscard]] WallTime now() const override { return SystemClock().now(); }
+  [[nodiscard]] MonotonicTime monotonic() const override { return begun_ + passed_.load(); }
+  void pass(std::chrono::nanoseconds time) { passed_ = passed_.load() + time; }
+
+ private:
+  const MonotonicTime begun_ = SystemClock().monotonic();
+  std::atomic<std::chrono::nanoseconds> passed_ = std::chrono::nanoseconds(0);
+};
+
+// It would be stored twice. Also what is not durable yet tells how fast it comes.
+TEST_F(WalUploaderTest, OfASegmentThatWillSoonBeWholeNoPieceIsStored) {
+  const WalArchive archive = this->archive();
+  WalSpool spool(folder(), kSize, 8 * kSize.bytes);
+  const std::string segment = wal(6, 'b');
+  const size_t some = kSize.bytes / 10;
+  const size_t most = kSize.bytes * 9 / 10;
+  spool.begin({1}, start_of(6));
+  spool.wal(start_of(6), as_bytes(segment).first(some));
+  static_cast<void>(spool.sync());
+  spool.wal({start_of(6).value + some}, as_bytes(segment).subspan(some, most - some));
+  HandClock clock;
+  const Context context{{}, context_.events, clock, context_.random};
+  const WalUploader uploader(context, archive, spool, std::chrono::seconds(10));
+  // Nine tenths in twelve seconds: the last one is due in one and a third.
+  clock.pass(std::chrono::seconds(12));
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  EXPECT_THAT(archived(), IsEmpty());
+  // It was not.
+  clock.pass(std::chrono::seconds(3));
   for (int tries = 0; archived().empty() && tries < 100; ++tries) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
