@@ -42,6 +42,14 @@ class PartReader {
   [[nodiscard]] virtual std::optional<Part> next(Buffer& bytes) = 0;
 };
 
+// Blobs of an earlier snapshot. Not thread-safe.
+class EarlierBlobs {
+ public:
+  virtual ~EarlierBlobs() = default;
+  // One blob's bytes, verified. Throws Error{kDamaged}.
+  [[nodiscard]] virtual Buffer read(const BlobId& blob) = 0;
+};
+
 // What an earlier snapshot of the same store holds, for sources that know what has changed since.
 // Thread-safe; what it returns lives as long as it does.
 class EarlierFiles {
@@ -52,8 +60,10 @@ class EarlierFiles {
   [[nodiscard]] virtual const Node* find(const std::string& path) const = 0;
   // Its blobs in order.
   [[nodiscard]] virtual std::vector<PartReader::Part> parts(const Node& file) const = 0;
-  // One blob's bytes, verified. Throws Error{kDamaged}.
-  [[nodiscard]] virtual Buffer read(const Context& context, const BlobId& blob) const = 0;
+  // For reading these blobs, in this order: those that come next are read meanwhile. Others can be
+  // read as well.
+  [[nodiscard]] virtual std::unique_ptr<EarlierBlobs> blobs(const Context& context,
+                                                            std::vector<BlobId> order) const = 0;
 };
 
 // Opens regular files of one directory; called from any reader thread, later than add_file, or

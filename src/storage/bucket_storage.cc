@@ -20,8 +20,9 @@ Error ends_before(const std::string& what, uint64_t end) {
 }  // namespace
 
 BucketStorage::BucketStorage(Bucket bucket)
-    : bucket_(std::move(bucket)),
-      past_([this](const Context& context) { return load_past(context); }) {}
+    : bucket_(std::move(bucket)), past_([this](const Context& context) {
+        return bucket_.as_of ? load_past(context, *bucket_.as_of) : PastObjectMap();
+      }) {}
 
 std::string BucketStorage::what(const char* verb, const ObjectName& object) const {
   return std::string("cannot ") + verb + " " + object.display() +
@@ -188,13 +189,13 @@ void BucketStorage::list_prefix(const Context& context, ObjectKind kind, std::st
 // ---- the past ----
 
 void BucketStorage::refuse_when_past() const {
-  if (reads_past()) {
+  if (bucket_.as_of) {
     throw past_is_fixed(bucket_.description, rfc3339_utc(*bucket_.as_of), bucket_.scheme);
   }
 }
 
 std::string BucketStorage::version_of(const Context& context, const ObjectName& object) {
-  if (!reads_past()) {
+  if (!bucket_.as_of) {
     return {};
   }
   auto found = past_.find(context, object);

@@ -66,8 +66,8 @@ class BucketStorage : public Storage {
   virtual std::optional<uint64_t> size_of(const Context& context, const ObjectName& object) = 0;
   virtual void list_keys(const Context& context, const std::string& below, const OnKey& on_key) = 0;
   virtual void remove_present(const Context& context, const ObjectName& object) = 0;
-  // What was there at `as_of`; called once, and only where that is set.
-  virtual PastObjectMap load_past(const Context& context) = 0;
+  // What was there then; called once, and only where `Bucket::as_of` is set.
+  virtual PastObjectMap load_past(const Context& context, WallTime as_of) = 0;
 
   [[nodiscard]] const std::string& description() const { return bucket_.description; }
   // "cannot read pack 1a2b3c4d from S3 bucket b at host"

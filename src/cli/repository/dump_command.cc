@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <thread>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -10,7 +9,7 @@
 #include "cli/repository/snapshot_options.h"
 #include "cli/repository_access.h"
 #include "codec/archive_writer.h"
-#include "engine/backup/blob_stream.h"
+#include "engine/reading/blob_stream.h"
 #include "engine/reading/tree_walk.h"
 
 namespace salvor::cli {
@@ -113,7 +112,7 @@ int run(const Options& options, Session& session) {
     throw Error(ErrorCode::kUsage, "an archive would be written to the terminal",
                 "Redirect standard output, or name a file with --target.");
   }
-  BlobStream stream(context, *opened.repository, std::max(1U, std::thread::hardware_concurrency()));
+  BlobStream stream(context, *opened.repository, reading_threads(*opened.repository));
   Output output(options.target, session.terminal);
   if (is_file) {
     dump_file(stream, *node, output);

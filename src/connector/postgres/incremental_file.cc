@@ -70,14 +70,31 @@ RebuiltParts::RebuiltParts(const Context& context, std::unique_ptr<ByteReader> r
                            const EarlierFiles& files, EarlierFile earlier, RebuildOptions options)
     : context_(context),
       reader_(std::move(reader)),
-      files_(files),
       earlier_(earlier),
       options_(std::move(options)),
       old_(files.parts(*earlier.node)),
       old_size_(total(old_)),
       header_(read_incremental_header(*reader_)),
       size_(uint64_t{header_.length()} * kPageBytes),
-      kept_(std::min(old_size_, uint64_t{header_.truncation} * kPageBytes)) {}
+      kept_(std::min(old_size_, uint64_t{header_.truncation} * kPageBytes)),
+      blobs_(files.blobs(context_, old_blobs())) {}
+
+// Those that will be read.
+std::vector<BlobId> RebuiltParts::old_blobs() const {
+  std::vector<BlobId> blobs;
+  auto block = header_.blocks.begin();
+  uint64_t end = 0;
+  for (const Part& part : old_) {
+    end += part.size;
+    const auto behind =
+        std::lower_bound(block, header_.blocks.end(), (end + kPageBytes - 1) / kPageBytes);
+    if (end > kept_ || behind != block) {
+      blobs.push_back(*part.stored);
+    }
+    block = behind;
+  }
+  return blobs;
+}
 
 // Whether something before `end`, of what has not been given out yet, differs or may differ.
 bool RebuiltParts::touched(uint64_t end) const {
@@ -87,7 +104,7 @@ bool RebuiltParts::touched(uint64_t end) const {
 
 Buffer RebuiltParts::read_old(const Part& part) const {
   try {
-    Buffer old = files_.read(context_, *part.stored);
+    Buffer old = blobs_->read(*part.stored);
     if (old.size() != part.size) {
       throw Error(ErrorCode::kDamaged, "a blob has another length than the index says");
     }

@@ -74,6 +74,7 @@ class RebuiltParts final : public PartReader {
   std::optional<Part> next(Buffer& bytes) override;
 
  private:
+  [[nodiscard]] std::vector<BlobId> old_blobs() const;
   [[nodiscard]] Buffer read_old(const Part& part) const;
   void rebuild(uint64_t begin, uint64_t end, ByteView old);
   [[nodiscard]] bool touched(uint64_t end) const;
@@ -81,18 +82,18 @@ class RebuiltParts final : public PartReader {
 
   const Context context_;
   const std::unique_ptr<ByteReader> reader_;
-  const EarlierFiles& files_;
   const EarlierFile earlier_;
   const RebuildOptions options_;
   const std::vector<Part> old_;
   uint64_t old_size_ = 0;
   IncrementalHeader header_;
-  uint64_t size_ = 0;      // of the new file
-  uint64_t kept_ = 0;      // bytes at its beginning that may be the old ones
-  size_t block_ = 0;       // of header_.blocks, the next to come
-  size_t part_ = 0;        // of old_
-  uint64_t position_ = 0;  // of what comes next
-  Buffer pending_;         // rebuilt and not yet given out
+  uint64_t size_ = 0;                          // of the new file
+  uint64_t kept_ = 0;                          // bytes at its beginning that may be the old ones
+  const std::unique_ptr<EarlierBlobs> blobs_;  // in which something changes
+  size_t block_ = 0;                           // of header_.blocks, the next to come
+  size_t part_ = 0;                            // of old_
+  uint64_t position_ = 0;                      // of what comes next
+  Buffer pending_;                             // rebuilt and not yet given out
   size_t given_ = 0;
   std::vector<uint64_t> sizes_;  // of the parts in pending_, the next one last
   // See crc32c.h.

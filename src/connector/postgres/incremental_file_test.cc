@@ -33,16 +33,35 @@ class MemoryFiles final : public EarlierFiles {
   }
   const Node* find(const std::string&) const override { return &node_; }
   Parts parts(const Node&) const override { return parts_; }
-  Buffer read(const Context&, const BlobId& blob) const override {
-    ++reads;
-    return Buffer::copy_of(blobs_.at(blob.hex()));
+  std::unique_ptr<EarlierBlobs> blobs(const Context&, std::vector<BlobId> order) const override {
+    announced += order.size();
+    return std::make_unique<MemoryBlobs>(*this, std::move(order));
   }
   [[nodiscard]] ByteView blob(const BlobId& id) const { return blobs_.at(id.hex()); }
   [[nodiscard]] ByteView content() const { return content_.view(); }
 
+  mutable size_t announced = 0;
   mutable size_t reads = 0;
 
  private:
+  // Knows which comes next.
+  class MemoryBlobs final : public EarlierBlobs {
+   public:
+    MemoryBlobs(const MemoryFiles& files, std::vector<BlobId> order)
+        : files_(files), order_(std::move(order)) {}
+    Buffer read(const BlobId& blob) override {
+      EXPECT_LT(at_, order_.size());
+      EXPECT_EQ(order_.at(at_++), blob);
+      ++files_.reads;
+      return Buffer::copy_of(files_.blob(blob));
+    }
+
+   private:
+    const MemoryFiles& files_;
+    const std::vector<BlobId> order_;
+    size_t at_ = 0;
+  };
+
   Buffer content_;
   Node node_;
   Parts parts_;
@@ -159,6 +178,7 @@ TEST(RebuiltParts, AreTheFileThatTheDefinitionGives) {
     EXPECT_EQ(result.told.size, expected.size());
     EXPECT_EQ(result.told.crc, crc32c(expected.view())) << "round " << round;
     EXPECT_TRUE(page_aligned(result.parts));
+    EXPECT_EQ(files.reads, files.announced);
   }
 }
 

@@ -126,9 +126,10 @@ Buffer read_earlier(const Context& context, const EarlierFiles& files, const std
   if (node == nullptr) {
     throw Error(ErrorCode::kDamaged, "the earlier backup's " + path + " is not in the repository");
   }
+  const std::unique_ptr<EarlierBlobs> blobs = files.blobs(context, node->content);
   Buffer all;
   for (const BlobId& id : node->content) {
-    all.append(files.read(context, id).view());
+    all.append(blobs->read(id).view());
   }
   return all;
 }

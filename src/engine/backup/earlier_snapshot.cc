@@ -1,14 +1,28 @@
 #include "engine/backup/earlier_snapshot.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/reading/tree_walk.h"
 
 namespace salvor {
+namespace {
+
+class Blobs final : public EarlierBlobs {
+ public:
+  Blobs(const Context& context, BlobReaders& readers, ThreadPool& pool, std::vector<BlobId> order)
+      : ahead_(context, readers, pool, std::move(order)) {}
+  Buffer read(const BlobId& blob) override { return ahead_.read(blob); }
+
+ private:
+  BlobsAhead ahead_;
+};
+
+}  // namespace
 
 EarlierSnapshot::EarlierSnapshot(const Context& context, const Repository& repository,
                                  const BlobId& tree)
-    : repository_(repository) {
+    : repository_(repository), readers_(repository) {
   BlobReader reader(repository);
   walk_tree(
       context, reader, tree, "",
@@ -41,27 +55,26 @@ std::vector<PartReader::Part> EarlierSnapshot::parts(const Node& file) const {
   std::vector<PartReader::Part> parts;
   parts.reserve(file.content.size());
   for (const BlobId& id : file.content) {
-    parts.push_back({repository_.index().content_length({BlobType::kData, id}).value_or(0), id});
+    parts.push_back({length(id), id});
   }
   return parts;
 }
 
-Buffer EarlierSnapshot::read(const Context& context, const BlobId& blob) const {
-  std::unique_ptr<BlobReader> reader;
-  {
-    const std::scoped_lock lock(mutex_);
-    if (!readers_.empty()) {
-      reader = std::move(readers_.back());
-      readers_.pop_back();
-    }
-  }
-  if (!reader) {
-    reader = std::make_unique<BlobReader>(repository_);
-  }
-  Buffer bytes = reader->load(context, {BlobType::kData, blob});
+std::unique_ptr<EarlierBlobs> EarlierSnapshot::blobs(const Context& context,
+                                                     std::vector<BlobId> order) const {
+  return std::make_unique<Blobs>(context, readers_, pool(), std::move(order));
+}
+
+uint64_t EarlierSnapshot::length(const BlobId& blob) const {
+  return repository_.index().content_length({BlobType::kData, blob}).value_or(0);
+}
+
+ThreadPool& EarlierSnapshot::pool() const {
   const std::scoped_lock lock(mutex_);
-  readers_.push_back(std::move(reader));
-  return bytes;
+  if (!pool_) {
+    pool_ = std::make_unique<ThreadPool>("salvor-earlier", reading_threads(repository_));
+  }
+  return *pool_;
 }
 
 }  // namespace salvor

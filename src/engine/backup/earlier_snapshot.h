@@ -7,7 +7,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/task.h"
 #include "connector/source.h"
+#include "engine/reading/blobs_ahead.h"
 #include "repo/repository.h"
 
 namespace salvor {
@@ -22,13 +24,18 @@ class EarlierSnapshot final : public EarlierFiles {
 
   [[nodiscard]] const Node* find(const std::string& path) const override;
   [[nodiscard]] std::vector<PartReader::Part> parts(const Node& file) const override;
-  [[nodiscard]] Buffer read(const Context& context, const BlobId& blob) const override;
+  [[nodiscard]] std::unique_ptr<EarlierBlobs> blobs(const Context& context,
+                                                    std::vector<BlobId> order) const override;
 
  private:
+  [[nodiscard]] uint64_t length(const BlobId& blob) const;
+  [[nodiscard]] ThreadPool& pool() const;
+
   const Repository& repository_;
   std::unordered_map<std::string, Node> files_;
-  mutable std::mutex mutex_;  // guards readers_
-  mutable std::vector<std::unique_ptr<BlobReader>> readers_;
+  mutable BlobReaders readers_;
+  mutable std::mutex mutex_;                  // guards pool_
+  mutable std::unique_ptr<ThreadPool> pool_;  // made when the first blob is read
 };
 
 }  // namespace salvor

@@ -3,8 +3,9 @@
 //
 // A draw walks from the root tree to a file, at each directory to one of its entries by chance, and
 // reads one blob of that file. So it costs what the depth of the tree costs, however large the
-// snapshot is. Files in small directories are drawn more often than those in large ones: it is a
-// sample for finding out that a backup is bad, not for estimating how bad.
+// snapshot is. Several draws are made at a time, and trees are remembered. Files in small
+// directories are drawn more often than those in large ones: it is a sample for finding out that a
+// backup is bad, not for estimating how bad.
 #pragma once
 
 #include <chrono>
@@ -24,7 +25,7 @@ struct SampleOptions {
 };
 
 struct SampleResult {
-  uint64_t trees = 0;   // read and verified, those read twice counted twice
+  uint64_t trees = 0;   // read and verified
   uint64_t blobs = 0;   // of files
   uint64_t bytes = 0;   // of those
   std::string failure;  // of the first that did not verify, where the sample ends; empty: none

@@ -41,6 +41,10 @@ TEST(SampleCheck, ReadsAtLeastOneBlobAndAsMuchAsWanted) {
       check_sample(small.context(), *opened.repository, opened.tree,
                    {.snapshot_bytes = 100'000, .share = 1, .most_bytes = 3'000});
   EXPECT_LT(capped.bytes, 5'000U);
+  const SampleResult all = check_sample(small.context(), *opened.repository, opened.tree,
+                                        {.snapshot_bytes = 100'000, .share = 1});
+  EXPECT_GE(all.blobs, 100U);
+  EXPECT_LE(all.trees, 4U * 8U) << "the four are remembered, but for threads that meet";
 }
 
 TEST(SampleCheck, FindsDamageWhereItLooks) {

@@ -44,22 +44,25 @@ bool is_history(const std::string& name) {
   return name.ends_with(".history");
 }
 
-// How much of an unfinished segment is in `file`: all pages that are of their place, the last one
-// up to where only zeros follow.
-uint64_t length_by_pages(int file, const postgres::WalFileName& name, postgres::SegmentSize size,
-                         const std::string& what) {
-  const postgres::Lsn start = postgres::start_of(name.segment, size);
+// How much of the unfinished `segment` is in `file`: all pages that are of their place, the last
+// one up to where only zeros follow.
+uint64_t length_by_pages(int file, const std::string& segment, postgres::SegmentSize size) {
+  const auto name = postgres::parse_wal_file_name(segment, size);
+  if (!name) {
+    return 0;
+  }
+  const postgres::Lsn start = postgres::start_of(name->segment, size);
   uint64_t end = 0;
   std::array<std::byte, postgres::kWalPageHeaderBytes> header{};
-  while (end < size.bytes && pread_full(file, header, end, what) == header.size() &&
-         postgres::is_wal_page(header, name.timeline, {start.value + end})) {
+  while (end < size.bytes && pread_full(file, header, end, segment) == header.size() &&
+         postgres::is_wal_page(header, name->timeline, {start.value + end})) {
     end += kPage;
   }
   if (end == 0) {
     return 0;
   }
   Buffer page(kPage);
-  size_t have = pread_full(file, page.bytes(), end - kPage, what);
+  size_t have = pread_full(file, page.bytes(), end - kPage, segment);
   while (have > 0 && page.view()[have - 1] == std::byte{0}) {
     --have;
   }
@@ -101,7 +104,7 @@ postgres::SegmentSize WalSpool::segment_size(const std::string& folder) {
     if (!postgres::parse_wal_file_name(name.substr(0, name.find(kPart)), {1U << 20})) {
       continue;
     }
-    const std::string path = folder + "/" + name;
+    const std::string path = (fs::path(folder) / name).string();
     const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     Buffer header(postgres::kWalHeaderBytes);
     if (!file || pread_full(file.get(), header.bytes(), 0, path) != header.size()) {
@@ -146,8 +149,7 @@ void WalSpool::take_in_part() {
   if (!file) {
     throw Error::from_errno(errno, "cannot read " + part_path(newest));
   }
-  durable_bytes_ = length_by_pages(file.get(), *postgres::parse_wal_file_name(newest, size_), size_,
-                                   part_path(newest));
+  durable_bytes_ = length_by_pages(file.get(), newest, size_);
   if (durable_bytes_ > 0) {
     sync_file(file.get(), newest);
     durable_segment_ = std::move(newest);
@@ -261,10 +263,7 @@ void WalSpool::open_part() {
 // and would not fit what is received now.
 void WalSpool::cut_to_durable() {
   const uint64_t keep =
-      durable_segment_ == segment_
-          ? durable_bytes_
-          : length_by_pages(file_.get(), *postgres::parse_wal_file_name(segment_, size_), size_,
-                            segment_);
+      durable_segment_ == segment_ ? durable_bytes_ : length_by_pages(file_.get(), segment_, size_);
   if (::ftruncate(file_.get(), static_cast<off_t>(keep)) != 0) {
     throw Error::from_errno(errno, "cannot shorten " + segment_);
   }

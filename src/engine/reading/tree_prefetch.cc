@@ -11,30 +11,18 @@ constexpr size_t kAhead = 64;  // trees
 
 TreePrefetch::TreePrefetch(const Context& context, const Repository& repository, unsigned threads)
     : context_(context),
-      repository_(repository),
-      reader_(repository),
+      readers_(repository),
       pool_("trees", threads),
       group_(pool_, context.stop) {}
 
 TreePrefetch::~TreePrefetch() = default;
 
 void TreePrefetch::load(const BlobId& id, Slot& slot) {
-  std::unique_ptr<BlobReader> reader;
-  {
-    const std::scoped_lock lock(mutex_);
-    if (!idle_readers_.empty()) {
-      reader = std::move(idle_readers_.back());
-      idle_readers_.pop_back();
-    }
-  }
   Tree tree;
   std::exception_ptr error;
   try {
-    if (!reader) {
-      reader = std::make_unique<BlobReader>(repository_);
-    }
     const StageTimer timer(context_.profile, Stage::kTree);
-    tree = reader->load_tree(context_, id);
+    tree = readers_.borrow()->load_tree(context_, id);
   } catch (...) {
     error = std::current_exception();
   }
@@ -42,7 +30,6 @@ void TreePrefetch::load(const BlobId& id, Slot& slot) {
   slot.tree = std::move(tree);
   slot.error = std::move(error);
   slot.done = true;
-  idle_readers_.push_back(std::move(reader));
   loaded_.notify_all();
 }
 
@@ -83,7 +70,7 @@ Tree TreePrefetch::take(const BlobId& id) {
     }
   }
   const StageTimer timer(context_.profile, Stage::kTree);
-  return reader_.load_tree(context_, id);
+  return readers_.borrow()->load_tree(context_, id);
 }
 
 }  // namespace salvor

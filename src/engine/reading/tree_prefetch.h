@@ -10,7 +10,7 @@
 
 #include "base/context.h"
 #include "base/task.h"
-#include "repo/repository.h"
+#include "engine/reading/blob_readers.h"
 
 namespace salvor {
 
@@ -36,11 +36,9 @@ class TreePrefetch {
   void load(const BlobId& id, Slot& slot);
 
   const Context& context_;
-  const Repository& repository_;
-  BlobReader reader_;  // of the taking thread
+  BlobReaders readers_;
   std::mutex mutex_;
   std::condition_variable loaded_;
-  std::vector<std::unique_ptr<BlobReader>> idle_readers_;
   std::unordered_map<BlobId, std::shared_ptr<Slot>, IdHash> slots_;
   ThreadPool pool_;
   TaskGroup group_;

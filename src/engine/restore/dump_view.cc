@@ -100,7 +100,9 @@ void DumpView::stream(const Context& context, const std::string& path,
     throw Error(ErrorCode::kDamaged, "the backup lacks " + printable(path),
                 "`salvor check` looks for more.");
   }
-  BlobStream blobs(context, repository_, 1, 4);
+  // Here the tables that are loaded side by side keep the processors busy.
+  const bool far = repository_.storage().traits().remote;
+  BlobStream blobs(context, repository_, far ? reading_threads(repository_) : 1);
   blobs.start(node->content);
   for (ByteView bytes = blobs.next(); !bytes.empty(); bytes = blobs.next()) {
     on_bytes(bytes);

@@ -8,7 +8,7 @@
 
 #include "connector/postgres/connection.h"
 #include "connector/postgres/logical/dump_manifest.h"
-#include "engine/backup/blob_stream.h"
+#include "engine/reading/blob_stream.h"
 #include "repo/repository.h"
 
 namespace salvor {

@@ -24,7 +24,10 @@ auto* touch(List& list, const Key& key) {
 
 SnapshotView::SnapshotView(const Context& context, Repository& repository,
                            SnapshotViewOptions options)
-    : context_(context), repository_(repository), options_(std::move(options)) {
+    : context_(context),
+      repository_(repository),
+      readers_(repository),
+      options_(std::move(options)) {
   repository_.load_index(context_);
   build();
   refreshed_ = context_.clock.monotonic();
@@ -79,21 +82,6 @@ void SnapshotView::refresh_if_old() {
   build();
 }
 
-std::unique_ptr<BlobReader> SnapshotView::take_reader() {
-  const std::scoped_lock lock(cache_mutex_);
-  if (readers_.empty()) {
-    return std::make_unique<BlobReader>(repository_);
-  }
-  std::unique_ptr<BlobReader> reader = std::move(readers_.back());
-  readers_.pop_back();
-  return reader;
-}
-
-void SnapshotView::give_back(std::unique_ptr<BlobReader> reader) {
-  const std::scoped_lock lock(cache_mutex_);
-  readers_.push_back(std::move(reader));
-}
-
 std::shared_ptr<const Tree> SnapshotView::tree(const BlobId& id) {
   {
     const std::scoped_lock lock(cache_mutex_);
@@ -101,9 +89,7 @@ std::shared_ptr<const Tree> SnapshotView::tree(const BlobId& id) {
       return found->second;
     }
   }
-  std::unique_ptr<BlobReader> reader = take_reader();
-  auto loaded = std::make_shared<const Tree>(reader->load_tree(context_, id));
-  give_back(std::move(reader));
+  auto loaded = std::make_shared<const Tree>(readers_.borrow()->load_tree(context_, id));
   const std::scoped_lock lock(cache_mutex_);
   trees_.emplace_front(id, loaded);
   if (trees_.size() > options_.tree_cache_entries) {
@@ -119,9 +105,8 @@ std::shared_ptr<const Buffer> SnapshotView::blob(const BlobId& id) {
       return found->second;
     }
   }
-  std::unique_ptr<BlobReader> reader = take_reader();
-  auto loaded = std::make_shared<const Buffer>(reader->load(context_, {BlobType::kData, id}));
-  give_back(std::move(reader));
+  auto loaded =
+      std::make_shared<const Buffer>(readers_.borrow()->load(context_, {BlobType::kData, id}));
   const std::scoped_lock lock(cache_mutex_);
   blobs_.emplace_front(id, loaded);
   blob_bytes_ += loaded->size();

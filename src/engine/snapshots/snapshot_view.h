@@ -17,6 +17,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/reading/blob_readers.h"
 #include "engine/snapshots/snapshot_filter.h"
 #include "engine/snapshots/snapshot_layout.h"
 #include "repo/repository.h"
@@ -64,11 +65,10 @@ class SnapshotView {
   [[nodiscard]] static Node made_up_node(const std::string& name, const LayoutEntry& entry);
   [[nodiscard]] std::shared_ptr<const Tree> tree(const BlobId& id);
   [[nodiscard]] std::shared_ptr<const Buffer> blob(const BlobId& id);
-  [[nodiscard]] std::unique_ptr<BlobReader> take_reader();
-  void give_back(std::unique_ptr<BlobReader> reader);
 
   const Context context_;
   Repository& repository_;
+  BlobReaders readers_;
   const SnapshotViewOptions options_;
   // Held while root_ and the index are in use; exclusively to refresh.
   mutable std::shared_mutex list_mutex_;
@@ -79,7 +79,6 @@ class SnapshotView {
   std::list<CachedBlob> blobs_;  // the most recently used first
   size_t blob_bytes_ = 0;
   std::list<CachedTree> trees_;
-  std::vector<std::unique_ptr<BlobReader>> readers_;
 };
 
 }  // namespace salvor

@@ -111,7 +111,7 @@ class AzureStorage final : public BucketStorage {
   std::optional<uint64_t> size_of(const Context& context, const ObjectName& object) override;
   void list_keys(const Context& context, const std::string& below, const OnKey& on_key) override;
   void remove_present(const Context& context, const ObjectName& object) override;
-  PastObjectMap load_past(const Context& context) override;
+  PastObjectMap load_past(const Context& context, WallTime as_of) override;
 
   // `token`: where there is neither a key nor a signature.
   HttpResponse send(const Context& context, const Call& call, const Secret& token,
@@ -515,8 +515,8 @@ void AzureStorage::list_keys(const Context& context, const std::string& below,
   });
 }
 
-PastObjectMap AzureStorage::load_past(const Context& context) {
-  AzurePast past(*settings_.as_of, key_prefix(), "cannot list " + description());
+PastObjectMap AzureStorage::load_past(const Context& context, WallTime as_of) {
+  AzurePast past(as_of, key_prefix(), "cannot list " + description());
   list_blobs(context, key_prefix(), "versions", [&](const XmlElement& blob, uint64_t size_bytes) {
     context.check_stopped();
     past.add(blob, size_bytes);

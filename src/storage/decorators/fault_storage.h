@@ -77,9 +77,9 @@ class FaultStorage final : public ForwardingStorage {
   void list_prefix(const Context& context, ObjectKind kind, std::string_view prefix,
                    const std::function<void(const ObjectInfo&)>& on_object) override;
   void remove(const Context& context, const ObjectName& object) override;
-  // One by one: each may be hit.
+  // One by one, past the base: each may be hit.
   void remove_many(const Context& context, std::span<const ObjectName> objects) override {
-    Storage::remove_many(context, objects);
+    Storage::remove_many(context, objects);  // NOLINT(bugprone-parent-virtual-call)
   }
 
  private:

@@ -74,7 +74,7 @@ class GcsStorage final : public BucketStorage {
   std::optional<uint64_t> size_of(const Context& context, const ObjectName& object) override;
   void list_keys(const Context& context, const std::string& below, const OnKey& on_key) override;
   void remove_present(const Context& context, const ObjectName& object) override;
-  PastObjectMap load_past(const Context& context) override;
+  PastObjectMap load_past(const Context& context, WallTime as_of) override;
 
   [[nodiscard]] std::string bucket_path() const { return "/storage/v1/b/" + settings_.bucket; }
   [[nodiscard]] std::string object_url(const ObjectName& object, const std::string& query) const {
@@ -397,7 +397,7 @@ void GcsStorage::for_each_item(const Context& context, const std::string& below,
 // ---- the past ----
 
 // What was there then: a generation lives from its making to its removal or replacement.
-PastObjectMap GcsStorage::load_past(const Context& context) {
+PastObjectMap GcsStorage::load_past(const Context& context, WallTime as_of) {
   PastObjectMap objects;
   bool versioned = false;
   for_each_item(
@@ -409,8 +409,8 @@ PastObjectMap GcsStorage::load_past(const Context& context) {
         versioned = versioned || gone;
         const auto size_bytes = number_of(item, "size");
         const auto object = object_at_path(path_of_key(text_of(item, "name")));
-        if (object && size_bytes && made && made->wall() <= *settings_.as_of &&
-            (!gone || gone->wall() > *settings_.as_of)) {
+        if (object && size_bytes && made && made->wall() <= as_of &&
+            (!gone || gone->wall() > as_of)) {
           objects[*object] = {text_of(item, "generation"), *size_bytes};
         }
       });

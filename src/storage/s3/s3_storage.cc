@@ -53,8 +53,8 @@ class S3Storage final : public BucketStorage {
   std::optional<uint64_t> size_of_rare(const Context& context, const ObjectName& object);
   void list_keys(const Context& context, const std::string& below, const OnKey& on_key) override;
   void remove_present(const Context& context, const ObjectName& object) override;
-  PastObjectMap load_past(const Context& context) override {
-    return s3_past(context, client_, *settings_.as_of);
+  PastObjectMap load_past(const Context& context, WallTime as_of) override {
+    return s3_past(context, client_, as_of);
   }
 
   HttpResponse execute(const Context& context, const S3Call& call,

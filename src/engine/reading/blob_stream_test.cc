@@ -1,4 +1,4 @@
-#include "engine/backup/blob_stream.h"
+#include "engine/reading/blob_stream.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -43,18 +43,16 @@ class BlobStreams : public ::testing::Test {
 
 TEST_F(BlobStreams, HandsOutBlobsInOrderWhateverFinishesFirst) {
   for (const unsigned threads : {1U, 4U}) {
-    for (const size_t ahead : {size_t{1}, size_t{3}, size_t{100}}) {
-      BlobStream stream(repository_.context(), repository_.repository(), threads, ahead);
-      EXPECT_TRUE(stream.next().empty());  // nothing begun
-      stream.start(ids_);
-      EXPECT_EQ(all(stream), joined(0, 40));
-      EXPECT_TRUE(stream.next().empty());
-    }
+    BlobStream stream(repository_.context(), repository_.repository(), threads);
+    EXPECT_TRUE(stream.next().empty());  // nothing begun
+    stream.start(ids_);
+    EXPECT_EQ(all(stream), joined(0, 40));
+    EXPECT_TRUE(stream.next().empty());
   }
 }
 
 TEST_F(BlobStreams, AnotherFileDropsWhatWasLeftOfTheOneBefore) {
-  BlobStream stream(repository_.context(), repository_.repository(), 2, 8);
+  BlobStream stream(repository_.context(), repository_.repository(), 2);
   stream.start(std::span(ids_).first(20));
   EXPECT_EQ(as_text(stream.next()), content_[0]);
   stream.start(std::span(ids_).subspan(30));
@@ -68,7 +66,7 @@ TEST_F(BlobStreams, AnEmptyBlobIsNotTheEnd) {
   const BlobId empty = repository_.store(BlobType::kData, "");
   repository_.repository().load_index(repository_.context());
   const std::vector<BlobId> ids{empty, ids_[0], empty, empty, ids_[1], empty};
-  BlobStream stream(repository_.context(), repository_.repository(), 2, 2);
+  BlobStream stream(repository_.context(), repository_.repository(), 2);
   stream.start(ids);
   EXPECT_EQ(all(stream), joined(0, 2));
 }
@@ -76,7 +74,7 @@ TEST_F(BlobStreams, AnEmptyBlobIsNotTheEnd) {
 TEST_F(BlobStreams, ADamagedBlobIsToldWhereItComesAndTheNextFileIsRead) {
   const BlobId gone(sha256(as_bytes(std::string_view("gone"))));
   const std::vector<BlobId> ids{ids_[0], gone, ids_[1]};
-  BlobStream stream(repository_.context(), repository_.repository(), 2, 8);
+  BlobStream stream(repository_.context(), repository_.repository(), 2);
   stream.start(ids);
   EXPECT_EQ(as_text(stream.next()), content_[0]);
   EXPECT_THROW((void)stream.next(), Error);
@@ -85,7 +83,7 @@ TEST_F(BlobStreams, ADamagedBlobIsToldWhereItComesAndTheNextFileIsRead) {
 }
 
 TEST_F(BlobStreams, AStoppedRunEnds) {
-  BlobStream stream(repository_.context(), repository_.repository(), 1, 4);
+  BlobStream stream(repository_.context(), repository_.repository(), 1);
   repository_.test_context().stop.request_stop();
   try {
     stream.start(ids_);
