@@ -79,7 +79,7 @@ FoundLocks find_locks(const Context& context, Repository& repository, const Lock
     }
     try {
       const Buffer json = repository.load_document(context, ObjectKind::kLock, info.name);
-      // Listed, so a hash. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
+      // Listed, so a hash.
       found.others.push_back({*LockId::parse(info.name), decode_lock(json.view())});
     } catch (const Error& error) {
       if (error.code() == ErrorCode::kNotFound) {
@@ -194,7 +194,7 @@ RepositoryLock::State::Written RepositoryLock::State::write() const {
   lock.username = user_name(lock.uid);
   const std::string json = encode_lock(lock);
   const std::string name = repository.save_document(context, ObjectKind::kLock, as_bytes(json));
-  // Named by its hash. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
+  // Named by its hash.
   return {*LockId::parse(name), now};
 }
 

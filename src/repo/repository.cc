@@ -276,7 +276,7 @@ Snapshot Repository::load_snapshot(const Context& context, const SnapshotId& id)
 
 SnapshotId Repository::save_snapshot(const Context& context, const Snapshot& snapshot) const {
   const std::string json = encode_snapshot(snapshot);
-  // Named by its hash. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
+  // Named by its hash.
   return *SnapshotId::parse(save_document(context, ObjectKind::kSnapshot, as_bytes(json)));
 }
 
@@ -292,7 +292,7 @@ void Repository::load_index(const Context& context, std::vector<UnreadableObject
                     traits.remote ? std::max(threads_, traits.connections) : threads_);
     TaskGroup group(pool, context.stop);
     for (const ObjectInfo& info : storage_->list_all(context, ObjectKind::kIndex)) {
-      // Listed, so a hash. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
+      // Listed, so a hash.
       files.push_back(*IndexId::parse(info.name));
       // `inner` by value: what is declared after the group dies before the group's last task.
       group.run([&, name = info.name, inner = context.with_stop(group.stop_token())] {

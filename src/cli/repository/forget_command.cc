@@ -141,7 +141,7 @@ std::vector<SnapshotId> named_ids(Session& session, const SnapshotSelection& sel
   for (const UnreadableObject& one : damaged) {
     session.terminal.warn(
         one.reason, "Nothing can be restored from it; named as it was, it goes like any other.");
-    // Listed, so a hash. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
+    // Listed, so a hash.
     ids.push_back(*SnapshotId::parse(one.object.name));
   }
   return ids;

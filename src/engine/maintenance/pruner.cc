@@ -149,7 +149,7 @@ std::vector<StoredSnapshot> Pruner::State::load_snapshots() {
   std::vector<UnreadableObject> unreadable;
   std::vector<StoredSnapshot> snapshots = repository.load_snapshots(context, &unreadable);
   for (const UnreadableObject& one : unreadable) {
-    // Listed, so a hash. NOLINTNEXTLINE(bugprone-unchecked-optional-access)
+    // Listed, so a hash.
     const SnapshotId id = *SnapshotId::parse(one.object.name);
     if (!is_ignored(id)) {
       throw Error(

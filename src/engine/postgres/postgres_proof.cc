@@ -238,7 +238,8 @@ Sandbox::Sandbox(const std::string& parent) {
   }
   path_ = name;
   // The server's user must get to what root restores; its own directories are closed.
-  fs::permissions(path_, ::geteuid() == 0 ? static_cast<fs::perms>(0711) : fs::perms::owner_all);
+  const fs::perms enter = fs::perms::group_exec | fs::perms::others_exec;
+  fs::permissions(path_, fs::perms::owner_all | (::geteuid() == 0 ? enter : fs::perms::none));
 }
 
 Sandbox::~Sandbox() {

@@ -13,7 +13,6 @@ namespace salvor {
 namespace {
 
 using postgres::WalFileKind;
-using postgres::WalFileName;
 
 // "….tail-…" is a piece of the segment that it is named after.
 std::string file_of(const std::string& position) {

@@ -179,7 +179,7 @@ BackupReach reach_of(const PhysicalBackup& backup, const std::vector<WalTimeline
 }
 
 WalReport verify_wal(const Context& context, const WalArchive& archive,
-                     std::vector<PhysicalBackup> backups, bool read_data) {
+                     const std::vector<PhysicalBackup>& backups, bool read_data) {
   WalReport report;
   report.timelines = archive.survey(context);
   for (const PhysicalBackup& backup : backups) {

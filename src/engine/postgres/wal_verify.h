@@ -32,7 +32,7 @@ struct WalReport {
 };
 
 [[nodiscard]] WalReport verify_wal(const Context& context, const WalArchive& archive,
-                                   std::vector<PhysicalBackup> backups, bool read_data);
+                                   const std::vector<PhysicalBackup>& backups, bool read_data);
 
 // The reach of one backup on the way to `target` (a timeline in `timelines`, or the backup's own).
 [[nodiscard]] BackupReach reach_of(const PhysicalBackup& backup,

@@ -14,7 +14,7 @@ void BlobStream::start(std::span<const BlobId> content) {
 ByteView BlobStream::next() {
   current_ = Buffer();
   // Blobs without content, which no known program writes, must not look like the end.
-  while (next_ < content_.size() && current_.size() == 0) {
+  while (next_ < content_.size() && current_.empty()) {
     current_ = ahead_->read(content_[next_++]);
   }
   return current_.view();

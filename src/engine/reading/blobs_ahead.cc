@@ -126,7 +126,7 @@ void BlobsAhead::fetch(const std::vector<Wanted>& blobs) {
       fetch_together(*reader, blobs, contents);
     }
     for (size_t i = 0; i < blobs.size(); ++i) {
-      if (contents[i].size() == 0) {  // alone, or not good: by every way there is
+      if (contents[i].empty()) {  // alone, or not good: by every way there is
         load(*reader, blobs[i].slot->id, contents[i], errors[i]);
       }
     }
