@@ -68,7 +68,7 @@ FileSaver::~FileSaver() = default;
 void FileSaver::save(FileTicket ticket, Node node, std::shared_ptr<FileOpener> opener) {
   Job job{ticket, std::move(node), std::move(opener)};
   if (job.opener->in_parts()) {
-    readers_.run([this, job = std::move(job)]() mutable { read_parts(std::move(job)); });
+    readers_.run([this, job = std::move(job)] { read_parts(job); });
     return;
   }
   if (job.node.size >= kSmallFile) {
@@ -310,7 +310,7 @@ void FileSaver::read_pieces(ByteReader& reader, const std::shared_ptr<LargeFile>
 
 // A file that its source has cut. Such files stand for others (what was rebuilt from an earlier
 // snapshot), so one that cannot be read fails the run instead of being left out.
-void FileSaver::read_parts(Job job) {
+void FileSaver::read_parts(const Job& job) {
   auto file = std::make_shared<LargeFile>();
   file->ticket = job.ticket;
   file->node = job.node;

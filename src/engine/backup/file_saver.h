@@ -74,7 +74,7 @@ class FileSaver {
   [[nodiscard]] bool read_small(Job& job, SmallBatch& batch);
   void store_batch(SmallBatch& batch);
   void read_large(Job job);
-  void read_parts(Job job);
+  void read_parts(const Job& job);
   void send_parts(PartReader& reader, const std::shared_ptr<LargeFile>& file);
   void read_pieces(ByteReader& reader, const std::shared_ptr<LargeFile>& file);
   void send_piece(const std::shared_ptr<LargeFile>& file, Piece piece);

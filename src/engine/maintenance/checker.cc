@@ -120,7 +120,7 @@ struct Checker::State {
   [[nodiscard]] std::string missing_text(const BlobHandle& handle) const;
   [[nodiscard]] std::string healing(const BlobHandle& handle);
   [[nodiscard]] std::vector<uint32_t> packs_to_read() const;
-  void choose_at_random(std::vector<uint32_t>& packs, double fraction) const;
+  void choose_at_random(std::vector<uint32_t>& chosen, double fraction) const;
   void read_pack(const Context& inner, PackReader& reader, uint32_t number);
   void pack_is_damaged(const PackId& pack, const PackVerdict& verdict);
   void note_damaged_blobs();

@@ -59,7 +59,7 @@ class DamageMap::Trace {
 
   void survey(std::span<const StoredSnapshot> snapshots, unsigned threads);
   void climb();
-  const std::vector<Hit>& total(const BlobId& tree);
+  const std::vector<Hit>& total(const BlobId& root);
   [[nodiscard]] bool has_room(const BlobId& tree) const;
   void spell_out(const SnapshotId& snapshot, const BlobId& root);
   void list(const SnapshotId& snapshot, size_t finding, const std::string& path);

@@ -558,7 +558,11 @@ Tree SnapshotRepairRun::repaired(const Level& level, Tree& tree) {
   for (size_t i = 0; i < tree.nodes.size(); ++i) {
     const bool other = replaced != level.replaced.end() && replaced->first == i;
     if (!level.goes[i]) {
-      result.nodes.push_back(other ? replaced->second : std::move(tree.nodes[i]));
+      if (other) {
+        result.nodes.push_back(replaced->second);
+      } else {
+        result.nodes.push_back(std::move(tree.nodes[i]));
+      }
     }
     replaced += other ? 1 : 0;
   }

@@ -17,7 +17,7 @@ namespace {
 constexpr uint32_t kLargestGap = 128 * 1024;
 constexpr uint32_t kLargestRead = 2 * 1024 * 1024;
 // Plaintext that is decoded before it is hashed, several trees interleaved.
-constexpr size_t kHashBatch = 1024 * 1024;
+constexpr size_t kHashBatch = size_t{1} << 20;
 
 struct PlacedTree {
   uint32_t pack_number;

@@ -137,7 +137,7 @@ void BlobsAhead::fetch(const std::vector<Wanted>& blobs) {
     const std::scoped_lock lock(mutex_);
     for (size_t i = 0; i < blobs.size(); ++i) {
       blobs[i].slot->bytes = std::move(contents[i]);
-      blobs[i].slot->error = errors[i];
+      blobs[i].slot->error = std::move(errors[i]);  // whoever hears it is the last to hold it
       blobs[i].slot->done = true;
     }
   }

@@ -245,7 +245,7 @@ void RestoreWalk::visit(Level& level, Node node) {
   if (node.type == NodeType::kFile) {
     visit_file(level, std::move(node));
   } else {
-    visit_special(level, std::move(node));
+    visit_special(level, node);
   }
 }
 
@@ -392,7 +392,7 @@ void RestoreWalk::visit_file(Level& level, Node node) {
   }
 }
 
-void RestoreWalk::visit_special(Level& level, Node node) {
+void RestoreWalk::visit_special(Level& level, const Node& node) {
   const std::string location = level.directory->location_of(node.name);
   if (node.type == NodeType::kOther) {
     throw Error(ErrorCode::kFailed,

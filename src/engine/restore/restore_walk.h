@@ -61,7 +61,7 @@ class RestoreWalk {
   void visit_directory(const std::shared_ptr<Level>& level, Node node,
                        const RestoreSelection::Answer& answer);
   void visit_file(Level& level, Node node);
-  void visit_special(Level& level, Node node);
+  void visit_special(Level& level, const Node& node);
   [[nodiscard]] bool is_later_name(Level& level, Node& node, std::shared_ptr<LinkedFile>& linked);
   // Makes the directory of a level, and those above it, if they are not there yet.
   void ensure(Level& level);

@@ -397,7 +397,7 @@ DatabaseFacts read_database(const Context& context, Connection& connection) {
   facts.collate = row.rows[0][3].value_or("");
   facts.ctype = row.rows[0][4].value_or("");
   facts.bytes = number(row.rows[0][5]);
-  const std::string provider = row.text(0, 6);
+  const std::string& provider = row.text(0, 6);
   facts.provider = provider == "i" ? "icu" : provider == "b" ? "builtin" : "libc";
   facts.locale = row.rows[0][7].value_or("");
   for (const ResultSet::Row& setting : connection.run(context, kSettings).rows) {

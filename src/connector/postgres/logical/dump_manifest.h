@@ -74,7 +74,7 @@ struct DumpTable {
   [[nodiscard]] std::string quoted() const;
   // It is known, its rows are not: it was unlogged, and the server a standby.
   [[nodiscard]] bool without_rows() const { return !partitioned && parts.empty(); }
-  [[nodiscard]] const DumpColumn* column(const std::string& name) const;
+  [[nodiscard]] const DumpColumn* column(const std::string& wanted) const;
 };
 
 struct DumpManifest {

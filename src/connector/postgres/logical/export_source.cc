@@ -100,8 +100,8 @@ void append_list(std::string& out, const std::vector<std::string>& texts) {
 }  // namespace
 
 const std::vector<std::string>& export_masks() {
-  static const std::vector<std::string> kMasks{"null", "redact", "hash", "email", "last4"};
-  return kMasks;
+  static const std::vector<std::string> masks{"null", "redact", "hash", "email", "last4"};
+  return masks;
 }
 
 bool column_matches(std::string_view pattern, const std::string& schema, const std::string& table,
