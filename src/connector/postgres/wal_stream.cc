@@ -177,6 +177,9 @@ class Stream {
   void take(ByteView message) {
     const char type = std::to_integer<char>(message[0]);
     if (type == 'w') {
+      if (message.size() < kDataHeaderBytes) {
+        fail("a message is too short");
+      }
       const Lsn at{load_u64be(message, 1)};
       if (at != expected_) {
         fail("WAL from " + at.text() + " where " + expected_.text() + " should follow");

@@ -1,6 +1,7 @@
 #include "engine/backup/tree_builder.h"
 
 #include <algorithm>
+#include <mutex>
 
 #include "codec/tree_codec.h"
 #include "crypto/sha256.h"
@@ -49,6 +50,7 @@ TreeBuilder::TreeBuilder(const Context& context, const Repository& repository, W
                          std::optional<BlobId> parent_tree, const ChangeDetection& detection)
     : context_(context),
       repository_(repository),
+      readers_(repository),
       writers_(writers),
       cpu_(cpu),
       progress_(progress),
@@ -67,24 +69,11 @@ TreeSink::Directory* TreeBuilder::root() {
   return root_.get();
 }
 
-std::unique_ptr<BlobReader> TreeBuilder::take_reader() {
-  const std::scoped_lock lock(readers_mutex_);
-  if (readers_.empty()) {
-    return std::make_unique<BlobReader>(repository_);
-  }
-  std::unique_ptr<BlobReader> reader = std::move(readers_.back());
-  readers_.pop_back();
-  return reader;
-}
-
 void TreeBuilder::load_old_tree(Directory& directory, const BlobId& id) {
   const StageTimer timer(context_.profile, Stage::kParent);
-  std::unique_ptr<BlobReader> reader = take_reader();
   try {
-    directory.old_tree = reader->load_tree(context_, id);
+    directory.old_tree = readers_.borrow()->load_tree(context_, id);
     directory.old_id = id;
-    const std::scoped_lock lock(readers_mutex_);
-    readers_.push_back(std::move(reader));
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kDamaged && error.code() != ErrorCode::kNotFound) {
       throw;

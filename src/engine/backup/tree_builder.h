@@ -8,7 +8,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include "engine/backup/backup_progress.h"
 #include "engine/backup/file_saver.h"
 #include "engine/backup/writer_pool.h"
+#include "engine/reading/blob_readers.h"
 #include "repo/repository.h"
 
 namespace salvor {
@@ -63,7 +63,6 @@ class TreeBuilder final : public TreeSink, public FileReceiver {
 
  private:
   void load_old_tree(Directory& directory, const BlobId& id);
-  [[nodiscard]] std::unique_ptr<BlobReader> take_reader();
   [[nodiscard]] const Node* find_old(Directory& directory, const Node& node) const;
   void complete_attributes(const Node& old, Node& node, FileOpener& opener) const;
   [[nodiscard]] bool content_unchanged(const Node& old, const Node& node) const;
@@ -76,14 +75,13 @@ class TreeBuilder final : public TreeSink, public FileReceiver {
 
   const Context context_;
   const Repository& repository_;
+  BlobReaders readers_;  // for the threads that push
   WriterPool& writers_;
   TaskGroup& cpu_;
   BackupProgress& progress_;
   const std::optional<BlobId> parent_tree_;
   const ChangeDetection detection_;
   FileSaver* saver_ = nullptr;
-  std::mutex readers_mutex_;
-  std::vector<std::unique_ptr<BlobReader>> readers_;  // idle ones, for the threads that push
   std::unique_ptr<Directory> root_;
   std::optional<BlobId> root_tree_;
 };

@@ -6,16 +6,18 @@ BlobStream::BlobStream(const Context& context, const Repository& repository, uns
     : context_(context), readers_(repository), pool_("salvor-stream", threads) {}
 
 void BlobStream::start(std::span<const BlobId> content) {
-  content_.assign(content.begin(), content.end());
-  next_ = 0;
-  ahead_.emplace(context_, readers_, pool_, content_);
+  ahead_.emplace(context_, readers_, pool_, std::vector<BlobId>(content.begin(), content.end()));
 }
 
 ByteView BlobStream::next() {
   current_ = Buffer();
   // Blobs without content, which no known program writes, must not look like the end.
-  while (next_ < content_.size() && current_.empty()) {
-    current_ = ahead_->read(content_[next_++]);
+  while (ahead_ && current_.empty()) {
+    std::optional<Buffer> bytes = ahead_->next();
+    if (!bytes) {
+      break;
+    }
+    current_ = std::move(*bytes);
   }
   return current_.view();
 }

@@ -24,8 +24,6 @@ class BlobStream {
   const Context context_;
   BlobReaders readers_;
   ThreadPool pool_;
-  std::vector<BlobId> content_;
-  size_t next_ = 0;
   Buffer current_;
   std::optional<BlobsAhead> ahead_;
 };

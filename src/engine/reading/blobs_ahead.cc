@@ -44,10 +44,17 @@ BlobsAhead::BlobsAhead(const Context& context, BlobReaders& readers, ThreadPool&
       group_(pool, context.stop) {}
 
 Buffer BlobsAhead::read(const BlobId& blob) {
-  context_.check_stopped();
-  if (taken_ == order_.size() || order_[taken_] != blob) {
-    return readers_.borrow()->load(context_, {BlobType::kData, blob});
+  if (taken_ < order_.size() && order_[taken_] == blob) {
+    return *next();
   }
+  return readers_.borrow()->load(context_, {BlobType::kData, blob});
+}
+
+std::optional<Buffer> BlobsAhead::next() {
+  if (taken_ == order_.size()) {
+    return std::nullopt;
+  }
+  context_.check_stopped();
   begin_windows();
   Slot slot = take();
   ++taken_;

@@ -7,6 +7,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -30,6 +31,8 @@ class BlobsAhead {
   // One blob's bytes, verified: the next one in the order, or any other, which is read now. Throws
   // as BlobReader::load does.
   [[nodiscard]] Buffer read(const BlobId& blob);
+  // The next one's bytes, verified; nothing at the end.
+  [[nodiscard]] std::optional<Buffer> next();
 
  private:
   struct Slot {
